@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Every limit of the system, in one table.
+//!
+//! Each constant says who can push it and what happens at the edge. Names end in their unit.
+
+/// Longest slug. Pushed by the user and by certificates; a longer one does not parse.
+pub const SLUG_BYTES_MAX: usize = 512;
+/// Longest user or repository name. Pushed by registry users; a longer one does not parse.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest tag. Pushed by registry users; a longer one does not parse.
+pub const TAG_BYTES_MAX: usize = 128;
+/// Longest name of a file or directory in a package.
+pub const ENTRY_NAME_BYTES_MAX: usize = 255;
+/// Deepest nesting of directories in a package.
+pub const TREE_DEPTH_MAX: usize = 16;
+/// Most entries of one directory of a package.
+pub const DIRECTORY_ENTRIES_MAX: usize = 4096;
+/// Largest serialised directory of a package.
+pub const DIRECTORY_BYTES_MAX: usize = 1_000_000;
+/// Largest file of a package, `main.wasm` included.
+pub const FILE_BYTES_MAX: usize = 100_000_000;
+/// Largest package, all files together.
+pub const PACKAGE_BYTES_MAX: usize = 200_000_000;
+/// Largest `Enarx.toml`.
+pub const CONFIG_BYTES_MAX: usize = 1_000_000;
+/// Most files of a package.
+pub const PACKAGE_FILES_MAX: usize = 4096;
+
+/// Largest certification request. Pushed by anybody who reaches Steward; answered with 413.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Most requests in one bundle. Pushed by anybody who reaches Steward; answered with 400.
+pub const BUNDLE_REQUESTS_MAX: usize = 32;
+/// Largest bundle of certification requests; answered with 413.
+pub const BUNDLE_BYTES_MAX: usize = 512 * 1024;
+/// Largest certificate that is parsed.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+/// Largest certificate revocation list that is parsed.
+pub const CRL_BYTES_MAX: usize = 256 * 1024;
+/// Most certificate revocation lists in one piece of evidence.
+pub const CRLS_MAX: usize = 8;
+/// Largest set of claims (docs/FORMATS.md 3.1).
+pub const CLAIMS_BYTES_MAX: usize = 8 * 1024;
+/// Largest tag statement (docs/FORMATS.md 2.3).
+pub const STATEMENT_BYTES_MAX: usize = 2 * 1024;
+/// Largest answer of `get_attestation`.
+pub const ATTESTATION_BYTES_MAX: usize = 64 * 1024;
+/// Largest attestation-result extension.
+pub const RESULT_BYTES_MAX: usize = 8 * 1024;
+/// Largest policy file of Steward.
+pub const POLICY_BYTES_MAX: usize = 1_000_000;
+/// Longest chain of certificates taken from a peer or from Steward.
+pub const CHAIN_CERTIFICATES_MAX: usize = 8;
+/// Largest chain answered by Steward (DER PkiPath).
+pub const CHAIN_BYTES_MAX: usize = 128 * 1024;
+
+/// Largest JSON document of a registry (user, repository, tag, deployment).
+pub const JSON_BYTES_MAX: usize = 64 * 1024;
+/// Most tags listed at once.
+pub const TAGS_MAX: usize = 10_000;
+/// Longest bearer token.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Largest frame of JSON between loader and Keep (see [`crate::hostlink`]).
+pub const HOSTLINK_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Longest host name that a Keep asks the loader to resolve.
+pub const HOST_NAME_BYTES_MAX: usize = 255;
+/// Most addresses taken for one name.
+pub const ADDRESSES_MAX: usize = 16;
