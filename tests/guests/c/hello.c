@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+int main(void) {
+  puts("Hello, world!");
+  return 0;
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+volatile unsigned long turns;
+int main(void) {
+  for (;;) {
+    turns++;
+  }
+}
