@@ -1,1 +1,9 @@
-//! See ARCHITECTURE.md.
+// SPDX-License-Identifier: Apache-2.0
+
+//! Stand-ins for what development and tests lack: silicon, an OpenID issuer, certificates.
+//!
+//! Nothing here is for production, and whatever it signs says so by name.
+
+#![forbid(unsafe_code)]
+
+pub mod pki;
