@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The steps of a deployment, from the boot message to the running workload.

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who the Keep is: its key, the evidence of its TEE, the certificate that Steward issues for both.
+
+mod fallback;
+mod key;
+
+use types::time::Timestamp;
+
+pub use self::key::{Key, KeyError};
+
+/// Key and certificate chain of the Keep, as it shows them to everybody.
+#[derive(Debug)]
+pub struct Identity {
+    key: Key,
+    chain: Vec<Vec<u8>>,
+    certified: bool,
+}
+
+impl Identity {
+    /// The identity of a Keep without a certificate: others see it as anonymous.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn anonymous(key: Key, now: Timestamp) -> Result<Self, KeyError> {
+        let chain = vec![fallback::certificate(&key, now)?];
+        Ok(Self { key, chain, certified: false })
+    }
+
+    /// The identity of a Keep with a certificate: the chain, leaf first, DER. That the leaf is for this key is the
+    /// caller's to check.
+    pub fn certified(key: Key, chain: Vec<Vec<u8>>) -> Self {
+        Self { key, chain, certified: true }
+    }
+
+    /// The chain, leaf first, DER.
+    pub fn chain(&self) -> &[Vec<u8>] {
+        &self.chain
+    }
+
+    /// Whether somebody else vouches for it.
+    pub fn is_certified(&self) -> bool {
+        self.certified
+    }
+
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
