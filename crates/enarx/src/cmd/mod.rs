@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The commands, one module each.
+
+pub mod completions;
+pub mod config;
+pub mod deploy;
+pub mod package;
+pub mod platform;
+pub mod repo;
+pub mod run;
+pub mod user;
+pub mod verify;

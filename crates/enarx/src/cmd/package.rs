@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `enarx package`: packages of a registry.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use drawbridge_core::Tree;
+use serde_json::json;
+use types::config::Config;
+use types::slug::Slug;
+
+use crate::cli::{ReachArgs, TokenArgs};
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::output::{self, Progress};
+use crate::reach::Registry;
+use crate::tokens::TokenStore;
+use crate::{cmd, files};
+
+const PUBLISH_EXAMPLES: &str = "\
+Examples:
+  enarx package publish store.example.com/alice/app:1.2.0 app/        a directory with main.wasm and Enarx.toml
+  enarx package publish store.example.com/alice/hello:1.0.0 hello.wasm
+
+Prints the digest. What is published under a tag stays: publish a change under a new tag. Publishing the same files
+again is no error, and goes on where a broken upload stopped.";
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  enarx package fetch store.example.com/alice/app:1.2.0 app/
+  enarx package fetch store.example.com/alice/app:1.2.0@sha256:… app/   only if it is these very files";
+const INFO_EXAMPLES: &str = "\
+Examples:
+  enarx package info store.example.com/alice/app:1.2.0
+  enarx package info store.example.com/alice/app:1.2.0 --json";
+
+/// `enarx package …`
+#[derive(Debug, Subcommand)]
+pub enum PackageCommand {
+    /// Publish a package: a directory, or one module
+    Publish(PublishArgs),
+    /// Fetch a package, every byte checked, into a new directory
+    Fetch(FetchArgs),
+    /// Show what a tag stands for
+    Info(InfoArgs),
+}
+
+/// Arguments of `enarx package publish`.
+#[derive(Debug, Args)]
+#[command(after_help = PUBLISH_EXAMPLES)]
+pub struct PublishArgs {
+    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    pub slug: Slug,
+    /// A directory with main.wasm, or a WebAssembly module
+    #[arg(value_name = "DIR|FILE")]
+    pub path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Arguments of `enarx package fetch`.
+#[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
+pub struct FetchArgs {
+    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    pub slug: Slug,
+    /// Directory to make; must not exist
+    #[arg(value_name = "DIR")]
+    pub path: PathBuf,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Arguments of `enarx package info`.
+#[derive(Debug, Args)]
+#[command(after_help = INFO_EXAMPLES)]
+pub struct InfoArgs {
+    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    pub slug: Slug,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What the registry says; what is wrong with the files.
+pub fn run(command: &PackageCommand) -> Outcome {
+    let store = TokenStore::of_user()?;
+    match command {
+        PackageCommand::Publish(args) => publish(args, &store),
+        PackageCommand::Fetch(args) => fetch(args, &store),
+        PackageCommand::Info(args) => info(args, &store),
+    }
+}
+
+/// Checks what a Keep would refuse anyhow, before it is published for ever.
+///
+/// # Errors
+/// If the module is no WebAssembly or the configuration is not valid.
+pub fn check(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+    for (name, bytes) in files {
+        match name.as_str() {
+            "main.wasm" if !bytes.starts_with(b"\0asm") => {
+                return Err(Failure::new(format!("{} is no package", path.display()))
+                    .why("main.wasm is no WebAssembly module")
+                    .next("compile it for wasm32-wasip1; WebAssembly text must be assembled first"));
+            }
+            "Enarx.toml" => {
+                let text = std::str::from_utf8(bytes).context("Enarx.toml is not UTF-8 text")?;
+                Config::parse(text).map_err(|error| cmd::config::failure(&path.join(name), &error))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
+    let files = files::read_package(&args.path)?;
+    check(&args.path, &files)?;
+    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    registry.token()?;
+    let name = args.slug.clone().without_digest();
+    let progress = Progress::new(format!("publishing {name}"));
+    let mut total = 0;
+    let done = registry.publish(&args.slug, files, &mut |now| {
+        total = now.bytes_total;
+        progress.step(now.bytes, now.bytes_total);
+    })?;
+    if done.already {
+        output::talk(&format!("{name} is there already, with these very files"));
+    } else {
+        progress.finish(total);
+    }
+    if args.json {
+        output::json(&json!({"slug": name, "digest": done.digest, "already": done.already}))?;
+    } else {
+        output::data(&format!("{name}@{}\n", done.digest))?;
+        output::talk(&format!("next: `enarx deploy {name}@{}`", done.digest));
+    }
+    Ok(0)
+}
+
+fn fetch(args: &FetchArgs, store: &TokenStore) -> Outcome {
+    if args.path.symlink_metadata().is_ok() {
+        return Err(Failure::new(format!("{} is there already", args.path.display())).why("it is not overwritten").next("name a new directory"));
+    }
+    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let name = args.slug.clone().without_digest();
+    let what = || format!("cannot fetch {name}");
+    let entry = registry.client().tag_entry(&args.slug).map_err(|error| registry.failure(what(), &error))?;
+    let digest = entry.0.digest.sha256();
+    let progress = Progress::new(format!("fetching {name}"));
+    let files = registry.client().fetch_package(&args.slug, &digest).map_err(|error| registry.failure(what(), &error))?;
+    let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    // Beside its final place first: a directory of that name is whole or not there.
+    let mut temporary = args.path.as_os_str().to_owned();
+    temporary.push(format!(".{}.new", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = write_all(&temporary, &files)
+        .and_then(|()| fs::rename(&temporary, &args.path).context(format!("cannot make {}", args.path.display())));
+    if let Err(failure) = written {
+        // The first error is the one to tell.
+        let _ = fs::remove_dir_all(&temporary);
+        return Err(failure);
+    }
+    progress.finish(u64::try_from(total).unwrap_or(u64::MAX));
+    output::data(&format!("{name}@{digest}\n"))?;
+    Ok(0)
+}
+
+fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+    fs::create_dir_all(directory).context(format!("cannot make {}", directory.display()))?;
+    for (name, bytes) in files {
+        // Names were checked by the client: no `..`, no absolute paths.
+        let path = directory.join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+        }
+        files::write_shared(&path, bytes)?;
+    }
+    Ok(())
+}
+
+fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
+    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let name = args.slug.clone().without_digest();
+    let what = || format!("cannot show {name}");
+    let deploy = registry.client().deploy_info(&args.slug).map_err(|error| registry.failure(what(), &error))?;
+    // A private repository tells its entry to its owner only.
+    let entry = match registry.client().tag_entry(&args.slug) {
+        Ok(entry) => Some(entry.0),
+        Err(error) if matches!(error.status(), Some(401 | 403)) => None,
+        Err(error) => return Err(registry.failure(what(), &error)),
+    };
+    if args.json {
+        let entry = entry.map(|entry| json!({"type": entry.media_type, "length": entry.length}));
+        output::json(&json!({"slug": name, "digest": deploy.digest, "steward": deploy.steward, "statement": deploy.statement, "root": entry}))?;
+        return Ok(0);
+    }
+    let steward = deploy.steward.unwrap_or_else(|| "none: name one with `enarx deploy --steward URL`".to_owned());
+    let root = entry.map_or_else(|| "shown to its owner only".to_owned(), |entry| format!("{}, {}", entry.media_type, output::bytes(entry.length)));
+    let rows = [("workload", name.to_string()), ("digest", deploy.digest.to_string()), ("steward", steward), ("root", root)];
+    output::data(&output::columns(&rows.map(|(label, value)| vec![label.to_owned(), value])))?;
+    Ok(0)
+}
+
+/// The digest that `files` have as a package.
+///
+/// # Errors
+/// If they are no package.
+pub fn digest(files: Vec<(String, Vec<u8>)>) -> Result<types::digest::Sha256, Failure> {
+    Ok(Tree::from_files(files).context("the files are no package")?.digest())
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `enarx repo`: repositories of a registry.
+
+use clap::{Args, Subcommand};
+use drawbridge_core::RepoRecord;
+use serde_json::json;
+
+use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::user::RepoName;
+use crate::failure::Outcome;
+use crate::output;
+use crate::reach::Registry;
+use crate::tokens::TokenStore;
+
+const REGISTER_EXAMPLES: &str = "\
+Examples:
+  enarx repo register store.example.com/alice/app                          anybody may read it
+  enarx repo register store.example.com/alice/app --private --discoverable only Keeps that prove to run it may
+
+A private repository gives its packages to you, and to Keeps whose certificate names the very digest that they ask for.
+For that, a Keep must first learn digest and Steward: --discoverable.";
+const INFO_EXAMPLES: &str = "\
+Examples:
+  enarx repo info store.example.com/alice/app
+  enarx repo info store.example.com/alice/app --json";
+
+/// `enarx repo …`
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Register a repository
+    Register(RegisterArgs),
+    /// Show a repository and its tags
+    Info(InfoArgs),
+}
+
+/// Arguments of `enarx repo register`.
+#[derive(Debug, Args)]
+#[command(after_help = REGISTER_EXAMPLES)]
+pub struct RegisterArgs {
+    /// The repository: host[:port]/user/repo
+    #[arg(value_name = "HOST/USER/REPO")]
+    pub name: String,
+    /// Let only the owner and attested Keeps read it
+    #[arg(long)]
+    pub private: bool,
+    /// Let anybody learn digest and Steward of its tags, so that Keeps can be deployed from it
+    #[arg(long)]
+    pub discoverable: bool,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Arguments of `enarx repo info`.
+#[derive(Debug, Args)]
+#[command(after_help = INFO_EXAMPLES)]
+pub struct InfoArgs {
+    /// The repository: host[:port]/user/repo
+    #[arg(value_name = "HOST/USER/REPO")]
+    pub name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What the registry says.
+pub fn run(command: &RepoCommand) -> Outcome {
+    let store = TokenStore::of_user()?;
+    match command {
+        RepoCommand::Register(args) => {
+            let name = RepoName::parse(&args.name)?;
+            let registry = Registry::open(&name.host, &args.reach, &args.token, &store)?;
+            registry.token()?;
+            let record = RepoRecord { public: !args.private, discoverable: args.discoverable };
+            registry.repo_put(&name.user, &name.repo, &record)?;
+            output::talk(&format!("registered {}; next: `enarx package publish {}:0.1.0 DIR`", args.name, args.name));
+            Ok(0)
+        }
+        RepoCommand::Info(args) => info(args, &store),
+    }
+}
+
+fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
+    let name = RepoName::parse(&args.name)?;
+    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let what = || format!("cannot show {}", args.name);
+    let tags = registry.client().tags(&name.user, &name.repo).map_err(|error| registry.failure(what(), &error))?;
+    // Only the owner may see the record; the tags of a public repository everybody.
+    let record = match registry.client().repo_get(&name.user, &name.repo) {
+        Ok(record) => Some(record),
+        Err(error) if matches!(error.status(), Some(401 | 403)) => None,
+        Err(error) => return Err(registry.failure(what(), &error)),
+    };
+    if args.json {
+        let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
+        output::json(&json!({"name": args.name, "config": record, "tags": tags}))?;
+        return Ok(0);
+    }
+    let readers = match record {
+        Some(RepoRecord { public: true, .. }) => "anybody",
+        Some(RepoRecord { discoverable: true, .. }) => "its owner, and attested Keeps; anybody may learn digest and Steward",
+        Some(_) => "its owner, and attested Keeps that know the digest",
+        None => "known to its owner only",
+    };
+    let mut rows = vec![vec!["repository".to_owned(), args.name.clone()], vec!["readers".to_owned(), readers.to_owned()]];
+    rows.extend(tags.iter().map(|tag| vec!["tag".to_owned(), tag.to_string()]));
+    output::data(&output::columns(&rows))?;
+    Ok(0)
+}
