@@ -1,3 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The steps of a deployment, from the boot message to the running workload.
+
+mod failure;
+
+pub use self::failure::{Failure, Stage};

@@ -5,6 +5,8 @@
 mod fallback;
 mod key;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use types::time::Timestamp;
 
 pub use self::key::{Key, KeyError};
@@ -28,7 +30,7 @@ impl Identity {
     }
 
     /// The identity of a Keep with a certificate: the chain, leaf first, DER. That the leaf is for this key is the
-    /// caller's to check.
+    /// caller's to check ([`check`]).
     pub fn certified(key: Key, chain: Vec<Vec<u8>>) -> Self {
         Self { key, chain, certified: true }
     }
@@ -36,6 +38,23 @@ impl Identity {
     /// The chain, leaf first, DER.
     pub fn chain(&self) -> &[Vec<u8>] {
         &self.chain
+    }
+
+    /// The chain, leaf first, PEM.
+    pub fn chain_pem(&self) -> String {
+        let mut pem = String::new();
+        for der in &self.chain {
+            pem.push_str("-----BEGIN CERTIFICATE-----\n");
+            let mut digits = STANDARD.encode(der);
+            while !digits.is_empty() {
+                let rest = digits.split_off(digits.len().min(64));
+                pem.push_str(&digits);
+                pem.push('\n');
+                digits = rest;
+            }
+            pem.push_str("-----END CERTIFICATE-----\n");
+        }
+        pem
     }
 
     /// Whether somebody else vouches for it.

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A workload whose files the host hands over. The digest is computed here, over the very bytes that will run.
+
+use drawbridge_core::package_digest;
+
+use crate::deploy::{Context, Failure, Prepared, Stage, certify, configuration};
+use crate::hostlink::Level;
+use crate::identity::{Identity, Key, Workload};
+
+/// Checks the files, and gets a certificate for their digest if there is a Steward and `attest` says so.
+pub(super) fn prepare(
+    context: &Context<'_>,
+    files: Vec<(String, Vec<u8>)>,
+    args: Vec<String>,
+    attest: bool,
+) -> Result<Prepared, Failure> {
+    let config = configuration(&files, args)?;
+    let digest = package_digest(files.clone()).map_err(|error| Failure::new(Stage::Config, error))?;
+    let key = Key::generate().map_err(|error| Failure::new(Stage::Attest, error))?;
+    let steward = config.steward.as_deref();
+    let key = match steward.filter(|_| attest) {
+        None => {
+            if steward.is_some() {
+                context.link.log(Level::Warn, "no evidence on this backend, so no certificate: others see this Keep as anonymous");
+            }
+            key
+        }
+        Some(steward) => {
+            let workload = Workload { digest: &digest, named: None };
+            match certify::certify(context, key, workload, steward)? {
+                Ok(identity) => return Ok(Prepared { config, files, digest, identity }),
+                Err(_) => return Err(cannot_attest()),
+            }
+        }
+    };
+    let identity =
+        Identity::anonymous(key, context.clock.now()).map_err(|error| Failure::new(Stage::Certify, error))?;
+    Ok(Prepared { config, files, digest, identity })
+}
+
+/// There is a Steward to convince and nothing to convince it with.
+pub(super) fn cannot_attest() -> Failure {
+    Failure::new(Stage::Attest, "this backend cannot attest").hint(
+        "use a machine with a TEE (`enarx platform info` says what this one lacks); to try things out, \
+         --simulate snp makes evidence that proves nothing, and --insecure-no-tee goes on without any",
+    )
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The Keep's talk with Steward: a request goes out, a chain comes back, and the chain is checked.
+
+use std::fmt;
+use std::io::Read;
+
+use der::{Any, Decode, Encode};
+use rustls::pki_types::CertificateDer;
+use types::digest::Sha256;
+use types::limits;
+use types::problem::{self, Problem};
+use types::slug::Slug;
+use types::time::Timestamp;
+use verify::{Anchors, Usage};
+use x509_cert::Certificate;
+
+use crate::clock::Clock;
+
+/// Media type of a certification request (RFC 5967).
+const PKCS10: &str = "application/pkcs10";
+
+/// Why there is no certificate.
+#[derive(Debug)]
+pub enum CertifyError {
+    /// Steward's URL cannot be used.
+    Url(String),
+    /// Steward was not reached.
+    Transport(String),
+    /// Steward said no.
+    Refused(Box<Problem>),
+    /// Steward's answer is not a certificate that this Keep can use.
+    Answer(String),
+}
+
+impl fmt::Display for CertifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "Steward's URL must begin with https://, and `{url}` does not"),
+            Self::Transport(detail) => write!(f, "Steward could not be reached: {detail}"),
+            Self::Refused(problem) => write!(f, "Steward refused with {}: {problem}", problem.status),
+            Self::Answer(detail) => write!(f, "Steward's answer cannot be used: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for CertifyError {}
+
+/// What the certificate must say if it names a workload at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed<'a> {
+    /// The Keep's public key, SPKI DER.
+    pub spki_der: &'a [u8],
+    /// The workload's digest.
+    pub digest: &'a Sha256,
+    /// The workload's name, without digest.
+    pub slug: Option<&'a Slug>,
+}
+
+/// Sends the request (PKCS#10 DER); the chain that comes back, leaf first, DER, unchecked.
+///
+/// # Errors
+/// [`CertifyError`].
+pub fn request(agent: &ureq::Agent, steward: &str, csr: &[u8]) -> Result<Vec<Vec<u8>>, CertifyError> {
+    if !steward.starts_with("https://") {
+        return Err(CertifyError::Url(steward.to_owned()));
+    }
+    let transport = |error: ureq::Error| CertifyError::Transport(format!("{steward}: {error}"));
+    let response = agent
+        .post(steward)
+        .config()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .build()
+        .header("content-type", PKCS10)
+        .send(csr)
+        .map_err(transport)?;
+    let status = response.status();
+    let is_problem = response
+        .headers()
+        .get("content-type")
+        .is_some_and(|value| value.as_bytes().starts_with(problem::MEDIA_TYPE.as_bytes()));
+    let mut body = Vec::new();
+    response
+        .into_body()
+        .into_reader()
+        .take(limits::CHAIN_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut body)
+        .map_err(|error| CertifyError::Transport(format!("{steward}: the answer broke off: {error}")))?;
+    if status.as_u16() != 200 {
+        let document = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem);
+        let title = status.canonical_reason().unwrap_or("Refused");
+        let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
+        problem.status = status.as_u16();
+        return Err(CertifyError::Refused(Box::new(problem)));
+    }
+    pki_path(&body)
+}
+
+/// A DER PkiPath (issuers first), turned round: leaf first, as TLS wants it.
+fn pki_path(body: &[u8]) -> Result<Vec<Vec<u8>>, CertifyError> {
+    let wrong = |detail: String| CertifyError::Answer(detail);
+    if body.len() > limits::CHAIN_BYTES_MAX {
+        return Err(wrong("it is larger than any chain may be".to_owned()));
+    }
+    let path = Vec::<Any>::from_der(body).map_err(|error| wrong(format!("it is no DER PkiPath: {error}")))?;
+    if path.is_empty() || path.len() > limits::CHAIN_CERTIFICATES_MAX {
+        return Err(wrong(format!("it has {} certificates", path.len())));
+    }
+    path.iter()
+        .rev()
+        .map(|certificate| certificate.to_der().map_err(|error| wrong(error.to_string())))
+        .collect()
+}
+
+/// Checks the chain (leaf first): it is for this key, it holds together, and it claims nothing that was not claimed. Moves
+/// the clock to the certificate's beginning at least.
+///
+/// The chain's own top serves as the anchor here: that makes sure that the chain will hold for those who trust the top, and
+/// says nothing about whether anybody should.
+///
+/// # Errors
+/// [`CertifyError::Answer`].
+pub fn check(chain: &[Vec<u8>], claimed: Claimed<'_>, clock: &Clock) -> Result<verify::Identity, CertifyError> {
+    let wrong = |detail: String| CertifyError::Answer(detail);
+    let (Some(leaf), Some(top)) = (chain.first(), chain.last()) else {
+        return Err(wrong("it has no certificate".to_owned()));
+    };
+    let leaf = Certificate::from_der(leaf).map_err(|error| wrong(format!("the certificate does not parse: {error}")))?;
+    let spki = leaf
+        .tbs_certificate()
+        .subject_public_key_info()
+        .to_der()
+        .map_err(|error| wrong(format!("the certificate's key does not parse: {error}")))?;
+    if spki != claimed.spki_der {
+        return Err(wrong("the certificate is for another key".to_owned()));
+    }
+    let not_before = leaf.tbs_certificate().validity().not_before.to_unix_duration().as_secs();
+    clock.not_before(Timestamp(not_before));
+    let certificates: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let anchors = Anchors { roots: vec![CertificateDer::from(top.clone())], fingerprints: Vec::new() };
+    let now = clock.now();
+    let identity = verify::identify(&certificates, &anchors, now, Usage::Client)
+        .and_then(|_| verify::identify(&certificates, &anchors, now, Usage::Server))
+        .map_err(|error| wrong(format!("the chain does not verify at {now}: {error}")))?;
+    if identity.digest.as_ref().is_some_and(|digest| digest != claimed.digest) {
+        return Err(wrong("the certificate names the digest of another workload".to_owned()));
+    }
+    if identity.slug.is_some() && identity.slug.as_ref() != claimed.slug {
+        return Err(wrong("the certificate names another workload".to_owned()));
+    }
+    Ok(identity)
+}
