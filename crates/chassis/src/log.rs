@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Logs: structured, on standard error, for people or for programs.
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people; coloured on a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// Why logging did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogError {
+    /// Neither `human` nor `json`.
+    Format,
+    /// A filter that does not parse, with the parser's words.
+    Filter(String),
+    /// The program has started logging already.
+    Twice,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format => f.write_str("the log format is `human` or `json`"),
+            Self::Filter(why) => write!(
+                f,
+                "the log filter does not parse ({why}); write a level or target=level pairs, for example info or info,chassis=debug"
+            ),
+            Self::Twice => f.write_str("logging has been started already"),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
+
+impl FromStr for Format {
+    type Err = LogError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(LogError::Format),
+        }
+    }
+}
+
+/// Starts logging to standard error what `filter` lets through: a level, or `target=level` pairs.
+///
+/// # Errors
+/// See [`LogError`].
+pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter(error.to_string()))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        Format::Human => {
+            let colour = std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            builder.with_ansi(colour).try_init()
+        }
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_and_filters_are_checked() {
+        assert_eq!("json".parse(), Ok(Format::Json));
+        assert_eq!("human".parse(), Ok(Format::Human));
+        assert_eq!("xml".parse::<Format>(), Err(LogError::Format));
+        assert!(matches!(
+            init(Format::Human, "no such level=="),
+            Err(LogError::Filter(_))
+        ));
+    }
+}

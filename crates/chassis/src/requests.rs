@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One request: limits before the handler, problem documents after it.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::{Router, response};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use crate::body::{AnswerBody, Outcome, RequestBody, drain};
+use crate::connection::Peer;
+use crate::problem::{Answer, busy, normalise, of_status};
+use crate::service::Limits;
+
+/// Most bytes read and thrown away so that a client gets to read its answer.
+const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest time spent on that.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What all requests share.
+pub(crate) struct Requests {
+    router: Router,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+}
+
+impl Requests {
+    pub(crate) fn new(router: Router, limits: Limits) -> Self {
+        Self {
+            // The bound below holds for every body, however it is read.
+            router: router.layer(DefaultBodyLimit::disable()),
+            slots: Arc::new(Semaphore::new(limits.requests_max)),
+            limits,
+        }
+    }
+
+    /// Answers one request; `refuse` if the connection is one too many.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Response<AnswerBody>, Infallible> {
+        let guard = peer.activity.begin();
+        let started = Instant::now();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+
+        let outcome = Arc::new(Outcome::default());
+        let permit = if peer.refuse {
+            None
+        } else {
+            self.slots.clone().try_acquire_owned().ok()
+        };
+        let continues = request.headers().contains_key(EXPECT);
+        let declared = declared_length(request.headers());
+        let (mut parts, incoming) = request.into_parts();
+        let body = RequestBody::new(incoming, &self.limits, outcome.clone());
+        let response = if permit.is_none() {
+            drop(body);
+            busy()
+        } else if declared.is_some_and(|length| length > self.limits.body_bytes_max) {
+            drop(body);
+            Answer(of_status(StatusCode::PAYLOAD_TOO_LARGE)).into_response()
+        } else {
+            parts.extensions.insert(peer.certificates.clone());
+            parts.extensions.insert(peer.address);
+            self.route(Request::from_parts(parts, Body::new(body)))
+                .await
+        };
+        let response = self.settle(response, &outcome).await;
+        if let Some(rest) = outcome.take_rest().filter(|_| !continues) {
+            drain(rest, DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
+        }
+        tracing::info!(
+            target: "chassis::access",
+            method = method.as_str(),
+            path,
+            status = response.status().as_u16(),
+            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            peer = %peer.address.0,
+            "request"
+        );
+        let (parts, body) = response.into_parts();
+        Ok(Response::from_parts(
+            parts,
+            AnswerBody::new(body, guard, permit),
+        ))
+    }
+
+    /// Runs the handler. A panic in it is a 500, and this request's alone.
+    async fn route(&self, request: Request<Body>) -> response::Response {
+        let router = self.router.clone();
+        match unwound(async move { router.oneshot(request).await }).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(panic) => {
+                let what = panic
+                    .downcast_ref::<&str>()
+                    .copied()
+                    .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                    .unwrap_or("no message");
+                tracing::error!(panic = what, "a handler panicked");
+                Answer(of_status(StatusCode::INTERNAL_SERVER_ERROR)).into_response()
+            }
+        }
+    }
+
+    async fn settle(&self, response: response::Response, outcome: &Outcome) -> response::Response {
+        if !response.status().is_client_error() && !response.status().is_server_error() {
+            return response;
+        }
+        // The handler saw a broken body; the client learns what broke it.
+        if outcome.too_large() {
+            return Answer(of_status(StatusCode::PAYLOAD_TOO_LARGE)).into_response();
+        }
+        if outcome.too_slow() {
+            return Answer(of_status(StatusCode::REQUEST_TIMEOUT)).into_response();
+        }
+        normalise(response).await
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |cx| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
