@@ -330,22 +330,33 @@ impl Incoming {
     }
 }
 
-/// Takes decrypted bytes, reading records from `socket` while there are none.
+/// Takes decrypted bytes, reading records from `socket` while there are none. Bytes that came before a broken record are
+/// handed out before the error.
 fn pull_tls(tls: &mut rustls::Connection, mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    for _ in 0..RECORDS_AT_ONCE {
-        match tls.reader().read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(io::Error::new(error.kind(), "the connection ended without TLS saying so: data may be missing"));
-            }
-            other => return other,
+    for round in 0..=RECORDS_AT_ONCE {
+        let broken = tls.process_new_packets().err();
+        match (tls.reader().read(buffer), broken) {
+            (Ok(count @ 1..), _) => return Ok(count),
+            (_, Some(error)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+            (Ok(_), None) => return Ok(0),
+            (Err(error), None) => match error.kind() {
+                io::ErrorKind::WouldBlock => {}
+                io::ErrorKind::UnexpectedEof => {
+                    let cut = "the connection ended without TLS saying so: data may be missing";
+                    return Err(io::Error::new(error.kind(), cut));
+                }
+                _ => return Err(error),
+            },
+        }
+        // Whatever is read is processed before this returns: what waits in the socket wakes a poll, what waits here does not.
+        if round == RECORDS_AT_ONCE {
+            break;
         }
         match tls.read_tls(&mut socket) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     }
     Err(io::ErrorKind::WouldBlock.into())
 }

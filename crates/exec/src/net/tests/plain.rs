@@ -3,62 +3,10 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
-use types::config::Config;
-
-use crate::clock::Clock;
-use crate::hostlink::{Level, Link};
-use crate::identity::{Identity, Key};
-use crate::net::{Connection, Listener, NetErrorKind, Network};
+use super::{PATIENCE, accept, network, read, wait};
+use crate::net::{Connection, NetErrorKind};
 use crate::poll::{Interest, PollSet};
-
-/// Longest wait of a test, after which it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn network(config: &str) -> (Network, UnixStream) {
-    let (host, keep) = UnixStream::pair().unwrap();
-    let link = Link::new(keep, Level::Debug, Instant::now());
-    let clock = Clock::new();
-    let identity = Identity::anonymous(Key::generate().unwrap(), clock.now()).unwrap();
-    (Network::new(&Config::parse(config).unwrap(), &identity, &clock, &link).unwrap(), host)
-}
-
-fn accept(listener: &mut Listener) -> Connection {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match listener.accept() {
-            Ok(connection) => return connection,
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
-        }
-        assert!(Instant::now() < until, "nobody connected");
-        let mut set = PollSet::new();
-        listener.register(&mut set);
-        set.wait(Some(PATIENCE)).unwrap();
-    }
-}
-
-/// Waits until `interest` is met.
-fn wait(connection: &mut Connection, interest: Interest) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        connection.progress();
-        if (interest.read && connection.readable()) || (interest.write && connection.writable()) {
-            return;
-        }
-        assert!(Instant::now() < until, "nothing happened");
-        let mut set = PollSet::new();
-        connection.register(&mut set, interest);
-        set.wait(Some(PATIENCE)).unwrap();
-    }
-}
-
-fn read(connection: &mut Connection) -> io::Result<Vec<u8>> {
-    wait(connection, Interest::READ);
-    let mut buffer = [0; 1024];
-    let count = connection.read(&mut buffer)?;
-    Ok(buffer[..count].to_vec())
-}
 
 const OPEN: &str = "[network.incoming.default]\nprot = \"tcp\"\n[network.outgoing.default]\nprot = \"tcp\"\n";
 
@@ -158,12 +106,12 @@ fn connects_where_the_policy_says_and_nowhere_else() {
 #[test]
 fn says_who_is_not_there() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (network, _host) = network(OPEN);
+    let (network, host) = network(OPEN);
     assert_eq!(network.connect("127.0.0.1", Some(free)).unwrap_err().kind, NetErrorKind::Connect);
     let taken = network.listen(0).unwrap();
     assert_eq!(network.listen(taken.port()).unwrap_err().kind, NetErrorKind::Bind);
-    // The link's other end never answers, because it is gone.
-    drop(_host);
+    // Nobody answers at the other end of the link.
+    drop(host);
     assert_eq!(network.connect("nobody.test", Some(1)).unwrap_err().kind, NetErrorKind::Resolve);
 }
 
