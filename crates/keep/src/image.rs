@@ -36,7 +36,7 @@ impl Image {
     /// The file cannot be read, is no ELF file, or is larger than 512 MiB.
     pub fn read(path: &Path) -> Result<Self, Error> {
         File::open(path)
-            .and_then(|file| Self::copy(file))
+            .and_then(Self::copy)
             .map_err(|source| Error::Image {
                 path: path.to_owned(),
                 source,
