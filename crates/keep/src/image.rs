@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::Error;
+use crate::{Error, jail};
 
 /// Largest program that is taken, bytes.
 const IMAGE_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -62,8 +62,14 @@ impl Image {
         if memory.read_exact(&mut magic).is_err() || magic != *b"\x7fELF" {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "no ELF program"));
         }
-        // Who can execute but not read a file runs as a process that nobody else of the same user can look into.
-        memory.set_permissions(PermissionsExt::from_mode(0o111))?;
+        // Who executes a file that it may not read becomes a process that is not dumped, and that nobody else of the same
+        // user can look into.
+        let mode = if jail::sees_hidden_processes() {
+            0o111
+        } else {
+            0o555
+        };
+        memory.set_permissions(PermissionsExt::from_mode(mode))?;
         let seals = SealFlag::F_SEAL_SEAL
             | SealFlag::F_SEAL_SHRINK
             | SealFlag::F_SEAL_GROW

@@ -2,8 +2,8 @@
 
 //! How far a Keep can be jailed on this machine.
 
-use std::io;
 use std::sync::OnceLock;
+use std::{fs, io};
 
 use nix::libc::{self, c_int, c_uint, rlimit64};
 use nix::sys::resource::{Resource, getrlimit};
@@ -122,6 +122,21 @@ fn candidates(user: Uid) -> Vec<Confinement> {
         });
     }
     candidates
+}
+
+/// Whether this process can trace one that cannot be looked into by others of the same user, as simulated evidence needs.
+///
+/// So can the owner of its user namespace, and one with CAP_SYS_PTRACE (which root lacks in most containers).
+pub(crate) fn sees_hidden_processes() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .unwrap_or(0);
+    let (confinement, _) = confinement();
+    capabilities >> CAP_SYS_PTRACE & 1 == 1 || confinement.user_namespace && !confinement.drop_root
 }
 
 /// The jail of a Keep.

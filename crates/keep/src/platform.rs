@@ -166,7 +166,14 @@ pub(crate) fn kvm() -> BackendInfo {
 
 /// A jailed process.
 pub(crate) fn nil() -> BackendInfo {
-    let checks = vec![memory(), filters(), confinement(), landlock(), tracing()];
+    let checks = vec![
+        memory(),
+        filters(),
+        confinement(),
+        hidden(),
+        landlock(),
+        tracing(),
+    ];
     summary("nil", false, checks)
 }
 
@@ -208,6 +215,18 @@ fn confinement() -> Check {
         )),
     };
     check("namespaces", false, found)
+}
+
+fn hidden() -> Check {
+    let found = if jail::sees_hidden_processes() {
+        Ok("no core dumps, not open to others of the same user".to_owned())
+    } else {
+        Err((
+            "off, since --simulate could not trace it".to_owned(),
+            "run as an unprivileged user with user namespaces, or as root with CAP_SYS_PTRACE",
+        ))
+    };
+    check("hidden process", false, found)
 }
 
 fn landlock() -> Check {
