@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The certificate of a Keep (docs/FORMATS.md section 4). Nothing in it comes from the request but the public key.
+
+use std::net::IpAddr;
+
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH, ID_QT_CPS};
+use der::asn1::{Any, Ia5String, OctetString};
+use der::{Decode as _, Encode as _};
+use spki::SubjectPublicKeyInfoRef;
+use types::digest::Sha256;
+use types::slug::Slug;
+use types::time::Timestamp;
+use x509_cert::certificate::Version;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::certpolicy::{PolicyInformation, PolicyQualifierInfo};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
+    KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::serial_number::SerialNumber;
+
+use crate::authority::{Authority, AuthorityError};
+use crate::x509;
+
+/// Identifies Steward's appraisal policies in certificates.
+pub const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.2.1");
+/// `noRevAvail` (RFC 9608 section 2).
+pub const NO_REV_AVAIL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.56");
+/// DER of NULL.
+const NULL: [u8; 2] = [5, 0];
+
+/// Longest validity of a certificate, in seconds: 28 days.
+pub const LIFETIME_SECONDS_MAX: u64 = 28 * 86_400;
+/// How long before now a certificate begins, in seconds: clocks differ.
+pub const SKEW_SECONDS: u64 = 300;
+/// Organisational unit of certificates for simulated TEEs.
+pub const SIMULATED: &str = "simulated TEE";
+
+/// What a certificate is to say.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The Keep's public key, DER of the SubjectPublicKeyInfo.
+    pub spki_der: Vec<u8>,
+    /// Whether the silicon is simulated.
+    pub simulated: bool,
+    /// The workload's name, if a registry vouches for it. Without digest.
+    pub slug: Option<Slug>,
+    /// The workload's digest, if the Keep is one that runs nothing else.
+    pub digest: Option<Sha256>,
+    /// DNS names that the policy grants.
+    pub dns: Vec<String>,
+    /// IP addresses that the policy grants.
+    pub ip: Vec<IpAddr>,
+    /// First second.
+    pub not_before: Timestamp,
+    /// Last second.
+    pub not_after: Timestamp,
+    /// Where the policy can be read.
+    pub policy_uri: String,
+    /// The attestation result's extension: DER value for [`RESULT`].
+    pub result: Vec<u8>,
+}
+
+/// `id-pe-cmw` (RFC 9999): the extension with the attestation result.
+pub const RESULT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
+
+/// First and last second of a certificate that is asked for at `now`, for `lifetime` seconds, under this issuer.
+pub fn window(now: Timestamp, lifetime_seconds: u64, authority: &Authority) -> (Timestamp, Timestamp) {
+    let first = now.minus(SKEW_SECONDS).max(authority.not_before());
+    let last = first
+        .plus(lifetime_seconds.min(LIFETIME_SECONDS_MAX))
+        .min(authority.not_after());
+    (first, last)
+}
+
+impl Order {
+    /// The subject: what a person sees first.
+    pub(crate) fn subject(&self) -> der::Result<Any> {
+        let name = match (&self.slug, &self.digest) {
+            (Some(slug), _) => slug.name(),
+            (None, Some(digest)) => {
+                let hex: String = digest.to_hex().chars().take(16).collect();
+                format!("sha256:{hex}…")
+            }
+            (None, None) => "Enarx Keep".to_owned(),
+        };
+        let name = x509::common_name(&name);
+        if self.simulated {
+            x509::name(&[
+                (x509::ORGANIZATIONAL_UNIT, SIMULATED),
+                (x509::COMMON_NAME, &name),
+            ])
+        } else {
+            x509::name(&[(x509::COMMON_NAME, &name)])
+        }
+    }
+
+    /// The subject's alternative names, in order; may be none.
+    pub(crate) fn names(&self) -> der::Result<Vec<GeneralName>> {
+        let uri = |text: String| Ia5String::new(&text).map(GeneralName::UniformResourceIdentifier);
+        let mut names = Vec::new();
+        if let Some(slug) = &self.slug {
+            names.push(uri(slug.uri())?);
+        }
+        if let Some(digest) = &self.digest {
+            names.push(uri(digest.to_ni())?);
+        }
+        for dns in &self.dns {
+            names.push(GeneralName::DnsName(Ia5String::new(dns)?));
+        }
+        for ip in &self.ip {
+            names.push(GeneralName::IpAddress(match ip {
+                IpAddr::V4(ip) => OctetString::new(ip.octets())?,
+                IpAddr::V6(ip) => OctetString::new(ip.octets())?,
+            }));
+        }
+        Ok(names)
+    }
+
+    /// All extensions, in the order in which they stand in the certificate.
+    pub(crate) fn extensions(&self, authority: &Authority) -> der::Result<Vec<Extension>> {
+        let spki = SubjectPublicKeyInfoRef::from_der(&self.spki_der)?;
+        let cps = Any::encode_from(&Ia5String::new(&self.policy_uri)?)?;
+        let mut extensions = vec![
+            x509::extension(true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
+            x509::extension(
+                false,
+                &ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]),
+            )?,
+            x509::extension(
+                true,
+                &BasicConstraints {
+                    ca: false,
+                    path_len_constraint: None,
+                },
+            )?,
+        ];
+        let names = self.names()?;
+        if !names.is_empty() {
+            extensions.push(x509::extension(false, &SubjectAltName(names))?);
+        }
+        let authority_key_id = AuthorityKeyIdentifier {
+            key_identifier: Some(OctetString::new(authority.key_id())?),
+            ..AuthorityKeyIdentifier::default()
+        };
+        let key_id = x509::key_id(spki.subject_public_key.raw_bytes());
+        let policy = PolicyInformation {
+            policy_identifier: POLICY,
+            policy_qualifiers: Some(vec![PolicyQualifierInfo {
+                policy_qualifier_id: ID_QT_CPS,
+                qualifier: Some(cps),
+            }]),
+        };
+        extensions.extend([
+            x509::extension(false, &authority_key_id)?,
+            x509::extension(false, &SubjectKeyIdentifier(OctetString::new(key_id)?))?,
+            x509::extension(false, &CertificatePolicies(vec![policy]))?,
+            x509::raw_extension(NO_REV_AVAIL, false, NULL.to_vec())?,
+            x509::raw_extension(RESULT, false, self.result.clone())?,
+        ]);
+        Ok(extensions)
+    }
+
+    fn tbs(&self, serial: &[u8], authority: &Authority) -> der::Result<Vec<u8>> {
+        x509::Tbs {
+            version: Version::V3,
+            serial: SerialNumber::new(serial)?,
+            signature: authority.algorithm(),
+            issuer: authority.subject().clone(),
+            validity: x509::validity(self.not_before, self.not_after)?,
+            subject: self.subject()?,
+            spki: Any::from_der(&self.spki_der)?,
+            extensions: self.extensions(authority)?,
+        }
+        .to_der()
+    }
+}
+
+/// A certificate that was just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Its serial number, hex.
+    pub serial: String,
+}
+
+/// Makes the certificate that `order` describes. It is not checked yet: see [`crate::lint`].
+///
+/// # Errors
+/// The system's randomness or cryptography fails, or the order holds what X.509 cannot express.
+pub fn make(order: &Order, authority: &Authority) -> Result<Issued, AuthorityError> {
+    let internal = |error: String| AuthorityError::Internal(error);
+    let serial = x509::serial().map_err(|_| internal("no randomness".to_owned()))?;
+    let tbs = order
+        .tbs(&serial, authority)
+        .map_err(|error| internal(error.to_string()))?;
+    let signature = authority.sign(&tbs)?;
+    let der = x509::assemble(&tbs, authority.algorithm(), &signature)
+        .map_err(|error| internal(error.to_string()))?;
+    Ok(Issued {
+        der,
+        serial: hex::encode(serial),
+    })
+}
