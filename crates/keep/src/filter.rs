@@ -139,7 +139,6 @@ const NEVER: &[i64] = &[
     libc::SYS_setsid,
     libc::SYS_setpgid,
     libc::SYS_sched_setaffinity,
-    libc::SYS_memfd_create,
 ];
 
 /// Calls that are allowed with any arguments.

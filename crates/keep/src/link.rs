@@ -84,12 +84,25 @@ pub(crate) fn serve(
     thread::Builder::new()
         .name("keep-link".into())
         .spawn(move || {
+            // Also runs if a callback panics: nobody would follow the Keep any more.
+            let mut end = OnDrop(Some(on_violation));
             let result = read(link, &questions, on_event, on_log);
-            if result.is_err() {
-                on_violation();
+            if result.is_ok() {
+                end.0 = None;
             }
             result
         })
+}
+
+/// Runs its content when it is dropped, unless that was taken out.
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run();
+        }
+    }
 }
 
 /// Errors here mean that the Keep is gone, which is noticed elsewhere.

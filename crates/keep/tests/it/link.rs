@@ -100,3 +100,13 @@ fn streams_lead_where_they_are_said_to() {
     assert_eq!(finish(from_input).unwrap().code(), Some(3));
     assert_eq!(*lines.lock().unwrap(), ["read=1 x"]);
 }
+
+#[test]
+fn a_callback_that_panics_ends_the_keep() {
+    let Some(image) = image("keep.a_callback_that_panics_ends_the_keep") else {
+        return;
+    };
+    let (mut launch, _) = launch(image, "stay");
+    launch.on_log = Box::new(|_, _| panic!("a panic that the test wants"));
+    assert!(matches!(finish(launch), Err(Error::Link(_))));
+}
