@@ -1,1 +1,44 @@
-//! See ARCHITECTURE.md.
+// SPDX-License-Identifier: Apache-2.0
+
+//! The relying party's side of attestation: from a certificate chain to an identity, and TLS that demands one.
+//!
+//! - [`identify`] turns a chain into an [`Identity`], if it leads to one of the caller's [`Anchors`]; no anchor, no identity.
+//! - [`Requirements`] say which identities are good enough; the default takes only genuine, pinned, unrelaxed Keeps.
+//! - [`tls`] has verifiers for rustls, [`https`] an HTTPS client, [`report`] a table for people.
+//!
+//! Nothing here reads a clock: time comes in as an argument or a closure. There is no switch that turns verification off.
+
+#![forbid(unsafe_code)]
+
+mod anchors;
+mod error;
+pub mod https;
+mod identity;
+pub mod report;
+mod requirements;
+pub mod tls;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use types::time::Timestamp;
+
+pub use anchors::Anchors;
+pub use error::VerifyError;
+pub use identity::{Identity, Usage, identify};
+pub use requirements::{Requirements, Unmet};
+
+/// A clock, as the verifiers take it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Our cryptography: AWS-LC, X25519MLKEM768 before the classical groups, AES-256 first.
+pub fn provider() -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = vec![
+        aws_lc_rs::kx_group::X25519MLKEM768,
+        aws_lc_rs::kx_group::X25519,
+        aws_lc_rs::kx_group::SECP384R1,
+        aws_lc_rs::kx_group::SECP256R1,
+    ];
+    Arc::new(provider)
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The attestation result that a certificate carries: an EAR in a CMW record (docs/FORMATS.md 4.1).
+//!
+//! Steward writes it, relying parties read it. Reading is strict: a member that is unknown, missing or out of place is an
+//! error, so that no two readers see different things.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use const_oid::ObjectIdentifier;
+use der::asn1::Utf8StringRef;
+use der::{Decode as _, Encode as _};
+use serde::{Deserialize, Serialize};
+use types::digest::Sha256;
+use types::limits;
+use types::slug::Slug;
+use types::time::Timestamp;
+
+/// `id-pe-cmw` (RFC 9999): the extension that carries the result.
+pub const EXTENSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
+/// Certificate policy of everything that a Steward issues; its CPS URI leads to the policy file.
+pub const CERTIFICATE_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.2.1");
+/// `noRevAvail` (RFC 9608).
+pub const NO_REV_AVAIL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.56");
+
+/// Profile of the EAR (draft-ietf-rats-ear-04).
+const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
+/// Media type of an unsigned EAT claims set in JSON (RFC 9782).
+const MEDIA_TYPE: &str = "application/eat-ucs+json";
+/// CMW indicator: attestation results (RFC 9999).
+const INDICATOR_RESULT: u64 = 8;
+/// Who makes the verifier.
+const DEVELOPER: &str = "https://enarx.dev";
+
+/// AR4SI values that Steward uses.
+const AFFIRMING: i8 = 2;
+/// Executables: runs, but nobody pinned it (AR4SI "warning" range).
+const EXECUTABLES_UNKNOWN: i8 = 33;
+/// Configuration: known, with relaxations of the policy.
+const CONFIGURATION_RELAXED: i8 = 32;
+/// Hardware or configuration that must not be trusted.
+const CONTRAINDICATED: i8 = 96;
+
+/// How far a relying party may trust a Keep, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Genuine silicon, a Keep that the policy pins, nothing relaxed.
+    Affirming,
+    /// Genuine silicon, but the policy does not pin the Keep or relaxed something.
+    Warning,
+    /// Simulated silicon or a debuggable guest: no protection.
+    Contraindicated,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Affirming => "affirming",
+            Self::Warning => "warning",
+            Self::Contraindicated => "contraindicated",
+        })
+    }
+}
+
+/// Security version numbers of the TEE's firmware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcbSummary {
+    /// Boot loader.
+    pub bootloader: u8,
+    /// FMC; Turin and later.
+    pub fmc: Option<u8>,
+    /// Microcode.
+    pub microcode: u8,
+    /// SNP firmware.
+    pub snp: u8,
+    /// Trusted operating system of the security processor.
+    pub tee: u8,
+}
+
+/// The workload that a Keep runs, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadName {
+    /// Digest of its root.
+    pub digest: Sha256,
+    /// Its name, if a registry that the policy trusts vouches for it.
+    pub slug: Option<Slug>,
+}
+
+/// What the evidence proved about a Keep. Members are in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// CHIP_ID, hex; none where it is masked.
+    pub chip_id: Option<String>,
+    /// Whether the guest may be debugged.
+    pub debug: bool,
+    /// Security version that the guest claims for itself.
+    pub guest_svn: u32,
+    /// ID key digest, hex.
+    pub id_key: Option<String>,
+    /// Launch measurement, hex.
+    pub measurement: String,
+    /// Whether the policy pins this Keep, by measurement or signer.
+    pub pinned: bool,
+    /// Processor line, as `Milan`.
+    pub product: String,
+    /// Relaxations of the policy without which the evidence would have been refused, by name.
+    pub relaxations: Vec<String>,
+    /// Author key digest, hex.
+    pub signer: Option<String>,
+    /// Whether the silicon is simulated.
+    pub simulated: bool,
+    /// Firmware's version numbers, as reported.
+    pub tcb: TcbSummary,
+    /// `snp`.
+    pub tee: String,
+    /// Virtual machine privilege level.
+    pub vmpl: u32,
+    /// What it runs; only if `pinned`.
+    pub workload: Option<WorkloadName>,
+}
+
+impl Facts {
+    /// The status that follows from the facts.
+    pub fn status(&self) -> Status {
+        if self.simulated || self.debug {
+            Status::Contraindicated
+        } else if !self.pinned || !self.relaxations.is_empty() {
+            Status::Warning
+        } else {
+            Status::Affirming
+        }
+    }
+
+    fn vector(&self) -> Vector {
+        let bad = |bad: bool, else_value: i8| if bad { CONTRAINDICATED } else { else_value };
+        Vector {
+            configuration: bad(
+                self.debug,
+                if self.relaxations.is_empty() { AFFIRMING } else { CONFIGURATION_RELAXED },
+            ),
+            executables: if self.pinned { AFFIRMING } else { EXECUTABLES_UNKNOWN },
+            hardware: bad(self.simulated, AFFIRMING),
+            instance_identity: bad(self.simulated, AFFIRMING),
+        }
+    }
+}
+
+/// Steward's word on a Keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestationResult {
+    /// Name and version of the verifier, as `steward 0.1.0`.
+    pub build: String,
+    /// When it was appraised.
+    pub issued_at: Timestamp,
+    /// Digest of the policy file under which it was appraised.
+    pub policy: Sha256,
+    /// What was proved.
+    pub facts: Facts,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ear {
+    #[serde(rename = "ear.verifier-id")]
+    verifier: Verifier,
+    eat_profile: String,
+    iat: u64,
+    submods: Submods,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verifier {
+    build: String,
+    developer: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submods {
+    keep: Submod,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submod {
+    #[serde(rename = "ear.appraisal-policy-id")]
+    policy: Sha256,
+    #[serde(rename = "ear.status")]
+    status: Status,
+    #[serde(rename = "ear.trustworthiness-vector")]
+    vector: Vector,
+    enarx: Facts,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Vector {
+    configuration: i8,
+    executables: i8,
+    hardware: i8,
+    instance_identity: i8,
+}
+
+/// An extension that is no attestation result of ours, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAResult(String);
+
+impl fmt::Display for NotAResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the attestation-result extension is malformed: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotAResult {}
+
+impl AttestationResult {
+    /// The status that follows from the facts.
+    pub fn status(&self) -> Status {
+        self.facts.status()
+    }
+
+    /// The EAR as JSON: sorted members, no white space.
+    pub fn to_json(&self) -> String {
+        let ear = Ear {
+            verifier: Verifier { build: self.build.clone(), developer: DEVELOPER.to_owned() },
+            eat_profile: PROFILE.to_owned(),
+            iat: self.issued_at.0,
+            submods: Submods {
+                keep: Submod {
+                    policy: self.policy,
+                    status: self.facts.status(),
+                    vector: self.facts.vector(),
+                    enarx: self.facts.clone(),
+                },
+            },
+        };
+        // Strings, numbers and booleans always serialise.
+        serde_json::to_string(&ear).unwrap_or_default()
+    }
+
+    /// The extension's value, DER.
+    pub fn to_extension(&self) -> Vec<u8> {
+        let body = URL_SAFE_NO_PAD.encode(self.to_json());
+        let record = format!("[\"{MEDIA_TYPE}\",\"{body}\",{INDICATOR_RESULT}]");
+        Utf8StringRef::new(&record).and_then(|text| text.to_der()).unwrap_or_default()
+    }
+
+    /// Reads the extension's value, at most [`limits::RESULT_BYTES_MAX`] bytes.
+    ///
+    /// # Errors
+    /// Anything that [`Self::to_extension`] does not write, a status that does not follow from the facts included.
+    pub fn from_extension(value: &[u8]) -> Result<Self, NotAResult> {
+        let wrong = |what: &dyn fmt::Display| NotAResult(what.to_string());
+        if value.len() > limits::RESULT_BYTES_MAX {
+            return Err(wrong(&"it is larger than any result"));
+        }
+        let text = Utf8StringRef::from_der(value).map_err(|e| wrong(&e))?;
+        let (kind, body, indicator): (String, String, u64) =
+            serde_json::from_str(text.as_str()).map_err(|e| wrong(&e))?;
+        if kind != MEDIA_TYPE || indicator != INDICATOR_RESULT {
+            return Err(wrong(&"it is no record of an unsigned attestation result in JSON"));
+        }
+        let json = URL_SAFE_NO_PAD.decode(body).map_err(|e| wrong(&e))?;
+        let ear: Ear = serde_json::from_slice(&json).map_err(|e| wrong(&e))?;
+        if ear.eat_profile != PROFILE {
+            return Err(wrong(&"its profile is another"));
+        }
+        let keep = ear.submods.keep;
+        if keep.status != keep.enarx.status() || keep.vector != keep.enarx.vector() {
+            return Err(wrong(&"its status does not follow from its facts"));
+        }
+        if keep.enarx.workload.is_some() && !keep.enarx.pinned {
+            return Err(wrong(&"it names a workload of a Keep that the policy does not pin"));
+        }
+        if keep.enarx.workload.as_ref().and_then(|w| w.slug.as_ref()).is_some_and(|s| s.digest.is_some()) {
+            return Err(wrong(&"its workload's name carries a digest of its own"));
+        }
+        Ok(Self {
+            build: ear.verifier.build,
+            issued_at: Timestamp(ear.iat),
+            policy: keep.policy,
+            facts: keep.enarx,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result() -> AttestationResult {
+        AttestationResult {
+            build: "steward 0.1.0".into(),
+            issued_at: Timestamp(1_700_000_000),
+            policy: Sha256([7; 32]),
+            facts: Facts {
+                chip_id: None,
+                debug: false,
+                guest_svn: 1,
+                id_key: None,
+                measurement: "ab".repeat(48),
+                pinned: true,
+                product: "Milan".into(),
+                relaxations: Vec::new(),
+                signer: None,
+                simulated: false,
+                tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
+                tee: "snp".into(),
+                vmpl: 0,
+                workload: Some(WorkloadName {
+                    digest: Sha256([1; 32]),
+                    slug: Some("h/u/r:1.0.0".parse().unwrap()),
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn round_trips() {
+        let result = result();
+        let extension = result.to_extension();
+        assert_eq!(AttestationResult::from_extension(&extension), Ok(result));
+    }
+
+    #[test]
+    fn status_follows_from_the_facts() {
+        let mut facts = result().facts;
+        assert_eq!(facts.status(), Status::Affirming);
+        facts.relaxations.push("alias-check".into());
+        assert_eq!(facts.status(), Status::Warning);
+        facts.relaxations.clear();
+        facts.pinned = false;
+        assert_eq!(facts.status(), Status::Warning);
+        facts.simulated = true;
+        assert_eq!(facts.status(), Status::Contraindicated);
+        facts.simulated = false;
+        facts.debug = true;
+        assert_eq!(facts.status(), Status::Contraindicated);
+    }
+
+    #[test]
+    fn refuses_what_it_would_not_write() {
+        let json = result().to_json();
+        let pack = |json: &str| {
+            let record = format!("[\"{MEDIA_TYPE}\",\"{}\",8]", URL_SAFE_NO_PAD.encode(json));
+            Utf8StringRef::new(&record).unwrap().to_der().unwrap()
+        };
+        assert!(AttestationResult::from_extension(&pack(&json)).is_ok());
+        for (from, to) in [
+            ("\"simulated\":false", "\"simulated\":true"),
+            ("\"ear.status\":\"affirming\"", "\"ear.status\":\"warning\""),
+            ("\"pinned\":true", "\"pinned\":false"),
+            ("\"vmpl\":0", "\"vmpl\":0,\"more\":1"),
+            ("ear#04", "ear#05"),
+            ("\"guest_svn\":1,", ""),
+            ("\"hardware\":2", "\"hardware\":3"),
+            ("h/u/r:1.0.0", "h/u/r"),
+        ] {
+            let forged = json.replace(from, to);
+            assert_ne!(forged, json, "{from}");
+            assert!(AttestationResult::from_extension(&pack(&forged)).is_err(), "{to}");
+        }
+        assert!(AttestationResult::from_extension(&[]).is_err());
+        assert!(AttestationResult::from_extension(&vec![0x0c; limits::RESULT_BYTES_MAX + 1]).is_err());
+        let reference = Utf8StringRef::new("[\"application/eat-ucs+json\",\"e30\",1]").unwrap().to_der().unwrap();
+        assert!(AttestationResult::from_extension(&reference).is_err());
+    }
+}
