@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
-use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use axum::response::IntoResponse as _;
 use axum::{Router, response};
 use hyper::body::Incoming;
@@ -49,7 +49,7 @@ impl Requests {
         }
     }
 
-    /// Answers one request; `refuse` if the connection is one too many.
+    /// Answers one request: with 503 if it, or its connection, is one too many.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
@@ -68,6 +68,7 @@ impl Requests {
         };
         let continues = request.headers().contains_key(EXPECT);
         let declared = declared_length(request.headers());
+        let version = request.version();
         let (mut parts, incoming) = request.into_parts();
         let body = RequestBody::new(incoming, &self.limits, outcome.clone());
         let response = if permit.is_none() {
@@ -82,7 +83,12 @@ impl Requests {
             self.route(Request::from_parts(parts, Body::new(body)))
                 .await
         };
-        let response = self.settle(response, &outcome).await;
+        let mut response = self.settle(response, &outcome).await;
+        if peer.refuse && version < Version::HTTP_2 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(rest) = outcome.take_rest().filter(|_| !continues) {
             drain(rest, DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
         }

@@ -161,10 +161,7 @@ impl Authority {
         }
         let (key, suite) = read_key(key_pem)?;
         let tbs = issuer.tbs_certificate();
-        let public = tbs
-            .subject_public_key_info()
-            .subject_public_key
-            .raw_bytes();
+        let public = tbs.subject_public_key_info().subject_public_key.raw_bytes();
         if public != key.public_key().as_ref() {
             return Err(AuthorityError::OtherKey);
         }
@@ -327,7 +324,9 @@ pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, Autho
     if !(1..=x509::COMMON_NAME_CHARS_MAX).contains(&characters)
         || common_name.chars().any(char::is_control)
     {
-        return Err(internal("the common name needs 1 to 64 printable characters"));
+        return Err(internal(
+            "the common name needs 1 to 64 printable characters",
+        ));
     }
     let key = EcdsaKeyPair::generate(P384.signing).map_err(internal)?;
     let public = key.public_key();
@@ -353,10 +352,7 @@ pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, Autho
                         path_len_constraint: Some(0),
                     },
                 )?,
-                x509::extension(
-                    true,
-                    &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign),
-                )?,
+                x509::extension(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?,
                 x509::extension(false, &SubjectKeyIdentifier(key_id.clone()))?,
                 x509::extension(
                     false,

@@ -68,7 +68,11 @@ pub struct Order {
 pub const RESULT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
 
 /// First and last second of a certificate that is asked for at `now`, for `lifetime` seconds, under this issuer.
-pub fn window(now: Timestamp, lifetime_seconds: u64, authority: &Authority) -> (Timestamp, Timestamp) {
+pub fn window(
+    now: Timestamp,
+    lifetime_seconds: u64,
+    authority: &Authority,
+) -> (Timestamp, Timestamp) {
     let first = now.minus(SKEW_SECONDS).max(authority.not_before());
     let last = first
         .plus(lifetime_seconds.min(LIFETIME_SECONDS_MAX))

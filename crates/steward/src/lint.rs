@@ -49,12 +49,11 @@ pub fn check(der: &[u8], order: &Order, authority: &Authority) -> Result<(), Fla
         serial.len() == x509::SERIAL_BYTES && serial.first().is_some_and(|b| *b < 0x80),
         "serial number",
     )?;
-    let same = |encoded: der::Result<Vec<u8>>, expected: der::Result<Vec<u8>>| match (
-        encoded, expected,
-    ) {
-        (Ok(encoded), Ok(expected)) => encoded == expected,
-        _ => false,
-    };
+    let same =
+        |encoded: der::Result<Vec<u8>>, expected: der::Result<Vec<u8>>| match (encoded, expected) {
+            (Ok(encoded), Ok(expected)) => encoded == expected,
+            _ => false,
+        };
     demand(
         same(tbs.issuer().to_der(), authority.subject().to_der()),
         "issuer",

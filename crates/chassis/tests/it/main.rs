@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The frame as clients see it: over real sockets and TLS, on loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod client;
+mod limits;
+mod stopping;
+mod trust;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use enarx_chassis::clock::Clock;
+use enarx_chassis::tls::ServerTls;
+use enarx_chassis::{Bound, Error, Limits, PeerCertificates, Service};
+use testkit::pki::DevCa;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+/// A service on a free port, its CA, and the handle that stops it.
+struct Running {
+    addr: std::net::SocketAddr,
+    ca: Arc<DevCa>,
+    stop: Option<oneshot::Sender<()>>,
+    end: JoinHandle<Result<(), Error>>,
+    /// Wakes the handler of `/wait`.
+    wake: Arc<Notify>,
+    /// Says that the handler of `/wait` runs.
+    waiting: Arc<Notify>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Self {
+        Self::start_with(limits, |builder, _| builder).await
+    }
+
+    async fn start_with(
+        limits: Limits,
+        tls: impl FnOnce(enarx_chassis::tls::TlsBuilder, &DevCa) -> enarx_chassis::tls::TlsBuilder,
+    ) -> Self {
+        let now = Clock::System.now();
+        let ca = Arc::new(DevCa::generate("chassis test", now).unwrap());
+        let (chain, key) = ca.issue_localhost(now).unwrap();
+        let builder = ServerTls::builder(chain.as_bytes(), key.as_bytes());
+        let tls = tls(builder, &ca).build().unwrap();
+        let (wake, waiting) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let wait = {
+            let (wake, waiting) = (wake.clone(), waiting.clone());
+            move || async move {
+                waiting.notify_one();
+                wake.notified().await;
+                "woken"
+            }
+        };
+        let router =
+            Router::new()
+                .route("/", get(|| async { "hello" }))
+                .route("/echo", post(|body: Bytes| async { body }))
+                .route("/wait", get(wait))
+                .route("/panic", get(panic))
+                .route(
+                    "/peer",
+                    get(|peer: axum::Extension<PeerCertificates>| async move {
+                        peer.0.0.len().to_string()
+                    }),
+                );
+        let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let addr = bound.addr();
+        let service = Service::new("test", addr, tls, router).limits(limits);
+        let (stop, stopped) = oneshot::channel();
+        let end = tokio::spawn(bound.serve(service, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            addr,
+            ca,
+            stop: Some(stop),
+            end,
+            wake,
+            waiting,
+        }
+    }
+
+    fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+}
+
+async fn panic() -> &'static str {
+    panic!("on purpose")
+}
