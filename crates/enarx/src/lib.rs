@@ -17,6 +17,7 @@ pub mod oidc;
 pub mod output;
 pub mod reach;
 pub mod silicon;
+pub mod tlspeek;
 pub mod tokens;
 pub mod up;
 

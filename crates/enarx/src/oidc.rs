@@ -99,6 +99,8 @@ pub fn device_flow(agent: &Agent, request: Request<'_>, mut prompt: impl FnMut(&
             .why("the issuer offers no device flow")
             .next("enable the device grant for this client there")
     })?;
+    check_url(request.issuer, endpoint)?;
+    check_url(request.issuer, &discovery.token_endpoint)?;
     let form = [("client_id", request.client_id), ("scope", request.scope), ("audience", request.audience)];
     let response = post(agent, endpoint, &form)?;
     if response.status() != 200 {
@@ -109,8 +111,26 @@ pub fn device_flow(agent: &Agent, request: Request<'_>, mut prompt: impl FnMut(&
     wait(agent, request, &discovery.token_endpoint, &device)
 }
 
+/// Checks that what is sent to `url` is for its owner alone: by https, or on this very machine.
+fn check_url(issuer: &str, url: &str) -> Result<(), Failure> {
+    let local = url.strip_prefix("http://").is_some_and(|rest| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
+            let port = authority.strip_prefix(host);
+            port.is_some_and(|port| port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok()))
+        })
+    });
+    if url.starts_with("https://") || local {
+        return Ok(());
+    }
+    Err(Failure::new(format!("cannot log in at {issuer}"))
+        .why(format!("{url} is not https"))
+        .next("give --oidc-issuer an https URL; plain http is for issuers on this machine only"))
+}
+
 fn discover(agent: &Agent, issuer: &str) -> Result<Discovery, Failure> {
     let what = || format!("cannot log in at {issuer}");
+    check_url(issuer, issuer)?;
     let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
     let response = agent
         .get(&url)
@@ -195,4 +215,19 @@ fn read<T: DeserializeOwned>(url: &str, response: Response<ureq::Body>) -> Resul
         .read_to_vec()
         .context(format!("cannot read the answer of {url}"))?;
     serde_json::from_slice(&bytes).context(format!("cannot understand the answer of {url}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for url in ["https://id.example.com", "http://127.0.0.1:5000", "http://localhost/x", "http://[::1]:1/a"] {
+            assert!(check_url("i", url).is_ok(), "{url}");
+        }
+        for url in ["http://id.example.com", "http://127.0.0.1.example.com", "http://localhost:x", "ftp://localhost", "id", "http://127.0.0.1@evil"] {
+            assert!(check_url("i", url).is_err(), "{url}");
+        }
+    }
 }

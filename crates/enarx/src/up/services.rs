@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How the services are started: by their command lines, as any operator would.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+use types::digest::Sha256;
+
+use super::demo::{self, Places};
+use super::service::Service;
+use super::world::{World, free_port};
+use crate::failure::{Context as _, Failure};
+use crate::{cmd, files};
+
+/// The program of the attestation authority.
+pub const STEWARD: &str = "steward";
+/// The program of the registry.
+pub const DRAWBRIDGE: &str = "drawbridge";
+
+/// Chain of the services' TLS certificate, in the state directory.
+pub const TLS_CHAIN: &str = "tls.pem";
+/// Its key.
+pub const TLS_KEY: &str = "tls.key";
+/// Its root.
+pub const TLS_ROOT: &str = "tls-root.pem";
+/// Steward's root.
+pub const STEWARD_ROOT: &str = "steward-root.pem";
+/// Its key.
+pub const STEWARD_KEY: &str = "steward-root.key";
+/// Steward's policy.
+pub const POLICY: &str = "policy.toml";
+/// The simulated silicon.
+pub const SILICON: &str = "silicon";
+/// Its roots.
+pub const SILICON_ROOTS: &str = "silicon-roots.pem";
+
+/// Arguments of a command line.
+fn arguments<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<OsString> {
+    words.iter().map(|word| word.as_ref().to_os_string()).collect()
+}
+
+/// What a program that ended said.
+#[derive(Debug)]
+pub struct Said {
+    /// Whether it ended well.
+    pub success: bool,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs a program beside this one to its end.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn call(program: &str, arguments: &[OsString]) -> Result<Said, Failure> {
+    let mut command = Command::new(files::beside(program)?);
+    command.args(arguments).stdin(Stdio::null());
+    let output = command.output().context(format!("cannot start {program}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Said { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) })
+}
+
+fn must(program: &str, arguments: &[OsString]) -> Result<String, Failure> {
+    let said = call(program, arguments)?;
+    if said.success { Ok(said.stdout) } else { Err(Failure::new(format!("{program} failed")).why(said.stderr.trim())) }
+}
+
+impl World {
+    /// Makes a fresh root for Steward; its fingerprint.
+    ///
+    /// # Errors
+    /// What `steward ca init` says.
+    pub fn make_authority(&self) -> Result<Sha256, Failure> {
+        let (root, key) = (self.state.path(STEWARD_ROOT), self.state.path(STEWARD_KEY));
+        must(STEWARD, &arguments([&"ca", &"init", &"--cert", &root, &"--key", &key]))?;
+        let certificate = cmd::verify::certificates(&root)?;
+        let certificate = certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
+        Ok(Sha256::of(certificate))
+    }
+
+    /// Starts a Drawbridge over the directory `store`.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_drawbridge(&self, name: &str, issuer: &str, store: &str, port: u16) -> Result<Service, Failure> {
+        let host = format!("localhost:{port}");
+        let command = arguments([
+            &"serve",
+            &"--addr",
+            &format!("127.0.0.1:{port}"),
+            &"--host",
+            &host,
+            &"--store",
+            &self.state.make_directory(store)?,
+            &"--tls-cert",
+            &self.state.path(TLS_CHAIN),
+            &"--tls-key",
+            &self.state.path(TLS_KEY),
+            &"--oidc-issuer",
+            &issuer,
+            &"--oidc-audience",
+            &format!("https://{host}"),
+            &"--keep-ca",
+            &self.state.path(STEWARD_ROOT),
+            &"--insecure-release-to-simulated",
+        ]);
+        Service::start(name, &files::beside(DRAWBRIDGE)?, &command, &self.log_of(name), &self.hub.sender())
+    }
+
+    /// Writes Steward's policy: the Keep and the registry that it trusts, and which names the room may have.
+    ///
+    /// # Errors
+    /// If the registry's key cannot be had.
+    pub fn write_policy(&self, file: &str, places: &Places) -> Result<String, Failure> {
+        let key = must(DRAWBRIDGE, &arguments([&"key", &"show", &"--store", &self.state.path("store")]))?;
+        let text = format!(
+            "# Which Keeps this Steward vouches for. Written by `enarx up`.\n\
+             [snp]\n\
+             # The Keep's runtime, as simulated silicon measures it.\n\
+             measurements = [\"{measurement}\"]\n\n\
+             # Whose word on names counts.\n\
+             [[registry]]\nhost = \"{registry}\"\nkeys = ['''\n{key}''']\n\n\
+             # The chat room may call itself by the names of this machine.\n\
+             [[grant]]\nworkload = \"{registry}/{user}/{repo}\"\ndns = [\"localhost\"]\nip = [\"127.0.0.1\", \"::1\"]\n",
+            measurement = hex::encode(self.measurement),
+            registry = places.registry,
+            user = demo::USER,
+            repo = demo::SERVER_REPO,
+        );
+        self.state.write(file, &text)?;
+        Ok(text)
+    }
+
+    /// Starts a Steward; with `simulated`, one that takes the simulated silicon.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_steward(&self, name: &str, policy: &str, simulated: bool) -> Result<Service, Failure> {
+        let port = free_port()?;
+        let mut command = arguments([
+            &"serve",
+            &"--addr",
+            &format!("127.0.0.1:{port}"),
+            &"--url",
+            &format!("https://localhost:{port}"),
+            &"--ca-cert",
+            &self.state.path(STEWARD_ROOT),
+            &"--ca-key",
+            &self.state.path(STEWARD_KEY),
+            &"--policy",
+            &self.state.path(policy),
+            &"--tls-cert",
+            &self.state.path(TLS_CHAIN),
+            &"--tls-key",
+            &self.state.path(TLS_KEY),
+        ]);
+        if simulated {
+            command.extend(arguments([&"--insecure-simulated-roots", &self.state.path(SILICON_ROOTS)]));
+        }
+        Service::start(name, &files::beside(STEWARD)?, &command, &self.log_of(name), &self.hub.sender())
+    }
+}
+
+/// The URL of a service by the name in its certificate.
+pub fn localhost(service: &Service) -> String {
+    format!("https://localhost:{}", port_of(service))
+}
+
+/// The port of a service.
+pub fn port_of(service: &Service) -> &str {
+    service.authority().rsplit(':').next().unwrap_or_default()
+}
