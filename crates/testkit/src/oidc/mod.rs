@@ -236,6 +236,11 @@ impl DevIssuer {
         self.state().keys.kid(algorithm)
     }
 
+    /// The issuer's public keys as a JWK set.
+    pub fn jwks(&self) -> Value {
+        self.state().keys.jwks()
+    }
+
     /// Replaces all keys: tokens minted before are no longer good.
     ///
     /// # Errors

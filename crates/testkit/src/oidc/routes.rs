@@ -53,7 +53,7 @@ async fn discovery(State(issuer): State<DevIssuer>) -> Json<Value> {
 }
 
 async fn jwks(State(issuer): State<DevIssuer>) -> Json<Value> {
-    Json(issuer.state().keys.jwks())
+    Json(issuer.jwks())
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The command line.
+
+mod serve;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::key::RegistryKey;
+use crate::store::Store;
+
+/// A registry of workloads for Keeps.
+#[derive(Debug, Parser)]
+#[command(name = "drawbridge", version, propagate_version = true)]
+pub struct Cli {
+    /// How the log looks: `human` or `json`.
+    #[arg(long, global = true, default_value = "human", value_name = "FORMAT")]
+    log_format: chassis::log::Format,
+    /// What is logged: a level, or target=level pairs.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAWBRIDGE_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log_filter: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a store over https until SIGTERM or SIGINT.
+    #[command(after_help = SERVE_EXAMPLE)]
+    Serve(Serve),
+    /// The key that signs what this registry's tags stand for.
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+const SERVE_EXAMPLE: &str = "\
+Example:
+  drawbridge serve --addr [::]:443 --store /var/lib/drawbridge --host store.example.com \\
+    --tls-cert chain.pem --tls-key key.pem \\
+    --oidc-issuer https://auth.example.com/ --oidc-audience https://store.example.com/ \\
+    --keep-ca steward.pem
+
+When it listens, it prints one line of JSON on standard output: {\"listening\":\"https://…\"}.
+On SIGHUP it reads the TLS certificate and its key again.";
+
+#[derive(Args, Clone, Debug)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "[::]:8443", value_name = "ADDRESS:PORT")]
+    addr: SocketAddr,
+    /// The TLS certificate and those above it, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: PathBuf,
+    /// The private key of the TLS certificate, PEM, readable by its owner only.
+    #[arg(long, value_name = "FILE")]
+    tls_key: PathBuf,
+    /// Where to keep everything; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The public name of this registry, with its port where it is not 443. Tags are stated under this name.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    host: String,
+    /// Who issues tokens to people: the URL of an OpenID Connect issuer, exactly as it names itself. https, or http on this machine.
+    #[arg(long, value_name = "URL", requires = "oidc_audience")]
+    oidc_issuer: Option<String>,
+    /// What tokens must have as their audience.
+    #[arg(long, value_name = "AUDIENCE", requires = "oidc_issuer")]
+    oidc_audience: Option<String>,
+    /// Roots for the issuer's TLS certificate, PEM, in place of the public ones.
+    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
+    oidc_ca: Option<PathBuf>,
+    /// Roots of Stewards, PEM. Private workloads are released to Keeps with certificates below these.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    keep_ca: Vec<PathBuf>,
+    /// Release private workloads also to Keeps on simulated silicon, which protects nothing. For development only.
+    #[arg(long)]
+    insecure_release_to_simulated: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Print the public key as PEM, for the policies of Stewards. Makes the key if there is none yet.
+    #[command(
+        after_help = "Example:\n  drawbridge key show --store /var/lib/drawbridge > store.example.com.pem"
+    )]
+    Show {
+        /// The registry's store.
+        #[arg(long, value_name = "DIR")]
+        store: PathBuf,
+        /// Print one JSON object with the PEM and the thumbprint (the `kid` of tag statements).
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// Whatever goes wrong, in words for whoever typed it.
+    pub fn run(self) -> anyhow::Result<()> {
+        chassis::log::init(self.log_format, &self.log_filter)?;
+        match self.command {
+            Command::Serve(options) => serve::run(&options),
+            Command::Key {
+                command: KeyCommand::Show { store, json },
+            } => show_key(&store, json),
+            Command::Completions { shell } => {
+                let mut out = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "drawbridge", &mut out);
+                print(&out)
+            }
+        }
+    }
+}
+
+fn show_key(dir: &std::path::Path, json: bool) -> anyhow::Result<()> {
+    let store = Store::open_shared(dir)?;
+    let key = RegistryKey::open(&store)?;
+    if json {
+        let object = serde_json::json!({
+            "public_key_pem": key.public_pem(),
+            "thumbprint": key.thumbprint(),
+        });
+        print(format!("{object}\n").as_bytes())
+    } else {
+        print(key.public_pem().as_bytes())
+    }
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    std::io::stdout()
+        .lock()
+        .write_all(bytes)
+        .context("cannot write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_issuer_wants_an_audience() {
+        let serve = [
+            "drawbridge",
+            "serve",
+            "--tls-cert",
+            "c",
+            "--tls-key",
+            "k",
+            "--store",
+            "s",
+            "--host",
+            "h",
+        ];
+        let with = |more: &[&str]| Cli::try_parse_from(serve.iter().chain(more));
+        assert!(with(&[]).is_ok());
+        assert!(with(&["--oidc-issuer", "https://x"]).is_err());
+        assert!(with(&["--oidc-issuer", "https://x", "--oidc-audience", "y"]).is_ok());
+        assert!(with(&["--keep-ca", "a", "b", "--keep-ca", "c"]).is_ok());
+    }
+}

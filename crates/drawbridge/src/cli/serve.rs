@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `drawbridge serve`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use chassis::clock::Clock;
+use chassis::tls::ServerTls;
+use chassis::{Limits, Service};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use types::{limits, slug};
+
+use super::Serve;
+use crate::auth::jwt::Expectations;
+use crate::auth::keeps::Keeps;
+use crate::auth::people::{People, valid_issuer_url};
+use crate::auth::possession::Possession;
+use crate::key::RegistryKey;
+use crate::service::{Registry, router};
+use crate::store::Store;
+
+pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
+    if !slug::valid_host(&options.host) {
+        bail!(
+            "--host {} is no DNS name or address in lower case, with a port where it is not 443",
+            options.host
+        );
+    }
+    let clock = Clock::System;
+    let tls = tls(options)?;
+    let people = people(options, clock)?;
+    let roots = roots(options)?;
+    if options.insecure_release_to_simulated {
+        tracing::warn!(
+            "private workloads are released to Keeps on simulated silicon, which protects nothing"
+        );
+    }
+    let store = Store::open(&options.store)?;
+    let key = RegistryKey::open(&store)?;
+    tracing::info!(
+        store = %options.store.display(),
+        host = options.host,
+        key = key.thumbprint(),
+        issuer = options.oidc_issuer.as_deref().unwrap_or("none: nobody can log in"),
+        keep_roots = roots.len(),
+        "registry"
+    );
+    let registry = Arc::new(Registry {
+        store,
+        key,
+        host: options.host.clone(),
+        people,
+        keeps: Keeps::new(roots, options.insecure_release_to_simulated),
+        clock,
+    });
+    let bounds = Limits {
+        body_bytes_max: limits::FILE_BYTES_MAX as u64,
+        ..Limits::default()
+    };
+    let service = Service::new(
+        "drawbridge",
+        options.addr,
+        tls.clone(),
+        router(Arc::clone(&registry)),
+    )
+    .limits(bounds)
+    .on_reload({
+        let options = options.clone();
+        move || reload(&options, &tls)
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("drawbridge")
+        .build()
+        .context("the system gives no threads")?;
+    let result = runtime.block_on(async {
+        let warm = tokio::spawn(async move {
+            if let Some(people) = &registry.people {
+                people.warm_up().await;
+            }
+        });
+        let result = service.serve().await;
+        warm.abort();
+        result
+    });
+    // Work on files that nobody waits for any more does not keep the program alive.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(result?)
+}
+
+fn tls(options: &Serve) -> anyhow::Result<ServerTls> {
+    let possession = Possession::new(chassis::tls::provider());
+    let builder = ServerTls::from_files(&options.tls_cert, &options.tls_key)?;
+    Ok(builder.client_verifier(Arc::new(possession)).build()?)
+}
+
+fn reload(options: &Serve, current: &ServerTls) {
+    match tls(options) {
+        Ok(new) => {
+            current.replace(&new);
+            tracing::info!("read the TLS certificate again");
+        }
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the old TLS certificate stays in use"
+            );
+        }
+    }
+}
+
+fn people(options: &Serve, clock: Clock) -> anyhow::Result<Option<People>> {
+    let (Some(issuer), Some(audience)) = (&options.oidc_issuer, &options.oidc_audience) else {
+        return Ok(None);
+    };
+    if !valid_issuer_url(issuer) {
+        bail!("--oidc-issuer {issuer} is no https URL; http is taken on this machine only");
+    }
+    let agent = issuer_agent(issuer, options.oidc_ca.as_deref(), clock)?;
+    let expected = Expectations {
+        issuer: issuer.clone(),
+        audience: audience.clone(),
+    };
+    Ok(Some(People::new(expected, agent)))
+}
+
+fn roots(options: &Serve) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let mut roots = Vec::new();
+    for path in &options.keep_ca {
+        roots.extend(certificates(path)?);
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let context = || format!("cannot read the certificates in {}", path.display());
+    let pem = std::fs::read(path).with_context(context)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates
+        .map_err(|e| anyhow::anyhow!("{e:?}"))
+        .with_context(context)?;
+    if certificates.is_empty() {
+        bail!("{} has no PEM block CERTIFICATE", path.display());
+    }
+    Ok(certificates)
+}
+
+fn issuer_agent(issuer: &str, ca: Option<&Path>, clock: Clock) -> anyhow::Result<ureq::Agent> {
+    let mut builder = verify::https::Agent::builder().clock(clock.closure());
+    builder = match ca {
+        Some(path) => {
+            let context = || format!("cannot read the certificates in {}", path.display());
+            builder.roots_pem(&std::fs::read_to_string(path).with_context(context)?)
+        }
+        None => builder.web_pki(),
+    };
+    if issuer.starts_with("http://") {
+        builder = builder.insecure_plain_loopback();
+    }
+    Ok(builder.build()?)
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A registry of workloads: it keeps bytes available and releases private ones only as their owner said.
+//!
+//! ```text
+//! service   who asks (auth), what for (route), the answer
+//!   auth    people by bearer token, Keeps by certificate, one pure table of rules
+//!   store   files that are there whole or not at all, checked on the way in and on the way out
+//!   key     the registry's word on what a tag stands for
+//! ```
+//!
+//! Invariants: nothing is served that does not hash to its name; nothing is acknowledged before it is on the disk; a name
+//! never changes its meaning; a Keep gets the private workload that it is attested for and no other.
+
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod cli;
+pub mod key;
+pub mod route;
+pub mod service;
+pub mod store;

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Content in requests and answers: its three headers, its bytes.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use drawbridge_core::{ContentDigest, media};
+use serde::Serialize;
+
+use super::refusal::Refusal;
+
+/// RFC 9530.
+pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// What is at a name.
+pub(crate) struct Content {
+    pub(crate) media_type: String,
+    pub(crate) digest: ContentDigest,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Content {
+    pub(crate) fn json(value: &impl Serialize) -> Self {
+        // Records are plain data and always serialise.
+        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        Self {
+            media_type: media::JSON.to_owned(),
+            digest: ContentDigest::of(&bytes),
+            bytes,
+        }
+    }
+
+    /// The answer to GET, or without the bytes that to HEAD.
+    pub(crate) fn answer(self, head: bool) -> Response {
+        let length = HeaderValue::from(self.bytes.len());
+        let mut response = if head {
+            Body::empty()
+        } else {
+            Body::from(self.bytes)
+        }
+        .into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Types and digests were checked when they came in, and are visible ASCII.
+        if let Ok(value) = HeaderValue::try_from(self.media_type) {
+            headers.insert(CONTENT_TYPE, value);
+        }
+        if let Ok(value) = HeaderValue::try_from(self.digest.to_header()) {
+            headers.insert(CONTENT_DIGEST, value);
+        }
+        response
+    }
+}
+
+/// What a request says of its content.
+pub(crate) struct Declared {
+    pub(crate) length: u64,
+    pub(crate) media_type: String,
+    pub(crate) digest: Option<ContentDigest>,
+}
+
+impl Declared {
+    /// Reads the three headers of a request with content of at most `max` bytes.
+    pub(crate) fn read(headers: &HeaderMap, max: u64) -> Result<Self, Refusal> {
+        let length = one(headers, &CONTENT_LENGTH)
+            .and_then(|v| v.parse::<u64>().ok())
+            .ok_or_else(Refusal::no_length)?;
+        if length > max {
+            return Err(Refusal::too_large(format!(
+                "at most {max} bytes are taken here"
+            )));
+        }
+        let media_type = one(headers, &CONTENT_TYPE).ok_or_else(|| {
+            Refusal::bad("the header Content-Type is missing", "header.content-type")
+        })?;
+        let digest = match headers.contains_key(&CONTENT_DIGEST) {
+            false => None,
+            true => {
+                let value = one(headers, &CONTENT_DIGEST).ok_or("there is more than one");
+                let digest = value
+                    .map_err(str::to_owned)
+                    .and_then(|v| ContentDigest::from_header(v).map_err(|e| e.to_string()));
+                Some(digest.map_err(|e| {
+                    Refusal::bad(
+                        format!("the header Content-Digest: {e}"),
+                        "header.content-digest",
+                    )
+                })?)
+            }
+        };
+        Ok(Self {
+            length,
+            media_type: media_type.to_owned(),
+            digest,
+        })
+    }
+
+    /// The digest, which some content must have.
+    pub(crate) fn digest(&self) -> Result<&ContentDigest, Refusal> {
+        self.digest.as_ref().ok_or_else(|| {
+            Refusal::bad(
+                "the header Content-Digest is missing",
+                "header.content-digest",
+            )
+        })
+    }
+
+    pub(crate) fn of_type(&self, expected: &str) -> Result<(), Refusal> {
+        if self.media_type == expected {
+            Ok(())
+        } else {
+            let detail = format!("the content must be of type {expected}");
+            Err(Refusal::bad(detail, "header.content-type"))
+        }
+    }
+
+    /// Checks the content itself.
+    pub(crate) fn verify(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        if bytes.len() as u64 != self.length {
+            return Err(Refusal::bad(
+                "the content is not as long as announced",
+                "content.length",
+            ));
+        }
+        match &self.digest {
+            Some(digest) => digest
+                .verify(bytes)
+                .map_err(|e| Refusal::bad(e.to_string(), "content.digest")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value of a header that is there once.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
+        pairs.collect()
+    }
+
+    const GOOD: [(&str, &str); 3] = [
+        ("content-length", "3"),
+        ("content-type", "application/wasm"),
+        (
+            "content-digest",
+            "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:",
+        ),
+    ];
+
+    #[test]
+    fn the_three_headers() {
+        let declared = Declared::read(&headers(&GOOD), 3).unwrap();
+        assert!(declared.verify(b"abc").is_ok());
+        assert_eq!(declared.verify(b"abd").unwrap_err().status(), 400);
+        assert_eq!(declared.verify(b"abcd").unwrap_err().status(), 400);
+        assert!(declared.of_type("application/wasm").is_ok());
+        assert_eq!(
+            declared.of_type("application/toml").unwrap_err().status(),
+            400
+        );
+        let bare = Declared::read(&headers(&GOOD[..2]), 3).unwrap();
+        assert!(bare.verify(b"abd").is_ok());
+        assert_eq!(bare.digest().unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn what_is_wrong_with_them() {
+        let status = |pairs: &[(&'static str, &'static str)], max| {
+            Declared::read(&headers(pairs), max).err().unwrap().status()
+        };
+        assert_eq!(status(&GOOD, 2), 413);
+        assert_eq!(status(&GOOD[1..], 3), 411);
+        assert_eq!(status(&[("content-length", "-3"), GOOD[1]], 3), 411);
+        assert_eq!(status(&[GOOD[0]], 3), 400);
+        assert_eq!(
+            status(&[GOOD[0], GOOD[1], ("content-digest", "md5=:AA==:")], 3),
+            400
+        );
+        let mut twice = headers(&GOOD);
+        twice.append("content-digest", HeaderValue::from_static(GOOD[2].1));
+        assert_eq!(Declared::read(&twice, 3).err().unwrap().status(), 400);
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The Drawbridge API over HTTP.
+//!
+//! | path below `/api/v0.1.0` | methods | content |
+//! |---|---|---|
+//! | `/{user}` | HEAD GET PUT | `{"subject":"…"}` |
+//! | `/{user}/{repo}` | HEAD GET PUT | `{"public":bool}`, optionally `"discoverable":true` |
+//! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags |
+//! | `/{user}/{repo}/_tag/{tag}` | HEAD GET PUT | entry of the root |
+//! | `/{user}/{repo}/_tag/{tag}/tree[/{path}]` | HEAD GET PUT | directory or file |
+//! | `/{user}/{repo}/_tag/{tag}/_deploy` | HEAD GET | what a Keep may know before it is attested |
+//!
+//! PUT answers 201 if the content is new, 200 if just that was there, 409 if something else was. A tag is to be seen from
+//! the moment when its whole tree has arrived.
+
+mod content;
+mod read;
+mod refusal;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::response::{IntoResponse as _, Response};
+use chassis::PeerCertificates;
+use chassis::clock::Clock;
+
+use crate::auth::access::Caller;
+use crate::auth::keeps::Keeps;
+use crate::auth::people::People;
+use crate::key::RegistryKey;
+use crate::route::Route;
+use crate::store::Store;
+use refusal::Refusal;
+
+/// A registry: its store, its key, and whom it knows.
+#[derive(Debug)]
+pub struct Registry {
+    /// Where everything is.
+    pub store: Store,
+    /// What signs tag statements.
+    pub key: RegistryKey,
+    /// The public host name, with its port where it has one, under which tags are stated.
+    pub host: String,
+    /// Who issues tokens to people; without, nobody can log in.
+    pub people: Option<People>,
+    /// Which Keeps get private workloads.
+    pub keeps: Keeps,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// The registry as a service.
+pub fn router(registry: Arc<Registry>) -> Router {
+    Router::new().fallback(handle).with_state(registry)
+}
+
+async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    match dispatch(registry, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            tracing::debug!(status = refusal.status(), ?refusal, "refused");
+            refusal.into_response()
+        }
+    }
+}
+
+async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response, Refusal> {
+    let route = Route::parse(request.uri().path())?;
+    let writable = !matches!(route, Route::Health | Route::Tags(_) | Route::Deploy(_));
+    let method = request.method().clone();
+    match method {
+        Method::GET | Method::HEAD => {}
+        Method::PUT if writable => {}
+        _ => {
+            return Err(Refusal::method(if writable {
+                "GET, HEAD, PUT"
+            } else {
+                "GET, HEAD"
+            }));
+        }
+    }
+    if route == Route::Health {
+        return Ok(().into_response());
+    }
+    let (parts, body) = request.into_parts();
+    let caller = registry.caller(&parts).await?;
+    if method == Method::PUT {
+        return write::put(registry, caller, route, &parts.headers, body).await;
+    }
+    let head = method == Method::HEAD;
+    let content = block(registry, move |registry| registry.read(&caller, &route)).await?;
+    Ok(content.answer(head))
+}
+
+impl Registry {
+    /// Who asks: a token counts before a certificate.
+    async fn caller(&self, request: &Parts) -> Result<Caller, Refusal> {
+        if let Some(token) = bearer(&request.headers)? {
+            let Some(people) = &self.people else {
+                return Err(Refusal::credentials());
+            };
+            let person = people.authenticate(token, self.clock.now()).await;
+            return Ok(Caller::Person(person.inspect_err(|error| {
+                // The error names the check, never the token.
+                tracing::info!(%error, "a token was refused");
+            })?));
+        }
+        match request.extensions.get::<PeerCertificates>() {
+            Some(PeerCertificates(chain)) if !chain.is_empty() => {
+                Ok(Caller::Keep(self.keeps.appraise(chain, self.clock.now())))
+            }
+            _ => Ok(Caller::Anonymous),
+        }
+    }
+}
+
+/// The bearer token of a request, if there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().map_err(|_| Refusal::credentials())?,
+        (Some(_), Some(_)) => return Err(Refusal::credentials()),
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => {
+            Ok(Some(token))
+        }
+        _ => Err(Refusal::credentials()),
+    }
+}
+
+/// Runs work on files where it may block.
+async fn block<T: Send + 'static>(
+    registry: Arc<Registry>,
+    work: impl FnOnce(&Registry) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(move || work(&registry)).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "the work on a request was ended");
+            Err(Refusal::new(
+                500,
+                "Internal error",
+                "the request was not finished",
+                "internal",
+            ))
+        }
+    }
+}

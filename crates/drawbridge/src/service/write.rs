@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! PUT.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use drawbridge_core::{Entry, RepoRecord, TagRecord, UserRecord, media};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use types::limits;
+
+use super::content::Declared;
+use super::refusal::Refusal;
+use super::{Registry, block};
+use crate::auth::access::{Caller, Denied, Topic, Verb};
+use crate::route::Route;
+use crate::store::{Expected, Kept, Put, RepoName, TagName, UserName};
+
+/// Longest subject of a user, in bytes.
+const SUBJECT_BYTES_MAX: usize = 1024;
+/// Pieces of a body that wait for the disk.
+const PIECES_MAX: usize = 8;
+
+pub(super) async fn put(
+    registry: Arc<Registry>,
+    caller: Caller,
+    route: Route,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    if let Route::Node(tag, path) = route {
+        let declared = Declared::read(headers, limits::FILE_BYTES_MAX as u64)?;
+        let entry = {
+            let tag = tag.clone();
+            let check = move |r: &Registry| r.may_upload(&caller, &tag, &path, &declared);
+            block(Arc::clone(&registry), check).await?
+        };
+        return status(upload(registry, tag, entry, body).await?);
+    }
+    let declared = Declared::read(headers, limits::JSON_BYTES_MAX as u64)?;
+    let early = {
+        let (caller, route) = (caller.clone(), route.clone());
+        move |r: &Registry| r.may_write(&caller, &route)
+    };
+    block(Arc::clone(&registry), early).await?;
+    let bytes = collect(body, declared.length).await?;
+    declared.verify(&bytes)?;
+    let put = block(registry, move |r| {
+        r.write(&caller, &route, &declared, &bytes)
+    })
+    .await?;
+    status(put)
+}
+
+fn status(put: Put) -> Result<Response, Refusal> {
+    match put {
+        Put::Created => Ok(StatusCode::CREATED.into_response()),
+        Put::Same => Ok(StatusCode::OK.into_response()),
+        Put::Conflict => Err(Refusal::conflict("the name stands for something else")),
+    }
+}
+
+impl Registry {
+    /// Whether this caller may write here at all; asked before anything is read.
+    fn may_write(&self, caller: &Caller, route: &Route) -> Result<(), Refusal> {
+        match route {
+            Route::User(_) => {
+                caller.person(Verb::Write, Topic::Users)?;
+                Ok(())
+            }
+            Route::Repo(name) => self.owns(caller, name.user(), Topic::Repositories),
+            Route::Tag(name) => self.owns_repo(caller, name.repo()),
+            // Not writable, or an upload, which is asked for elsewhere.
+            Route::Health | Route::Tags(_) | Route::Deploy(_) | Route::Node(..) => {
+                Err(Denied::NotFound.into())
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        caller: &Caller,
+        route: &Route,
+        declared: &Declared,
+        bytes: &[u8],
+    ) -> Result<Put, Refusal> {
+        match route {
+            Route::User(name) => {
+                let record: UserRecord = json(declared, bytes)?;
+                let person = caller.person(Verb::Write, Topic::Users)?;
+                if record.subject != person.subject {
+                    let detail = "the record's subject is not that of the token";
+                    return Err(Refusal::new(403, "Not allowed", detail, "owner"));
+                }
+                if record.subject.len() > SUBJECT_BYTES_MAX {
+                    return Err(Refusal::bad(
+                        "the subject is longer than 1024 bytes",
+                        "record",
+                    ));
+                }
+                let put = self.store.put_user(name, &record)?;
+                if put == Put::Created {
+                    tracing::info!(user = %name, "registered a user");
+                }
+                Ok(put)
+            }
+            Route::Repo(name) => {
+                let record: RepoRecord = json(declared, bytes)?;
+                let put = self.store.put_repo(name, &record)?;
+                if put == Put::Created {
+                    tracing::info!(repo = %name, public = record.public, "registered a repository");
+                }
+                Ok(put)
+            }
+            Route::Tag(name) => {
+                if declared.media_type == media::JOSE {
+                    let detail = "tags signed by their author are not taken yet";
+                    return Err(Refusal::new(415, "Unsupported type", detail, "tag.signed"));
+                }
+                declared.of_type(media::ENTRY)?;
+                declared.digest()?;
+                let record = TagRecord::from_bytes(bytes)
+                    .map_err(|e| Refusal::bad(e.to_string(), "tag.form"))?;
+                Ok(self.store.put_tag(name, &record, self.clock.now())?)
+            }
+            Route::Health | Route::Tags(_) | Route::Deploy(_) | Route::Node(..) => {
+                Err(Denied::NotFound.into())
+            }
+        }
+    }
+
+    /// Whether this caller may upload what the headers say to this path; what its parent says of it.
+    fn may_upload(
+        &self,
+        caller: &Caller,
+        tag: &TagName,
+        path: &[String],
+        declared: &Declared,
+    ) -> Result<Entry, Refusal> {
+        self.owns_repo(caller, tag.repo())?;
+        let digest = declared.digest()?;
+        let (entry, complete) = match self.store.expected(tag, path)? {
+            Expected::Entry { entry, complete } => (entry, complete),
+            Expected::NoTag => {
+                return Err(Refusal::not_found(
+                    "the tag does not exist; upload its entry first",
+                ));
+            }
+            Expected::NoParent => {
+                let detail = "the directory above does not exist; upload it first";
+                return Err(Refusal::not_found(detail));
+            }
+            Expected::NotNamed => {
+                let detail = "the directory above does not name this";
+                return Err(Refusal::bad(detail, "tree.parent"));
+            }
+        };
+        let same = declared.length == entry.length
+            && declared.media_type == entry.media_type
+            && digest.agrees_with(&entry.digest);
+        match (same, complete) {
+            (true, _) => Ok(entry),
+            (false, true) => Err(Refusal::conflict("the tag stands for another tree")),
+            (false, false) => {
+                let detail = "length, type or digest are not what the directory above says";
+                Err(Refusal::bad(detail, "tree.parent"))
+            }
+        }
+    }
+
+    fn owns(&self, caller: &Caller, user: &UserName, topic: Topic) -> Result<(), Refusal> {
+        // Before the disk is asked: nobody learns who exists.
+        caller.person(Verb::Write, topic)?;
+        let record = self.store.user(user)?;
+        Ok(caller.owner(Verb::Write, topic, record.as_ref())?)
+    }
+
+    fn owns_repo(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
+        self.owns(caller, repo.user(), Topic::Tags)?;
+        match self.store.repo(repo)? {
+            Some(_) => Ok(()),
+            None => Err(Refusal::not_found(
+                "there is no such repository; register it first",
+            )),
+        }
+    }
+}
+
+fn json<T: DeserializeOwned>(declared: &Declared, bytes: &[u8]) -> Result<T, Refusal> {
+    declared.of_type(media::JSON)?;
+    serde_json::from_slice(bytes)
+        .map_err(|e| Refusal::bad(format!("the record is not as documented: {e}"), "record"))
+}
+
+/// A small body.
+async fn collect(mut body: Body, length: u64) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = next(&mut body).await? {
+        if bytes.len() as u64 + piece.len() as u64 > length {
+            return Err(Refusal::bad(
+                "the content is longer than announced",
+                "content.length",
+            ));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// The next piece of a body, `None` at its end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        match body.frame().await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                // Trailers say nothing to us.
+                if let Ok(piece) = frame.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+            Some(Err(_)) => {
+                return Err(Refusal::bad("the content broke off", "content.length"));
+            }
+        }
+    }
+}
+
+/// What the disk's side of an upload gets to see.
+enum Piece {
+    Data(Bytes),
+    /// The body came to its end. Without this, whatever arrived is thrown away.
+    End,
+}
+
+/// Streams a body to the disk. Memory does not grow with its size.
+async fn upload(
+    registry: Arc<Registry>,
+    tag: TagName,
+    entry: Entry,
+    mut body: Body,
+) -> Result<Put, Refusal> {
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    let disk = tokio::spawn(block(registry, move |r| receive(r, &tag, &entry, receiver)));
+    let fed: Result<(), Refusal> = async {
+        while let Some(piece) = next(&mut body).await? {
+            if sender.send(Piece::Data(piece)).await.is_err() {
+                // The disk's side has given up and says why.
+                return Ok(());
+            }
+        }
+        // As above.
+        let _ = sender.send(Piece::End).await;
+        Ok(())
+    }
+    .await;
+    drop(sender);
+    let kept = disk.await.unwrap_or_else(|_| {
+        Err(Refusal::new(
+            500,
+            "Internal error",
+            "the upload was not finished",
+            "internal",
+        ))
+    });
+    fed?;
+    kept
+}
+
+fn receive(
+    registry: &Registry,
+    tag: &TagName,
+    entry: &Entry,
+    mut receiver: mpsc::Receiver<Piece>,
+) -> Result<Put, Refusal> {
+    let mut upload = registry.store.upload()?;
+    let mut rest = entry.length;
+    loop {
+        match receiver.blocking_recv() {
+            Some(Piece::Data(piece)) => {
+                rest = rest.checked_sub(piece.len() as u64).ok_or_else(|| {
+                    Refusal::bad("the content is longer than announced", "content.length")
+                })?;
+                upload.write(&piece)?;
+            }
+            Some(Piece::End) => break,
+            None => return Err(Refusal::bad("the content broke off", "content.length")),
+        }
+    }
+    match registry
+        .store
+        .put_node(tag, entry, upload, registry.clock.now())?
+    {
+        Kept::Put(put) => Ok(put),
+        Kept::Mismatch => Err(Refusal::bad(
+            "the content does not hash to its digest",
+            "content.digest",
+        )),
+        Kept::NoDirectory(why) => Err(Refusal::bad(why, "tree.directory")),
+        Kept::TooLarge(what) => Err(Refusal::too_large(what)),
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why the store cannot.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store cannot do what was asked. After any of these, nothing was promised.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file system, or somebody's share of it, is full.
+    Full,
+    /// The file system failed.
+    Io(io::Error),
+    /// What lies on the disk is not what was put there.
+    Damaged(PathBuf),
+    /// A limit of the registry.
+    Quota(&'static str),
+    /// The directory has other things in it.
+    Foreign(PathBuf),
+    /// The store is of another version.
+    Version(PathBuf),
+    /// Another registry serves this store.
+    Locked(PathBuf),
+    /// The registry's own key cannot be read or made.
+    Key(&'static str),
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("the registry's disk is full"),
+            Self::Io(error) => write!(f, "the registry's disk failed: {error}"),
+            Self::Damaged(path) => {
+                write!(
+                    f,
+                    "{} is damaged: it is not what was stored",
+                    path.display()
+                )
+            }
+            Self::Quota(what) => f.write_str(what),
+            Self::Foreign(path) => write!(
+                f,
+                "{} has files in it but is no store of a Drawbridge; give an empty or a new directory",
+                path.display()
+            ),
+            Self::Version(path) => write!(
+                f,
+                "{} is a store of another version of Drawbridge; run the version that wrote it",
+                path.display()
+            ),
+            Self::Locked(path) => write!(
+                f,
+                "{} is served by another process; stop that one or give another directory",
+                path.display()
+            ),
+            Self::Key(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Trees in the store: what may be uploaded where, when a tree is whole, what is at a path.
+
+use drawbridge_core::{Directory, Entry};
+use types::limits;
+use types::time::Timestamp;
+
+use super::{Named, Put, RepoName, Store, StoreError, Tag, TagName, Upload};
+
+/// The configuration's name in a package.
+const CONFIG: &str = "Enarx.toml";
+/// Longest URL of a Steward that is passed on, in bytes.
+const STEWARD_BYTES_MAX: usize = 2048;
+
+/// What may be uploaded at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Content of this entry.
+    Entry {
+        /// What the parent says.
+        entry: Entry,
+        /// Whether the tag stands for its tree already.
+        complete: bool,
+    },
+    /// Nothing: the tag was not announced.
+    NoTag,
+    /// Nothing yet: the parent has not arrived.
+    NoParent,
+    /// Nothing: the parent does not name it.
+    NotNamed,
+}
+
+/// What happened to an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is there now.
+    Put(Put),
+    /// It does not hash to its entry, or is not as long.
+    Mismatch,
+    /// It says that it is a directory, and is none.
+    NoDirectory(String),
+    /// The tree is larger than a package may be.
+    TooLarge(&'static str),
+}
+
+/// How much a tree has.
+#[derive(Default)]
+struct Totals {
+    files: usize,
+    directories: usize,
+    bytes: u64,
+}
+
+impl Store {
+    /// What may be uploaded at this path of a tag's tree (its names; none for the root).
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn expected(&self, tag: &TagName, path: &[String]) -> Result<Expected, StoreError> {
+        let (mut entry, complete) = match self.tag(tag)? {
+            Some(complete) => (complete.entry, true),
+            None => match self.record(&tag.pending())? {
+                Some(entry) => (entry, false),
+                None => return Ok(Expected::NoTag),
+            },
+        };
+        for name in path {
+            if !entry.is_directory() {
+                return Ok(Expected::NotNamed);
+            }
+            let Some(directory) = self.directory(tag.repo(), &entry)? else {
+                return Ok(Expected::NoParent);
+            };
+            match directory.get(name) {
+                Some(child) => entry = child.clone(),
+                None => return Ok(Expected::NotNamed),
+            }
+        }
+        Ok(Expected::Entry { entry, complete })
+    }
+
+    /// Keeps an upload that is what its parent's entry says. If it was the last of its tree, the tag is to be seen from now on.
+    pub(crate) fn put_node(
+        &self,
+        tag: &TagName,
+        entry: &Entry,
+        upload: Upload,
+        now: Timestamp,
+    ) -> Result<Kept, StoreError> {
+        let digest = upload.hasher.clone().finish();
+        if upload.length != entry.length || !digest.agrees_with(&entry.digest) {
+            return Ok(Kept::Mismatch);
+        }
+        if entry.is_directory() {
+            let bytes = upload.temporary.read_back(limits::DIRECTORY_BYTES_MAX)?;
+            match Directory::from_bytes(&bytes) {
+                Ok(directory) => {
+                    let sum = directory
+                        .iter()
+                        .fold(0u64, |s, (_, e)| s.saturating_add(e.length));
+                    if sum > limits::PACKAGE_BYTES_MAX as u64 {
+                        return Ok(Kept::TooLarge(
+                            "the package is larger than 200,000,000 bytes",
+                        ));
+                    }
+                }
+                Err(error) => return Ok(Kept::NoDirectory(error.to_string())),
+            }
+        }
+        let put = self.keep_blob(tag.repo(), entry, &upload)?;
+        match self.complete(tag, now) {
+            Ok(()) => Ok(Kept::Put(put)),
+            Err(StoreError::Quota(what)) => Ok(Kept::TooLarge(what)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The node at a path of a whole tree: its entry and its content, checked; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn node(
+        &self,
+        repo: &RepoName,
+        tag: &Tag,
+        path: &[String],
+    ) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
+        let Some(entry) = self.node_entry(repo, tag, path)? else {
+            return Ok(None);
+        };
+        match self.read_blob(repo, &entry)? {
+            Some(bytes) => Ok(Some((entry, bytes))),
+            // The tree was whole once.
+            None => Err(StoreError::Damaged(self.blob(repo, &entry.digest.sha256()))),
+        }
+    }
+
+    /// The entry of the node at a path of a whole tree; `None` if there is none.
+    fn node_entry(
+        &self,
+        repo: &RepoName,
+        tag: &Tag,
+        path: &[String],
+    ) -> Result<Option<Entry>, StoreError> {
+        let mut entry = tag.entry.clone();
+        for name in path {
+            if !entry.is_directory() {
+                return Ok(None);
+            }
+            let Some(directory) = self.directory(repo, &entry)? else {
+                return Err(StoreError::Damaged(self.blob(repo, &entry.digest.sha256())));
+            };
+            match directory.get(name) {
+                Some(child) => entry = child.clone(),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(entry))
+    }
+
+    fn directory(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Directory>, StoreError> {
+        let Some(bytes) = self.read_blob(repo, entry)? else {
+            return Ok(None);
+        };
+        let damaged = |_| StoreError::Damaged(self.blob(repo, &entry.digest.sha256()));
+        Directory::from_bytes(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Lets a tag be seen if its whole tree has arrived.
+    pub(super) fn complete(&self, tag: &TagName, now: Timestamp) -> Result<(), StoreError> {
+        let Some(entry) = self.record::<Entry>(&tag.pending())? else {
+            return Ok(());
+        };
+        let mut totals = Totals::default();
+        if !self.is_whole(tag.repo(), &entry, 0, &mut totals)? {
+            return Ok(());
+        }
+        let steward = self.steward(tag.repo(), &entry)?;
+        let complete = Tag {
+            entry,
+            completed_at: now.0,
+            steward,
+        };
+        let temporary = self.temporary_record(&complete)?;
+        if self.disk.publish(&temporary, &tag.complete())? == Named::New {
+            tracing::info!(%tag, digest = %complete.digest(), files = totals.files, bytes = totals.bytes, "published");
+        }
+        self.disk.remove(&tag.pending())?;
+        Ok(())
+    }
+
+    /// Whether everything below an entry has arrived. Clients send in order, so what comes last is looked at first.
+    fn is_whole(
+        &self,
+        repo: &RepoName,
+        entry: &Entry,
+        depth: usize,
+        totals: &mut Totals,
+    ) -> Result<bool, StoreError> {
+        totals.bytes = totals.bytes.saturating_add(entry.length);
+        if entry.is_directory() {
+            totals.directories += 1;
+        } else {
+            totals.files += 1;
+        }
+        if totals.bytes > limits::PACKAGE_BYTES_MAX as u64 {
+            return Err(StoreError::Quota(
+                "the package is larger than 200,000,000 bytes",
+            ));
+        }
+        if totals.files.max(totals.directories) > limits::PACKAGE_FILES_MAX {
+            return Err(StoreError::Quota(
+                "the package has more than 4096 files or directories",
+            ));
+        }
+        if depth > limits::TREE_DEPTH_MAX {
+            return Err(StoreError::Quota(
+                "directories of the package are nested more than 16 deep",
+            ));
+        }
+        if !entry.is_directory() {
+            let path = self.blob(repo, &entry.digest.sha256());
+            return Ok(self.disk.length(&path)? == Some(entry.length));
+        }
+        let Some(directory) = self.directory(repo, entry)? else {
+            return Ok(false);
+        };
+        for (_, child) in directory.iter().rev() {
+            if !self.is_whole(repo, child, depth + 1, totals)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The Steward that a package's configuration names, if it names one by https.
+    ///
+    /// Only that key is looked at: a newer configuration than this registry knows is none of its business.
+    fn steward(&self, repo: &RepoName, root: &Entry) -> Result<Option<String>, StoreError> {
+        if !root.is_directory() {
+            return Ok(None);
+        }
+        let directory = self.directory(repo, root)?;
+        let Some(entry) = directory.as_ref().and_then(|d| d.get(CONFIG)) else {
+            return Ok(None);
+        };
+        if entry.is_directory() || entry.length > limits::CONFIG_BYTES_MAX as u64 {
+            return Ok(None);
+        }
+        let bytes = self.read_blob(repo, entry)?;
+        let text = bytes.and_then(|b| String::from_utf8(b).ok());
+        let table = text.and_then(|t| t.parse::<toml::Table>().ok());
+        let url = table
+            .as_ref()
+            .and_then(|t| t.get("steward"))
+            .and_then(|v| v.as_str());
+        let plain = |u: &&str| {
+            u.len() <= STEWARD_BYTES_MAX
+                && u.starts_with("https://")
+                && u.bytes().all(|b| b.is_ascii_graphic())
+        };
+        Ok(url.filter(plain).map(str::to_owned))
+    }
+}
