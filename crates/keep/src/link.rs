@@ -200,3 +200,74 @@ fn printable(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Boot {
+        Boot {
+            workload: Workload::Local {
+                files: Vec::new(),
+                args: Vec::new(),
+                attest: false,
+            },
+            reach_roots_pem: String::new(),
+            log_level: "info".into(),
+        }
+    }
+
+    #[test]
+    fn headers_are_those_of_the_files() {
+        let greeting = Greeting::new(local(), vec![("main.wasm".into(), vec![0; 9])]).unwrap();
+        let Workload::Local { files, .. } = greeting.boot.workload else {
+            panic!("another workload");
+        };
+        assert_eq!(files.len(), 1);
+        assert_eq!((files[0].path.as_str(), files[0].length), ("main.wasm", 9));
+    }
+
+    #[test]
+    fn files_beyond_the_limits_are_refused() {
+        let many = vec![(String::new(), Vec::new()); limits::PACKAGE_FILES_MAX + 1];
+        assert!(matches!(Greeting::new(local(), many), Err(Error::Files(_))));
+        let large = vec![(String::new(), vec![0; limits::FILE_BYTES_MAX + 1])];
+        assert!(matches!(
+            Greeting::new(local(), large),
+            Err(Error::Files(_))
+        ));
+    }
+
+    /// What becomes of a link on which the Keep says `bytes` and closes it.
+    fn said(bytes: &[u8]) -> io::Result<()> {
+        let (mut keep, loader) = UnixStream::pair().unwrap();
+        keep.write_all(bytes).unwrap();
+        drop(keep);
+        let (questions, _asked) = sync_channel(1);
+        read(loader, &questions, Box::new(|_| {}), Box::new(|_, _| {}))
+    }
+
+    #[test]
+    fn only_well_formed_messages_pass() {
+        let framed = |json: &str| {
+            let length = u32::try_from(json.len()).unwrap().to_be_bytes();
+            [length.as_slice(), json.as_bytes()].concat()
+        };
+        assert!(said(b"").is_ok());
+        // Killed in the middle of a message.
+        assert!(said(b"\0").is_ok());
+        assert!(said(&framed(r#"{"message":"log","level":"info","text":"x"}"#)).is_ok());
+        let name = "a".repeat(limits::HOST_NAME_BYTES_MAX + 1);
+        for bad in [
+            r#"{"message":"log","level":"fatal","text":"x"}"#.to_owned(),
+            r#"{"message":"log","level":"info"}"#.to_owned(),
+            r#"{"message":"event","event":{"event":"reboot"}}"#.to_owned(),
+            format!(r#"{{"message":"resolve","host":"{name}","port":1}}"#),
+            "[]".to_owned(),
+            "\u{1}".to_owned(),
+        ] {
+            let error = said(&framed(&bad)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bad}");
+        }
+    }
+}
