@@ -39,6 +39,7 @@ pub struct Listener {
     pending: Vec<Pending>,
     ready: VecDeque<Connection>,
     resume: Option<Instant>,
+    patience: Duration,
 }
 
 /// A handshake that goes on.
@@ -69,7 +70,13 @@ impl Listener {
         link: Link,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { socket, port, tls, link, shared, pending: Vec::new(), ready: VecDeque::new(), resume: None }
+        Self { socket, port, tls, link, shared, pending: Vec::new(), ready: VecDeque::new(), resume: None, patience: HANDSHAKE }
+    }
+
+    /// Gives handshakes another time limit than [`HANDSHAKE`].
+    #[cfg(test)]
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// The port on which it listens.
@@ -101,7 +108,7 @@ impl Listener {
         for mut pending in std::mem::take(&mut self.pending) {
             match pending.step() {
                 Step::Waiting if now < pending.until => self.pending.push(pending),
-                Step::Waiting => self.refuse(pending, "the TLS handshake took longer than 10 seconds"),
+                Step::Waiting => self.refuse(pending, "it did not finish the TLS handshake in time"),
                 Step::Refused(reason) => self.refuse(pending, &reason),
                 Step::Gone => {
                     self.link.log(Level::Debug, &format!("{} went away during the handshake", pending.remote));
@@ -167,7 +174,7 @@ impl Listener {
         };
         let mut connection = tls.begin().map_err(io::Error::other)?;
         connection.set_buffer_limit(Some(OUTBOX_BYTES));
-        let until = Instant::now() + HANDSHAKE;
+        let until = Instant::now() + self.patience;
         self.pending.push(Pending { socket, tls: Box::new(connection), remote, until, permit });
         Ok(())
     }

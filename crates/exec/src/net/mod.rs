@@ -6,6 +6,7 @@
 //! writes plain bytes and is told who is at the other end. Anchors come out of the configuration alone, which is covered
 //! by the workload's digest; those that the host passed in order to reach Steward and Drawbridge play no role here.
 
+mod anybody;
 mod connection;
 mod error;
 mod listener;
@@ -132,12 +133,11 @@ impl Network {
         let (layer, peer) = match tls {
             None => (Layer::Plain { outbox: Vec::new(), sent: 0 }, Peer::Anonymous),
             Some(tls) => {
-                let connection = tls.handshake(&socket, until).map_err(|reason| {
+                let (connection, peer) = tls.handshake(&socket, until).map_err(|reason| {
                     self.link.log(Level::Warn, &format!("refused the server {host}:{port} ({remote}): {reason}"));
                     self.link.event(Event::Refused { address: format!("{host}:{port}"), reason: reason.clone() });
                     NetError::new(NetErrorKind::Tls, format!("{host}:{port} was refused: {reason}"))
                 })?;
-                let peer = self.policy.server_peer(rule, connection.peer_certificates());
                 (Layer::Tls(Box::new(connection.into())), peer)
             }
         };

@@ -8,23 +8,30 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use types::config::{Config, IncomingRule, OutgoingRule};
+use types::config::{ClientAuth, Config, IncomingRule, OutgoingRule, OutgoingTrust, PeerRule};
 use types::peer::Peer;
+use verify::tls::{ClientMode, KeepClientVerifier, KeepServerVerifier, web_pki_roots};
+use verify::{Anchors, Requirements, Usage};
 
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::net::anybody::Anybody;
 use crate::net::connection::OUTBOX_BYTES;
 use crate::net::error::{NetError, NetErrorKind};
 
 /// What TLS needs, for all rules.
 pub(crate) struct Policy {
+    anchors: Anchors,
+    insecure_simulated: bool,
     certificate: Arc<SingleCertAndKey>,
     clock: Clock,
     provider: Arc<CryptoProvider>,
@@ -32,18 +39,41 @@ pub(crate) struct Policy {
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy").finish_non_exhaustive()
+        f.debug_struct("Policy").field("anchors", &self.anchors).finish_non_exhaustive()
+    }
+}
+
+/// Finds out who a peer is, after its handshake.
+#[derive(Debug)]
+pub(crate) struct Introduction {
+    anchors: Anchors,
+    requirements: Requirements,
+    clock: Clock,
+    usage: Usage,
+}
+
+impl Introduction {
+    /// The peer with this chain. Whoever proves less than the policy demands of a Keep is anonymous.
+    pub(crate) fn peer(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
+        let Some(chain) = chain.filter(|_| !self.anchors.is_empty()) else {
+            return Peer::Anonymous;
+        };
+        match verify::identify(chain, &self.anchors, self.clock.now(), self.usage) {
+            Ok(identity) if self.requirements.check(&identity).is_ok() => identity.peer,
+            _ => Peer::Anonymous,
+        }
     }
 }
 
 /// TLS for the connections of one listener.
 pub(crate) struct ServerTls {
     config: Arc<ServerConfig>,
+    introduction: Introduction,
 }
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls").finish_non_exhaustive()
+        f.debug_struct("ServerTls").field("introduction", &self.introduction).finish_non_exhaustive()
     }
 }
 
@@ -51,50 +81,100 @@ impl fmt::Debug for ServerTls {
 pub(crate) struct ClientTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    introduction: Option<Introduction>,
 }
 
 impl Policy {
     /// # Errors
-    /// [`NetErrorKind::Tls`] if the identity or the anchors cannot be used.
-    pub(crate) fn new(_config: &Config, identity: &Identity, clock: &Clock) -> Result<Self, NetError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    /// [`NetErrorKind::Tls`] if the identity cannot be used.
+    pub(crate) fn new(config: &Config, identity: &Identity, clock: &Clock) -> Result<Self, NetError> {
+        let provider = verify::provider();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key().pkcs8_der().to_vec()));
         let key = provider.key_provider.load_private_key(key).map_err(|error| unusable(&error))?;
         let chain = identity.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
         let certificate = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
-        Ok(Self { certificate, clock: clock.clone(), provider })
+        Ok(Self {
+            anchors: Anchors::from_pins(&config.trust.steward),
+            insecure_simulated: config.trust.insecure_simulated,
+            certificate,
+            clock: clock.clone(),
+            provider,
+        })
     }
 
     /// TLS for those who connect under `rule`.
-    pub(crate) fn server(&self, _rule: &IncomingRule) -> Result<ServerTls, NetError> {
-        let mut config =
-            ServerConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(KeepTime(self.clock.clone())))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .map_err(|error| unusable(&error))?
-                .with_no_client_auth()
-                .with_cert_resolver(Arc::clone(&self.certificate) as _);
+    ///
+    /// # Errors
+    /// [`NetErrorKind::Policy`] if nobody could ever meet the rule, [`NetErrorKind::Tls`] if TLS cannot be set up.
+    pub(crate) fn server(&self, rule: &IncomingRule) -> Result<ServerTls, NetError> {
+        let requirements = self.requirements(&rule.peers);
+        let required = rule.client == ClientAuth::Require || !rule.peers.is_empty();
+        let verifier: Arc<dyn ClientCertVerifier> = if required {
+            self.need_anchors()?;
+            KeepClientVerifier::new(self.anchors.clone(), requirements.clone(), ClientMode::Require)
+        } else if rule.client == ClientAuth::None {
+            Arc::new(NoClientAuth)
+        } else {
+            Anybody::new(&self.provider)
+        };
+        let mut config = ServerConfig::builder_with_details(Arc::clone(&self.provider), self.time())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| unusable(&error))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&self.certificate) as _);
         // Each connection proves anew who is there: nothing is resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(ServerTls { config: Arc::new(config) })
+        let introduction = self.introduction(requirements, Usage::Client);
+        Ok(ServerTls { config: Arc::new(config), introduction })
     }
 
     /// TLS for connecting to `host` under `rule`.
-    pub(crate) fn client(&self, _rule: &OutgoingRule, host: &str) -> Result<ClientTls, NetError> {
-        let roots = rustls::RootCertStore::empty();
-        let mut config =
-            ClientConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(KeepTime(self.clock.clone())))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .map_err(|error| unusable(&error))?
-                .with_root_certificates(roots)
-                .with_client_cert_resolver(Arc::clone(&self.certificate) as _);
+    ///
+    /// # Errors
+    /// Those of [`Self::server`], and [`NetErrorKind::Resolve`] if `host` is no host name.
+    pub(crate) fn client(&self, rule: &OutgoingRule, host: &str) -> Result<ClientTls, NetError> {
+        let keep = rule.trust == OutgoingTrust::Steward || !rule.peers.is_empty();
+        let requirements = self.requirements(&rule.peers);
+        let verifier: Arc<dyn ServerCertVerifier> = if keep {
+            self.need_anchors()?;
+            KeepServerVerifier::new(self.anchors.clone(), requirements.clone())
+        } else {
+            WebPkiServerVerifier::builder_with_provider(Arc::new(web_pki_roots()), Arc::clone(&self.provider))
+                .build()
+                .map_err(|error| unusable(&rustls::Error::General(error.to_string())))?
+        };
+        let mut config = ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| unusable(&error))?
+            // The name says no more than that the verifier is chosen here; each of the two verifies.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::clone(&self.certificate) as _);
         config.resumption = Resumption::disabled();
-        Ok(ClientTls { config: Arc::new(config), name: server_name(host)? })
+        let introduction = keep.then(|| self.introduction(requirements, Usage::Server));
+        Ok(ClientTls { config: Arc::new(config), name: server_name(host)?, introduction })
     }
 
-    /// Who the server is, after its handshake.
-    pub(crate) fn server_peer(&self, _rule: &OutgoingRule, _chain: Option<&[CertificateDer<'_>]>) -> Peer {
-        Peer::Anonymous
+    fn requirements(&self, rules: &[PeerRule]) -> Requirements {
+        // A Keep that its Steward does not pin, or for which it bent a rule, is no Keep to this one.
+        Requirements { allow_simulated: self.insecure_simulated, allow_warning: false, rules: rules.to_vec() }
+    }
+
+    fn introduction(&self, requirements: Requirements, usage: Usage) -> Introduction {
+        Introduction { anchors: self.anchors.clone(), requirements, clock: self.clock.clone(), usage }
+    }
+
+    fn need_anchors(&self) -> Result<(), NetError> {
+        if self.anchors.is_empty() {
+            let message = "only attested Keeps will do, but no Steward is trusted; name its root in [trust] steward";
+            return Err(NetError::new(NetErrorKind::Policy, message));
+        }
+        Ok(())
+    }
+
+    fn time(&self) -> Arc<dyn TimeProvider> {
+        Arc::new(KeepTime(self.clock.clone()))
     }
 }
 
@@ -104,14 +184,21 @@ impl ServerTls {
     }
 
     /// Who the client is, after its handshake.
-    pub(crate) fn peer(&self, _chain: Option<&[CertificateDer<'_>]>) -> Peer {
-        Peer::Anonymous
+    pub(crate) fn peer(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
+        self.introduction.peer(chain)
     }
 }
 
 impl ClientTls {
-    /// The handshake, over a socket that may block, until `until`.
-    pub(crate) fn handshake(self, mut socket: &TcpStream, until: Instant) -> Result<ClientConnection, String> {
+    /// The handshake, over a socket that may block, until `until`; the connection, and who the server is.
+    ///
+    /// # Errors
+    /// The reason, in words.
+    pub(crate) fn handshake(
+        self,
+        mut socket: &TcpStream,
+        until: Instant,
+    ) -> Result<(ClientConnection, Peer), String> {
         let mut tls = ClientConnection::new(self.config, self.name).map_err(|error| refusal(&error))?;
         tls.set_buffer_limit(Some(OUTBOX_BYTES));
         let late = || "the server did not finish the TLS handshake in time".to_owned();
@@ -142,7 +229,8 @@ impl ClientTls {
                 return Err(refusal(&error));
             }
         }
-        Ok(tls)
+        let peer = self.introduction.map_or(Peer::Anonymous, |known| known.peer(tls.peer_certificates()));
+        Ok((tls, peer))
     }
 }
 

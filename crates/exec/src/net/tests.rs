@@ -2,6 +2,7 @@
 
 //! Listeners and connections over loopback.
 
+mod keeps;
 mod plain;
 mod tls;
 

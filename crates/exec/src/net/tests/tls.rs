@@ -207,3 +207,18 @@ fn bad_handshakes_are_refused_and_disturb_nobody() {
     assert_eq!(read(&mut accept(&mut listener)).unwrap(), b"hello");
     client.join().unwrap();
 }
+
+#[test]
+fn a_handshake_that_takes_too_long_is_refused() {
+    let (network, mut host) = network(OPEN);
+    let mut listener = network.listen(0).unwrap();
+    listener.set_patience(Duration::ZERO);
+    let mut silent = TcpStream::connect(("127.0.0.1", listener.port())).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut set = PollSet::new();
+    listener.register(&mut set);
+    set.wait(Some(PATIENCE)).unwrap();
+    assert!(listener.accept().is_err());
+    assert_eq!(silent.read(&mut [0; 8]).unwrap(), 0);
+    assert!(refusal(&mut host).contains("in time"));
+}
