@@ -41,7 +41,7 @@ mod service;
 mod stall;
 
 pub use listener::{BindError, Bound};
-pub use service::{Error, Limits, Reload, Service};
+pub use service::{Error, Limits, Ready, Reload, Service};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

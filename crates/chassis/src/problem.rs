@@ -35,19 +35,21 @@ impl IntoResponse for Answer {
 /// The problem that says no more than its status.
 pub fn of_status(status: StatusCode) -> Problem {
     let title = status.canonical_reason().unwrap_or("Refused");
-    let hint = match status {
-        StatusCode::NOT_FOUND => Some("there is nothing at this path; check the URL"),
-        StatusCode::METHOD_NOT_ALLOWED => Some("see the Allow header for the methods of this path"),
-        StatusCode::PAYLOAD_TOO_LARGE => Some("send less"),
-        StatusCode::REQUEST_TIMEOUT => Some("send the body without long pauses"),
-        StatusCode::SERVICE_UNAVAILABLE => Some("the service is busy; try again in a moment"),
-        _ => None,
-    };
     let problem = Problem::new(status.as_u16(), title, "");
-    match hint {
-        Some(hint) => problem.hint(hint),
-        None => problem,
-    }
+    let (check, hint) = match status {
+        StatusCode::NOT_FOUND => ("http.path", "there is nothing at this path; check the URL"),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "http.method",
+            "see the Allow header for the methods of this path",
+        ),
+        StatusCode::REQUEST_TIMEOUT => ("http.body-pace", "send the body without long pauses"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("http.body-size", "send less"),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("http.busy", "the service is busy; try again in a moment")
+        }
+        _ => return problem,
+    };
+    problem.check(check).hint(hint)
 }
 
 /// 503 with `Retry-After`.

@@ -60,6 +60,9 @@ impl Default for Limits {
 /// What to do on SIGHUP. It runs on a thread where it may block.
 pub type Reload = Arc<dyn Fn() + Send + Sync>;
 
+/// What to do when the address is known, before the first request.
+pub type Ready = Arc<dyn Fn(SocketAddr) + Send + Sync>;
+
 /// A service: routes behind TLS at an address.
 #[derive(Clone)]
 pub struct Service {
@@ -75,6 +78,8 @@ pub struct Service {
     pub limits: Limits,
     /// What SIGHUP does; without it, nothing.
     pub reload: Option<Reload>,
+    /// What to do once the address is known.
+    pub ready: Option<Ready>,
 }
 
 impl fmt::Debug for Service {
@@ -129,6 +134,7 @@ impl Service {
             router,
             limits: Limits::default(),
             reload: None,
+            ready: None,
         }
     }
 
@@ -143,6 +149,13 @@ impl Service {
     #[must_use]
     pub fn on_reload(mut self, reload: impl Fn() + Send + Sync + 'static) -> Self {
         self.reload = Some(Arc::new(reload));
+        self
+    }
+
+    /// With something to do once the address is known, for example to take the port that was free.
+    #[must_use]
+    pub fn on_ready(mut self, ready: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
+        self.ready = Some(Arc::new(ready));
         self
     }
 
@@ -171,6 +184,9 @@ impl Service {
         let mut signals = Signals::new().map_err(Error::Runtime)?;
         let bound = Bound::new(self.addr).await?;
         let url = bound.url();
+        if let Some(ready) = &self.ready {
+            ready(bound.addr());
+        }
         tracing::info!(service = self.name, listening = url, "ready");
         // Nobody may be reading; the log has it too.
         let _ = writeln!(

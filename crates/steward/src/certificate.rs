@@ -4,13 +4,11 @@
 
 use std::net::IpAddr;
 
-use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH, ID_QT_CPS};
 use der::asn1::{Any, Ia5String, OctetString};
 use der::{Decode as _, Encode as _};
+use evidence::result::{AttestationResult, CERTIFICATE_POLICY, EXTENSION, NO_REV_AVAIL};
 use spki::SubjectPublicKeyInfoRef;
-use types::digest::Sha256;
-use types::slug::Slug;
 use types::time::Timestamp;
 use x509_cert::certificate::Version;
 use x509_cert::ext::Extension;
@@ -25,10 +23,6 @@ use x509_cert::serial_number::SerialNumber;
 use crate::authority::{Authority, AuthorityError};
 use crate::x509;
 
-/// Identifies Steward's appraisal policies in certificates.
-pub const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.2.1");
-/// `noRevAvail` (RFC 9608 section 2).
-pub const NO_REV_AVAIL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.56");
 /// DER of NULL.
 const NULL: [u8; 2] = [5, 0];
 
@@ -44,12 +38,6 @@ pub const SIMULATED: &str = "simulated TEE";
 pub struct Order {
     /// The Keep's public key, DER of the SubjectPublicKeyInfo.
     pub spki_der: Vec<u8>,
-    /// Whether the silicon is simulated.
-    pub simulated: bool,
-    /// The workload's name, if a registry vouches for it. Without digest.
-    pub slug: Option<Slug>,
-    /// The workload's digest, if the Keep is one that runs nothing else.
-    pub digest: Option<Sha256>,
     /// DNS names that the policy grants.
     pub dns: Vec<String>,
     /// IP addresses that the policy grants.
@@ -60,12 +48,9 @@ pub struct Order {
     pub not_after: Timestamp,
     /// Where the policy can be read.
     pub policy_uri: String,
-    /// The attestation result's extension: DER value for [`RESULT`].
-    pub result: Vec<u8>,
+    /// What was attested. Digest and name of the workload come from here, and from nowhere else.
+    pub result: AttestationResult,
 }
-
-/// `id-pe-cmw` (RFC 9999): the extension with the attestation result.
-pub const RESULT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
 
 /// First and last second of a certificate that is asked for at `now`, for `lifetime` seconds, under this issuer.
 pub fn window(
@@ -83,16 +68,19 @@ pub fn window(
 impl Order {
     /// The subject: what a person sees first.
     pub(crate) fn subject(&self) -> der::Result<Any> {
-        let name = match (&self.slug, &self.digest) {
-            (Some(slug), _) => slug.name(),
-            (None, Some(digest)) => {
-                let hex: String = digest.to_hex().chars().take(16).collect();
-                format!("sha256:{hex}…")
-            }
-            (None, None) => "Enarx Keep".to_owned(),
+        let facts = &self.result.facts;
+        let name = match &facts.workload {
+            Some(workload) => match &workload.slug {
+                Some(slug) => slug.name(),
+                None => {
+                    let hex: String = workload.digest.to_hex().chars().take(16).collect();
+                    format!("sha256:{hex}…")
+                }
+            },
+            None => "Enarx Keep".to_owned(),
         };
         let name = x509::common_name(&name);
-        if self.simulated {
+        if facts.simulated {
             x509::name(&[
                 (x509::ORGANIZATIONAL_UNIT, SIMULATED),
                 (x509::COMMON_NAME, &name),
@@ -106,11 +94,11 @@ impl Order {
     pub(crate) fn names(&self) -> der::Result<Vec<GeneralName>> {
         let uri = |text: String| Ia5String::new(&text).map(GeneralName::UniformResourceIdentifier);
         let mut names = Vec::new();
-        if let Some(slug) = &self.slug {
-            names.push(uri(slug.uri())?);
-        }
-        if let Some(digest) = &self.digest {
-            names.push(uri(digest.to_ni())?);
+        if let Some(workload) = &self.result.facts.workload {
+            if let Some(slug) = &workload.slug {
+                names.push(uri(slug.uri())?);
+            }
+            names.push(uri(workload.digest.to_ni())?);
         }
         for dns in &self.dns {
             names.push(GeneralName::DnsName(Ia5String::new(dns)?));
@@ -152,7 +140,7 @@ impl Order {
         };
         let key_id = x509::key_id(spki.subject_public_key.raw_bytes());
         let policy = PolicyInformation {
-            policy_identifier: POLICY,
+            policy_identifier: CERTIFICATE_POLICY,
             policy_qualifiers: Some(vec![PolicyQualifierInfo {
                 policy_qualifier_id: ID_QT_CPS,
                 qualifier: Some(cps),
@@ -163,7 +151,7 @@ impl Order {
             x509::extension(false, &SubjectKeyIdentifier(OctetString::new(key_id)?))?,
             x509::extension(false, &CertificatePolicies(vec![policy]))?,
             x509::raw_extension(NO_REV_AVAIL, false, NULL.to_vec())?,
-            x509::raw_extension(RESULT, false, self.result.clone())?,
+            x509::raw_extension(EXTENSION, false, self.result.to_extension())?,
         ]);
         Ok(extensions)
     }

@@ -7,12 +7,13 @@ use std::fmt;
 use const_oid::AssociatedOid as _;
 use der::asn1::BitString;
 use der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use evidence::result::{AttestationResult, EXTENSION};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
 use crate::authority::Authority;
-use crate::certificate::{LIFETIME_SECONDS_MAX, Order, RESULT};
+use crate::certificate::{LIFETIME_SECONDS_MAX, Order};
 use crate::x509;
 
 /// What is wrong with a certificate.
@@ -150,13 +151,18 @@ fn extensions(certificate: &Certificate, order: &Order, authority: &Authority) -
         _ => return Err(Flaw("alternative names")),
     };
     demand(order.names() == Ok(names), "alternative names")?;
-    let result = tbs
+    let mut results = tbs
         .extensions()
         .into_iter()
         .flatten()
-        .filter(|extension| extension.extn_id == RESULT)
-        .count();
-    demand(result == 1, "attestation result")?;
+        .filter(|extension| extension.extn_id == EXTENSION)
+        .map(|extension| AttestationResult::from_extension(extension.extn_value.as_bytes()));
+    demand(
+        results.next() == Some(Ok(order.result.clone())) && results.next().is_none(),
+        "attestation result",
+    )?;
+    let policy = format!("/policy/{}", order.result.policy.to_hex());
+    demand(order.policy_uri.ends_with(&policy), "policy")?;
     demand(
         tbs.extensions()
             .into_iter()
@@ -174,6 +180,7 @@ mod tests {
     use crate::certificate::{Issued, make, window};
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+    use evidence::result::{Facts, TcbSummary, WorkloadName};
     use types::digest::Sha256;
     use types::time::Timestamp;
 
@@ -188,17 +195,38 @@ mod tests {
         let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
         let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap();
         let (not_before, not_after) = window(NOW, 86_400, authority);
+        let policy = Sha256::of(b"policy");
         Order {
             spki_der: spki.as_ref().to_vec(),
-            simulated: true,
-            slug: Some("store.example.com/team/app:1.2.0".parse().unwrap()),
-            digest: Some(Sha256::of(b"workload")),
             dns: vec!["app.example.com".to_owned()],
             ip: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
             not_before,
             not_after,
-            policy_uri: "https://steward.example.com/policy/00".to_owned(),
-            result: vec![0x0c, 1, b'x'],
+            policy_uri: format!("https://steward.example.com/policy/{}", policy.to_hex()),
+            result: AttestationResult {
+                build: "steward test".to_owned(),
+                issued_at: NOW,
+                policy,
+                facts: Facts {
+                    chip_id: None,
+                    debug: false,
+                    guest_svn: 0,
+                    id_key: None,
+                    measurement: "ab".repeat(48),
+                    pinned: true,
+                    product: "Milan".to_owned(),
+                    relaxations: Vec::new(),
+                    signer: None,
+                    simulated: true,
+                    tcb: TcbSummary::default(),
+                    tee: "snp".to_owned(),
+                    vmpl: 0,
+                    workload: Some(WorkloadName {
+                        digest: Sha256::of(b"workload"),
+                        slug: Some("store.example.com/team/app:1.2.0".parse().unwrap()),
+                    }),
+                },
+            },
         }
     }
 
@@ -214,13 +242,15 @@ mod tests {
         assert_eq!(tbs.subject().to_string(), "CN=app:1.2.0,OU=simulated TEE");
         assert_eq!(tbs.extensions().unwrap().len(), 9);
 
-        order.slug = None;
+        let workload = order.result.facts.workload.as_mut().unwrap();
+        workload.slug = None;
         let der = make(&order, &authority).unwrap().der;
         let parsed = Certificate::from_der(&der).unwrap();
         let name = parsed.tbs_certificate().subject().to_string();
         assert!(name.starts_with("CN=sha256:"), "{name}");
 
-        (order.digest, order.simulated) = (None, false);
+        order.result.facts.workload = None;
+        order.result.facts.simulated = false;
         (order.dns, order.ip) = (Vec::new(), Vec::new());
         let der = make(&order, &authority).unwrap().der;
         assert_eq!(check(&der, &order, &authority), Ok(()));
@@ -240,14 +270,19 @@ mod tests {
             change(&mut other);
             assert_eq!(check(&der, &other, &authority), Err(Flaw(flaw)));
         };
-        differs(&|o| o.simulated = false, "subject");
+        differs(&|o| o.result.facts.simulated = false, "subject");
+        differs(&|o| o.result.facts.workload = None, "subject");
         differs(&|o| o.not_before = o.not_before.plus(1), "validity");
         differs(&|o| o.not_after = o.not_after.plus(1), "validity");
         differs(&|o| o.dns.clear(), "extensions");
         differs(&|o| o.ip.clear(), "extensions");
-        differs(&|o| o.digest = Some(Sha256::of(b"other")), "extensions");
+        let other = Sha256::of(b"other");
+        differs(
+            &|o| o.result.facts.workload.as_mut().unwrap().digest = other,
+            "extensions",
+        );
         differs(&|o| o.policy_uri.push('1'), "extensions");
-        differs(&|o| o.result = vec![0x0c, 0], "extensions");
+        differs(&|o| o.result.issued_at = NOW.plus(1), "extensions");
         let key = self::order(&authority).spki_der;
         differs(&|o| o.spki_der = key.clone(), "public key");
 
@@ -271,6 +306,22 @@ mod tests {
             changed[at] ^= 0x01;
             assert!(check(&changed, &order, &authority).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_result_that_nobody_could_read_is_not_issued() {
+        let authority = authority();
+        let mut order = order(&authority);
+        order.result.facts.pinned = false;
+        let der = make(&order, &authority).unwrap().der;
+        assert_eq!(
+            check(&der, &order, &authority),
+            Err(Flaw("attestation result"))
+        );
+        order.result.facts.pinned = true;
+        order.policy_uri.push('x');
+        let der = make(&order, &authority).unwrap().der;
+        assert_eq!(check(&der, &order, &authority), Err(Flaw("policy")));
     }
 
     #[test]
