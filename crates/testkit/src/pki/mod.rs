@@ -14,7 +14,9 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use const_oid::ObjectIdentifier;
 use der::{Decode as _, Encode as _, pem};
+use evidence::result::{self, AttestationResult, Facts, TcbSummary, WorkloadName};
 use types::digest::Sha256;
+use types::slug::Slug;
 use types::time::Timestamp;
 use x509_cert::Certificate;
 
@@ -92,6 +94,64 @@ pub struct Profile {
     pub validity: Option<(Timestamp, Timestamp)>,
     /// Further extensions.
     pub extensions: Vec<Extension>,
+}
+
+impl Profile {
+    /// A certificate such as a Steward issues for a Keep about which it proved this (docs/FORMATS.md 4).
+    pub fn keep(result: &AttestationResult) -> Self {
+        let workload = result.facts.workload.as_ref();
+        let slug = workload.and_then(|w| w.slug.as_ref());
+        let uri = slug
+            .map(Slug::uri)
+            .into_iter()
+            .chain(workload.map(|w| w.digest.to_ni()));
+        Self {
+            common_name: slug.map_or_else(|| "Enarx Keep".to_owned(), Slug::name),
+            uri: uri.collect(),
+            server: true,
+            client: true,
+            extensions: vec![Extension {
+                oid: result::EXTENSION,
+                critical: false,
+                value: result.to_extension(),
+            }],
+            ..Self::default()
+        }
+    }
+}
+
+/// What a Steward would have proved about a genuine, pinned Keep that runs this workload: for tests of relying parties.
+pub fn sample_result(digest: Sha256, slug: Option<Slug>, now: Timestamp) -> AttestationResult {
+    AttestationResult {
+        build: "testkit".to_owned(),
+        issued_at: now,
+        policy: Sha256::of(b"policy"),
+        facts: Facts {
+            chip_id: Some("cc".repeat(64)),
+            debug: false,
+            guest_svn: 0,
+            id_key: None,
+            measurement: "aa".repeat(48),
+            pinned: true,
+            product: "Milan".to_owned(),
+            relaxations: Vec::new(),
+            signer: None,
+            simulated: false,
+            tcb: TcbSummary {
+                bootloader: 2,
+                fmc: None,
+                microcode: 93,
+                snp: 6,
+                tee: 0,
+            },
+            tee: "snp".to_owned(),
+            vmpl: 0,
+            workload: Some(WorkloadName {
+                digest,
+                slug: slug.map(Slug::without_digest),
+            }),
+        },
+    }
 }
 
 /// A certificate with its chain and its key.
