@@ -35,6 +35,7 @@ pub(super) fn run(context: &Context<'_>, prepared: Prepared) -> Result<i32, Fail
         args: config.args.clone(),
         env: config.env.clone().into_iter().collect(),
         network,
+        clock: context.clock.clone(),
         on: reporter(link.clone()),
     };
     let (outcome, code) = match runtime::run(job) {

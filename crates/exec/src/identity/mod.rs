@@ -4,12 +4,14 @@
 
 mod fallback;
 mod key;
+mod steward;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use types::time::Timestamp;
 
 pub use self::key::{Key, KeyError};
+pub use self::steward::{CertifyError, Claimed, check, request as request_certificate};
 
 /// Key and certificate chain of the Keep, as it shows them to everybody.
 #[derive(Debug)]

@@ -151,3 +151,129 @@ pub fn check(chain: &[Vec<u8>], claimed: Claimed<'_>, clock: &Clock) -> Result<v
     }
     Ok(identity)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Key;
+    use evidence::result::{AttestationResult, EXTENSION, Facts, TcbSummary, WorkloadName};
+    use testkit::pki::{DevCa, Extension, Profile};
+
+    const SLUG: &str = "store.test/team/app:1.0.0";
+
+    fn now() -> Timestamp {
+        Clock::new().now()
+    }
+
+    /// The chain that a Steward with this CA would issue, leaf first.
+    fn issue(ca: &DevCa, spki: &[u8], workload: Option<WorkloadName>, from: Timestamp) -> Vec<Vec<u8>> {
+        let uri = workload.iter().flat_map(|w| w.slug.iter().map(Slug::uri).chain([w.digest.to_ni()])).collect();
+        let facts = Facts {
+            chip_id: None,
+            debug: false,
+            guest_svn: 0,
+            id_key: None,
+            measurement: "ab".repeat(48),
+            pinned: workload.is_some(),
+            product: "Milan".into(),
+            relaxations: Vec::new(),
+            signer: None,
+            simulated: false,
+            tcb: TcbSummary::default(),
+            tee: "snp".into(),
+            vmpl: 0,
+            workload,
+        };
+        let result = AttestationResult { build: "test".into(), issued_at: from, policy: Sha256([9; 32]), facts };
+        let profile = Profile {
+            common_name: "app:1.0.0".into(),
+            uri,
+            server: true,
+            client: true,
+            validity: Some((from, from.plus(86_400))),
+            extensions: vec![Extension { oid: EXTENSION, critical: false, value: result.to_extension() }],
+            ..Profile::default()
+        };
+        let mut chain = ca.issue_for(&profile, spki, now()).unwrap();
+        chain.push(ca.certificate_der().to_vec());
+        chain
+    }
+
+    fn named(digest: u8, slug: Option<&str>) -> Option<WorkloadName> {
+        Some(WorkloadName { digest: Sha256([digest; 32]), slug: slug.map(|slug| slug.parse().unwrap()) })
+    }
+
+    #[test]
+    fn takes_only_what_was_claimed() {
+        let ca = DevCa::generate("Test Steward", now()).unwrap();
+        let key = Key::generate().unwrap();
+        let other = Key::generate().unwrap();
+        let slug: Slug = SLUG.parse().unwrap();
+        let digest = Sha256([7; 32]);
+        let claimed = Claimed { spki_der: key.spki_der(), digest: &digest, slug: Some(&slug) };
+        let checked = |chain: &[Vec<u8>], claimed| check(chain, claimed, &Clock::new()).map_err(|e| e.to_string());
+        let spki = key.spki_der();
+
+        let good = issue(&ca, spki, named(7, Some(SLUG)), now());
+        assert_eq!(checked(&good, claimed).unwrap().slug, Some(slug.clone()));
+        for fewer in [named(7, None), None] {
+            checked(&issue(&ca, spki, fewer, now()), claimed).unwrap();
+        }
+        let local = Claimed { slug: None, ..claimed };
+        checked(&issue(&ca, spki, named(7, None), now()), local).unwrap();
+
+        let far = now().minus(40 * 86_400);
+        let stranger = DevCa::generate("Test Steward", now()).unwrap();
+        let mut broken = good.clone();
+        broken.pop();
+        broken.push(stranger.certificate_der().to_vec());
+        for (chain, claimed, why) in [
+            (issue(&ca, other.spki_der(), named(7, Some(SLUG)), now()), claimed, "another key"),
+            (issue(&ca, spki, named(8, Some(SLUG)), now()), claimed, "digest of another workload"),
+            (issue(&ca, spki, named(7, Some("store.test/team/app:1.0.1")), now()), claimed, "names another workload"),
+            (good.clone(), local, "names another workload"),
+            (issue(&ca, spki, named(7, Some(SLUG)), far), claimed, "expired"),
+            (broken, claimed, "does not verify"),
+            (good.iter().take(1).cloned().collect(), claimed, "does not verify"),
+            (Vec::new(), claimed, "no certificate"),
+        ] {
+            let error = checked(&chain, claimed).unwrap_err();
+            assert!(error.contains(why), "{error} should say {why}");
+        }
+    }
+
+    #[test]
+    fn the_certificate_moves_a_clock_that_lags() {
+        let ca = DevCa::generate("Test Steward", now()).unwrap();
+        let key = Key::generate().unwrap();
+        let digest = Sha256([7; 32]);
+        let from = now().plus(600);
+        let clock = Clock::new();
+        let claimed = Claimed { spki_der: key.spki_der(), digest: &digest, slug: None };
+        check(&issue(&ca, key.spki_der(), named(7, None), from), claimed, &clock).unwrap();
+        assert!(clock.now() >= from);
+    }
+
+    #[test]
+    fn a_pki_path_is_turned_round_and_bounded() {
+        let ca = DevCa::generate("Test Steward", now()).unwrap();
+        let key = Key::generate().unwrap();
+        let chain = issue(&ca, key.spki_der(), named(7, None), now());
+        let path = |certificates: &[Vec<u8>]| {
+            let all: Vec<Any> = certificates.iter().rev().map(|der| Any::from_der(der).unwrap()).collect();
+            all.to_der().unwrap()
+        };
+        assert_eq!(pki_path(&path(&chain)).unwrap(), chain);
+        assert!(pki_path(&path(&[])).is_err());
+        assert!(pki_path(&path(&vec![chain[0].clone(); 9])).is_err());
+        assert!(pki_path(&[path(&chain), vec![0]].concat()).is_err());
+        assert!(pki_path(b"<html>").is_err());
+    }
+
+    #[test]
+    fn only_https_will_do() {
+        let agent = verify::https::Agent::builder().web_pki().build().unwrap();
+        assert!(matches!(request(&agent, "http://127.0.0.1:1/", b""), Err(CertifyError::Url(_))));
+        assert!(matches!(request(&agent, "https://127.0.0.1:1/", b""), Err(CertifyError::Transport(_))));
+    }
+}
