@@ -2,6 +2,7 @@
 
 //! Reaching the services: HTTPS with the roots that the user named, registries with the user's token.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use drawbridge_client::{Client, Error};
@@ -12,7 +13,7 @@ use types::time::Timestamp;
 use ureq::Agent;
 
 use crate::cli::{ReachArgs, TokenArgs};
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::files;
 use crate::tokens::{TokenStore, check_host};
 
@@ -50,6 +51,17 @@ pub fn roots_pem(args: &ReachArgs) -> Result<String, Failure> {
 /// As [`roots_pem`].
 pub fn agent(args: &ReachArgs) -> Result<Agent, Failure> {
     agent_with(&roots_pem(args)?)
+}
+
+/// An HTTPS client that trusts these roots; the public Web PKI if there are none. Plain http goes to this machine only, and only
+/// for the sake of development issuers: [`crate::oidc`] sends nothing else there.
+///
+/// # Errors
+/// If the roots cannot be used.
+pub fn agent_with(roots_pem: &str) -> Result<Agent, Failure> {
+    let builder = verify::https::Agent::builder().clock(Arc::new(now)).insecure_plain_loopback();
+    let builder = if roots_pem.is_empty() { builder.web_pki() } else { builder.roots_pem(roots_pem) };
+    builder.build().context("cannot reach anybody").map_err(|failure| failure.next("check --ca-bundle (ENARX_CA_BUNDLE)"))
 }
 
 /// A registry, and who asks it.

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use types::config::{HostPort, PeerRule, WorkloadPattern};
 use types::digest::Sha256;
 use types::limits;
-use types::peer::Peer;
 use verify::{Anchors, Identity, Requirements, Usage};
 
 use crate::failure::{Context as _, EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
@@ -76,7 +75,7 @@ fn measurement(text: &str) -> Result<String, String> {
 /// With exit code 2 if there is nothing to judge.
 pub fn run(args: &VerifyArgs) -> Outcome {
     let usage = |failure: Failure| failure.code(EXIT_USAGE);
-    let anchors = Anchors { roots: certificates(&args.ca).map_err(usage)?, fingerprints: Vec::new() };
+    let anchors = Anchors { roots: certificates(&args.ca).map_err(usage)?, ..Anchors::default() };
     let (chain, peek) = target(&args.target).map_err(usage)?;
     let judged = verify::identify(&chain, &anchors, reach::now(), Usage::Server);
     let verdict = match &judged {
@@ -106,18 +105,11 @@ pub fn run(args: &VerifyArgs) -> Outcome {
 
 fn next(judged: &Result<Identity, verify::VerifyError>, args: &VerifyArgs) -> &'static str {
     match judged {
-        Err(_) => "check that --ca is the root of the Steward that you trust; else do not talk to this server",
-        Ok(identity) if simulated(identity) && !args.insecure_allow_simulated => {
+        Err(error) => error.hint(),
+        Ok(identity) if identity.result.facts.simulated && !args.insecure_allow_simulated => {
             "do not send it anything secret; --insecure-allow-simulated accepts it for development"
         }
         Ok(_) => "do not talk to this server, or change what you expect of it",
-    }
-}
-
-fn simulated(identity: &Identity) -> bool {
-    match &identity.peer {
-        Peer::Anonymous => false,
-        Peer::Local { attested, .. } | Peer::Keep { attested, .. } => attested.simulated,
     }
 }
 
@@ -163,34 +155,42 @@ fn target(target: &str) -> Result<(Vec<CertificateDer<'static>>, Option<Peek>), 
 }
 
 /// What the certificate proves, for programs.
-pub fn facts(identity: &Identity) -> Value {
+fn facts(identity: &Identity) -> Value {
     json!({
         "peer": identity.peer,
+        "status": identity.result.status(),
         "dns": identity.dns,
+        "ip": identity.ip,
+        "subject": identity.subject,
+        "issuer": identity.issuer,
+        "serial": identity.serial,
         "not_before": identity.not_before,
         "not_after": identity.not_after,
-        "result": identity.result,
+        "verifier": identity.result.build,
+        "appraised_at": identity.result.issued_at,
+        "policy": identity.result.policy,
+        "policy_uri": identity.policy_uri,
+        "facts": identity.result.facts,
     })
 }
 
 /// What the certificate proves, for people.
 fn table(identity: &Identity, peek: Option<&Peek>) -> String {
     let style = output::stdout_style();
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut row = |label: &str, value: String| rows.push(vec![style.dim(label), value]);
-    let none = || "none".to_owned();
-    row("workload", identity.slug.as_ref().map_or_else(|| "no registry vouches for a name".to_owned(), ToString::to_string));
-    row("digest", identity.digest.map_or_else(none, |digest| digest.to_string()));
-    if let Peer::Local { attested, .. } | Peer::Keep { attested, .. } = &identity.peer {
-        let tee = if attested.simulated { style.bad(&format!("{} (simulated: proves nothing)", attested.tee)) } else { attested.tee.clone() };
-        row("tee", tee);
-        row("measurement", attested.measurement.clone());
-        row("policy", attested.policy.to_string());
-    }
-    row("names", if identity.dns.is_empty() { none() } else { identity.dns.join(", ") });
-    row("valid", format!("{} to {}", identity.not_before, identity.not_after));
+    let mut rows: Vec<Vec<String>> = verify::report::rows(identity)
+        .into_iter()
+        .map(|row| {
+            let value = match row.good {
+                Some(true) => style.good(&row.value),
+                Some(false) => style.bad(&row.value),
+                None => row.value,
+            };
+            vec![style.dim(row.label), value]
+        })
+        .collect();
     if let Some(peek) = peek {
-        row("connection", format!("TLS 1.3, {}, {}; the server holds the key", peek.key_exchange, peek.cipher));
+        let connection = format!("TLS 1.3, {}, {}; the server holds the key", peek.key_exchange, peek.cipher);
+        rows.push(vec![style.dim("connection"), connection]);
     }
     output::columns(&rows)
 }

@@ -77,6 +77,11 @@ pub struct Hub {
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(usize);
 
+impl Mark {
+    /// The beginning.
+    pub const START: Self = Self(0);
+}
+
 impl Hub {
     /// A hub that hears signals.
     ///

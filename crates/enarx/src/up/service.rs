@@ -54,9 +54,19 @@ pub fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Failure> 
     let mut command = Command::new(here);
     command.arg("__child").arg("--parent").arg(std::process::id().to_string()).arg("--").arg(program).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    forget_settings(&mut command);
     // Ctrl-C is for this program, which then ends its children in order.
     command.process_group(0);
     Ok(command)
+}
+
+/// Keeps settings for services of the user's own from those started here.
+pub fn forget_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("STEWARD_") || name.starts_with("DRAWBRIDGE_")) {
+            command.env_remove(name);
+        }
+    }
 }
 
 impl Service {

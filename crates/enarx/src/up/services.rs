@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use types::digest::Sha256;
 
 use super::demo::{self, Places};
-use super::service::Service;
+use super::service::{self, Service};
 use super::world::{World, free_port};
 use crate::failure::{Context as _, Failure};
 use crate::{cmd, files};
@@ -25,9 +25,9 @@ pub const TLS_KEY: &str = "tls.key";
 /// Its root.
 pub const TLS_ROOT: &str = "tls-root.pem";
 /// Steward's root.
-pub const STEWARD_ROOT: &str = "steward-root.pem";
+pub const STEWARD_ROOT: &str = "steward/ca.pem";
 /// Its key.
-pub const STEWARD_KEY: &str = "steward-root.key";
+pub const STEWARD_KEY: &str = "steward/ca.key";
 /// Steward's policy.
 pub const POLICY: &str = "policy.toml";
 /// The simulated silicon.
@@ -57,6 +57,7 @@ pub struct Said {
 /// If it cannot be started.
 pub fn call(program: &str, arguments: &[OsString]) -> Result<Said, Failure> {
     let mut command = Command::new(files::beside(program)?);
+    service::forget_settings(&mut command);
     command.args(arguments).stdin(Stdio::null());
     let output = command.output().context(format!("cannot start {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -74,9 +75,8 @@ impl World {
     /// # Errors
     /// What `steward ca init` says.
     pub fn make_authority(&self) -> Result<Sha256, Failure> {
-        let (root, key) = (self.state.path(STEWARD_ROOT), self.state.path(STEWARD_KEY));
-        must(STEWARD, &arguments([&"ca", &"init", &"--cert", &root, &"--key", &key]))?;
-        let certificate = cmd::verify::certificates(&root)?;
+        must(STEWARD, &arguments([&"ca", &"init", &self.state.path("steward"), &"--name", &"enarx up"]))?;
+        let certificate = cmd::verify::certificates(&self.state.path(STEWARD_ROOT))?;
         let certificate = certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
         Ok(Sha256::of(certificate))
     }
