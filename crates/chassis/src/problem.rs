@@ -18,6 +18,12 @@ impl From<Problem> for Answer {
     }
 }
 
+impl From<Box<Problem>> for Answer {
+    fn from(problem: Box<Problem>) -> Self {
+        Self(*problem)
+    }
+}
+
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let status =
