@@ -42,7 +42,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Serialize;
 
-pub use self::pattern::{HostPort, PeerRule, RootPin, VersionPattern, WorkloadPattern};
+pub use self::pattern::{
+    HostPort, ParsePatternError, PeerRule, RootPin, VersionPattern, WorkloadPattern,
+};
 pub use crate::toml_error::TomlError as ConfigError;
 
 /// Highest memory that `[limits]` takes, in bytes (1 TiB).
