@@ -230,4 +230,37 @@ mod tests {
             assert!(check_url("i", url).is_err(), "{url}");
         }
     }
+
+    fn log_in(approve: Option<&str>, prompt: impl FnMut(&Device)) -> Result<crate::tokens::TokenClaims, Failure> {
+        let (issuer, _running) = testkit::oidc::spawn(0, approve, std::sync::Arc::new(crate::reach::now)).unwrap();
+        let request = Request { issuer: issuer.issuer(), client_id: "test", audience: "https://store.example.com", scope: SCOPES };
+        let token = device_flow(&crate::reach::agent_with("").unwrap(), request, prompt)?;
+        crate::tokens::claims(&token.access_token)
+    }
+
+    #[test]
+    fn the_device_flow_ends_in_a_token() {
+        let claims = log_in(Some("alice"), |device| assert!(!device.user_code.is_empty())).unwrap();
+        assert_eq!(claims.sub.as_deref(), Some("alice"));
+        assert_eq!(claims.scope.as_deref(), Some(SCOPES));
+    }
+
+    #[test]
+    fn the_user_agrees_on_the_page() {
+        let agent = crate::reach::agent_with("").unwrap();
+        let approve = |device: &Device| {
+            let form = [("user_code", device.user_code.as_str()), ("subject", "bob")];
+            assert_eq!(agent.post(&device.verification_uri).send_form(form).unwrap().status(), 200);
+        };
+        assert_eq!(log_in(None, approve).unwrap().sub.as_deref(), Some("bob"));
+    }
+
+    #[test]
+    fn an_issuer_that_calls_itself_otherwise_is_refused() {
+        let (issuer, _running) = testkit::oidc::spawn(0, None, std::sync::Arc::new(crate::reach::now)).unwrap();
+        let other = issuer.issuer().replace("127.0.0.1", "localhost");
+        let request = Request { issuer: &other, client_id: "test", audience: "a", scope: SCOPES };
+        let failure = device_flow(&crate::reach::agent_with("").unwrap(), request, |_| {}).unwrap_err();
+        assert!(failure.why.unwrap().contains(issuer.issuer()));
+    }
 }

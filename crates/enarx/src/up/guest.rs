@@ -8,9 +8,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use keep::{EvidenceSource, Image, Killer, Launch, Stream};
-use types::hostlink::{Boot, FromKeep, Workload};
+use types::hostlink::{Boot, Event, FromKeep, Workload};
 
 use super::hub::Happening;
 use crate::failure::{Context as _, EXIT_KEEP, Failure};
@@ -65,7 +66,17 @@ impl Guest {
             move |message| drop(hub.send(Happening::Keep { name: name.clone(), message }))
         };
         let log = tell.clone();
-        launch.on_event = Box::new(move |event| tell(FromKeep::Event { event }));
+        let since = Instant::now();
+        launch.on_event = Box::new(move |event| {
+            let event = match event {
+                // The Keep counts from when it runs; what the host did before belongs to its start as well.
+                Event::Timing { phase, .. } if phase == "start" => {
+                    Event::Timing { phase, micros: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX) }
+                }
+                other => other,
+            };
+            tell(FromKeep::Event { event });
+        });
         launch.on_log = Box::new(move |level, text| log(FromKeep::Log { level: level.to_owned(), text: text.to_owned() }));
         let running = keep::nil::start(launch).map_err(|error| keeps::failure_of(&error))?;
         let killer = running.killer();

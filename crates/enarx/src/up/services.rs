@@ -110,28 +110,14 @@ impl World {
         Service::start(name, &files::beside(DRAWBRIDGE)?, &command, &self.log_of(name), &self.hub.sender())
     }
 
-    /// Writes Steward's policy: the Keep and the registry that it trusts, and which names the room may have.
+    /// Writes Steward's policy.
     ///
     /// # Errors
     /// If the registry's key cannot be had.
-    pub fn write_policy(&self, file: &str, places: &Places) -> Result<String, Failure> {
+    pub fn write_policy(&self, file: &str, places: &Places) -> Result<(), Failure> {
         let key = must(DRAWBRIDGE, &arguments([&"key", &"show", &"--store", &self.state.path("store")]))?;
-        let text = format!(
-            "# Which Keeps this Steward vouches for. Written by `enarx up`.\n\
-             [snp]\n\
-             # The Keep's runtime, as simulated silicon measures it.\n\
-             measurements = [\"{measurement}\"]\n\n\
-             # Whose word on names counts.\n\
-             [[registry]]\nhost = \"{registry}\"\nkeys = ['''\n{key}''']\n\n\
-             # The chat room may call itself by the names of this machine.\n\
-             [[grant]]\nworkload = \"{registry}/{user}/{repo}\"\ndns = [\"localhost\"]\nip = [\"127.0.0.1\", \"::1\"]\n",
-            measurement = hex::encode(self.measurement),
-            registry = places.registry,
-            user = demo::USER,
-            repo = demo::SERVER_REPO,
-        );
-        self.state.write(file, &text)?;
-        Ok(text)
+        self.state.write(file, policy(&self.measurement, &key, places))?;
+        Ok(())
     }
 
     /// Starts a Steward; with `simulated`, one that takes the simulated silicon.
@@ -172,4 +158,47 @@ pub fn localhost(service: &Service) -> String {
 /// The port of a service.
 pub fn port_of(service: &Service) -> &str {
     service.authority().rsplit(':').next().unwrap_or_default()
+}
+
+/// Steward's policy: the Keep and the registry that it trusts, and which names the room may have.
+fn policy(measurement: &[u8; 48], registry_key_pem: &str, places: &Places) -> String {
+    format!(
+        "# For which Keeps this Steward vouches, and on whose word it names their workloads. Written by `enarx up`.\n\
+         [snp]\n\
+         # The Keep's runtime, as simulated silicon measures it.\n\
+         hash = [\"{measurement}\"]\n\n\
+         [[registry]]\nhost = \"{registry}\"\nkey = '''\n{registry_key_pem}'''\n\n\
+         # The chat room may call itself by the names of this machine.\n\
+         [[grant]]\nworkload = \"{registry}/{user}/{repo}\"\ndns = [\"localhost\"]\nip = [\"127.0.0.1\", \"::1\"]\n",
+        measurement = hex::encode(measurement),
+        registry = places.registry,
+        user = demo::USER,
+        repo = demo::SERVER_REPO,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A P-256 key, as `drawbridge key show` prints one.
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n\
+        6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn the_policy_pins_the_keep_and_grants_the_rooms_names() {
+        let places = Places {
+            registry: "localhost:8443".into(),
+            steward: "https://localhost:3000".into(),
+            steward_root: Sha256([7; 32]),
+            chat_port: 50_000,
+        };
+        let policy = evidence::policy::Policy::parse(&policy(&[0xab; 48], KEY, &places)).unwrap();
+        assert_eq!(policy.snp.hash, [[0xab; 48]]);
+        assert_eq!(policy.registries.len(), 1);
+        assert_eq!(policy.grants.len(), 1);
+        assert!(policy.snp.allow.is_empty());
+    }
 }
