@@ -21,7 +21,8 @@ use types::time::Timestamp;
 /// `id-pe-cmw` (RFC 9999): the extension that carries the result.
 pub const EXTENSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
 /// Certificate policy of everything that a Steward issues; its CPS URI leads to the policy file.
-pub const CERTIFICATE_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.2.1");
+pub const CERTIFICATE_POLICY: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.2.1");
 /// `noRevAvail` (RFC 9608).
 pub const NO_REV_AVAIL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.56");
 
@@ -34,14 +35,21 @@ const INDICATOR_RESULT: u64 = 8;
 /// Who makes the verifier.
 const DEVELOPER: &str = "https://enarx.dev";
 
-/// AR4SI values that Steward uses.
+/// AR4SI: recognised and good, in every claim.
 const AFFIRMING: i8 = 2;
-/// Executables: runs, but nobody pinned it (AR4SI "warning" range).
-const EXECUTABLES_UNKNOWN: i8 = 33;
-/// Configuration: known, with relaxations of the policy.
-const CONFIGURATION_RELAXED: i8 = 32;
-/// Hardware or configuration that must not be trusted.
-const CONTRAINDICATED: i8 = 96;
+/// AR4SI, executables: what runs is not among those that are known. Here: the policy does not pin it.
+const EXECUTABLES_UNRECOGNIZED: i8 = 33;
+/// AR4SI, configuration: known to be weak. Here: the policy relaxed something.
+const CONFIGURATION_UNSAFE: i8 = 32;
+/// AR4SI, configuration: not acceptable. Here: the guest can be debugged.
+const CONFIGURATION_UNSUPPORTABLE: i8 = 96;
+/// AR4SI, hardware and instance identity: not recognised. Here: simulated.
+const UNRECOGNIZED: i8 = 97;
+
+/// Longest name of a build, of a product, and of a relaxation.
+const TEXT_BYTES_MAX: usize = 128;
+/// Most relaxations.
+const RELAXATIONS_MAX: usize = 64;
 
 /// How far a relying party may trust a Keep, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -138,17 +146,76 @@ impl Facts {
     }
 
     fn vector(&self) -> Vector {
-        let bad = |bad: bool, else_value: i8| if bad { CONTRAINDICATED } else { else_value };
+        let silicon = if self.simulated {
+            UNRECOGNIZED
+        } else {
+            AFFIRMING
+        };
         Vector {
-            configuration: bad(
-                self.debug,
-                if self.relaxations.is_empty() { AFFIRMING } else { CONFIGURATION_RELAXED },
-            ),
-            executables: if self.pinned { AFFIRMING } else { EXECUTABLES_UNKNOWN },
-            hardware: bad(self.simulated, AFFIRMING),
-            instance_identity: bad(self.simulated, AFFIRMING),
+            configuration: match (self.debug, self.relaxations.is_empty()) {
+                (true, _) => CONFIGURATION_UNSUPPORTABLE,
+                (false, false) => CONFIGURATION_UNSAFE,
+                (false, true) => AFFIRMING,
+            },
+            executables: if self.pinned {
+                AFFIRMING
+            } else {
+                EXECUTABLES_UNRECOGNIZED
+            },
+            hardware: silicon,
+            instance_identity: silicon,
         }
     }
+
+    /// Refuses facts that contradict each other, or are not written as docs/FORMATS.md 4.1 has them.
+    fn check(&self) -> Result<(), NotAResult> {
+        let hex = |text: &str, bytes: usize| {
+            text.len() == 2 * bytes
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let digest = |text: &Option<String>| text.as_deref().is_none_or(|text| hex(text, 48));
+        let well_formed = [
+            (self.tee == "snp", "its TEE is unknown"),
+            (
+                hex(&self.measurement, 48),
+                "its measurement is not 96 hex digits",
+            ),
+            (digest(&self.signer), "its signer is not 96 hex digits"),
+            (digest(&self.id_key), "its ID key is not 96 hex digits"),
+            (
+                self.chip_id.as_deref().is_none_or(|id| hex(id, 64)),
+                "its chip id is not 128 hex digits",
+            ),
+            (is_text(&self.product), "its product has no sensible name"),
+            (
+                self.relaxations.len() <= RELAXATIONS_MAX
+                    && self.relaxations.iter().all(|name| is_text(name)),
+                "its relaxations are too many or have no sensible names",
+            ),
+            (
+                self.pinned || self.workload.is_none(),
+                "it names a workload of a Keep that the policy does not pin",
+            ),
+            (
+                self.workload
+                    .as_ref()
+                    .and_then(|workload| workload.slug.as_ref())
+                    .is_none_or(|slug| slug.digest.is_none()),
+                "its workload's name carries a digest of its own",
+            ),
+        ];
+        match well_formed.iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err(NotAResult((*what).to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `text` can be shown on a terminal and in a log as it is.
+fn is_text(text: &str) -> bool {
+    (1..=TEXT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b))
 }
 
 /// Steward's word on a Keep.
@@ -214,7 +281,11 @@ pub struct NotAResult(String);
 
 impl fmt::Display for NotAResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the attestation-result extension is malformed: {}", self.0)
+        write!(
+            f,
+            "the attestation-result extension is malformed: {}",
+            self.0
+        )
     }
 }
 
@@ -229,7 +300,10 @@ impl AttestationResult {
     /// The EAR as JSON: sorted members, no white space.
     pub fn to_json(&self) -> String {
         let ear = Ear {
-            verifier: Verifier { build: self.build.clone(), developer: DEVELOPER.to_owned() },
+            verifier: Verifier {
+                build: self.build.clone(),
+                developer: DEVELOPER.to_owned(),
+            },
             eat_profile: PROFILE.to_owned(),
             iat: self.issued_at.0,
             submods: Submods {
@@ -245,11 +319,14 @@ impl AttestationResult {
         serde_json::to_string(&ear).unwrap_or_default()
     }
 
-    /// The extension's value, DER.
+    /// The extension's value, DER. It is for the reader to check, the writer's own included: whoever signs it first reads it
+    /// back with [`Self::from_extension`].
     pub fn to_extension(&self) -> Vec<u8> {
         let body = URL_SAFE_NO_PAD.encode(self.to_json());
         let record = format!("[\"{MEDIA_TYPE}\",\"{body}\",{INDICATOR_RESULT}]");
-        Utf8StringRef::new(&record).and_then(|text| text.to_der()).unwrap_or_default()
+        Utf8StringRef::new(&record)
+            .and_then(|text| text.to_der())
+            .unwrap_or_default()
     }
 
     /// Reads the extension's value, at most [`limits::RESULT_BYTES_MAX`] bytes.
@@ -265,7 +342,9 @@ impl AttestationResult {
         let (kind, body, indicator): (String, String, u64) =
             serde_json::from_str(text.as_str()).map_err(|e| wrong(&e))?;
         if kind != MEDIA_TYPE || indicator != INDICATOR_RESULT {
-            return Err(wrong(&"it is no record of an unsigned attestation result in JSON"));
+            return Err(wrong(
+                &"it is no record of an unsigned attestation result in JSON",
+            ));
         }
         let json = URL_SAFE_NO_PAD.decode(body).map_err(|e| wrong(&e))?;
         let ear: Ear = serde_json::from_slice(&json).map_err(|e| wrong(&e))?;
@@ -276,18 +355,21 @@ impl AttestationResult {
         if keep.status != keep.enarx.status() || keep.vector != keep.enarx.vector() {
             return Err(wrong(&"its status does not follow from its facts"));
         }
-        if keep.enarx.workload.is_some() && !keep.enarx.pinned {
-            return Err(wrong(&"it names a workload of a Keep that the policy does not pin"));
+        keep.enarx.check()?;
+        if !is_text(&ear.verifier.build) {
+            return Err(wrong(&"its verifier has no sensible name"));
         }
-        if keep.enarx.workload.as_ref().and_then(|w| w.slug.as_ref()).is_some_and(|s| s.digest.is_some()) {
-            return Err(wrong(&"its workload's name carries a digest of its own"));
-        }
-        Ok(Self {
+        let result = Self {
             build: ear.verifier.build,
             issued_at: Timestamp(ear.iat),
             policy: keep.policy,
             facts: keep.enarx,
-        })
+        };
+        // Order, white space, members left out or given twice, another developer: there is one way to write a result.
+        if result.to_extension() != value {
+            return Err(wrong(&"it is not written in the one way that results are"));
+        }
+        Ok(result)
     }
 }
 
@@ -311,7 +393,13 @@ mod tests {
                 relaxations: Vec::new(),
                 signer: None,
                 simulated: false,
-                tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
+                tcb: TcbSummary {
+                    bootloader: 2,
+                    fmc: None,
+                    microcode: 93,
+                    snp: 6,
+                    tee: 0,
+                },
                 tee: "snp".into(),
                 vmpl: 0,
                 workload: Some(WorkloadName {
@@ -327,6 +415,51 @@ mod tests {
         let result = result();
         let extension = result.to_extension();
         assert_eq!(AttestationResult::from_extension(&extension), Ok(result));
+    }
+
+    #[test]
+    fn the_bytes_are_as_documented() {
+        let zero = "ab".repeat(48);
+        let (policy, digest) = ("07".repeat(32), "01".repeat(32));
+        let wanted = format!(
+            concat!(
+                r#"{{"ear.verifier-id":{{"build":"steward 0.1.0","developer":"https://enarx.dev"}},"#,
+                r#""eat_profile":"tag:ietf.org,2026:rats/ear#04","iat":1700000000,"submods":{{"keep":{{"#,
+                r#""ear.appraisal-policy-id":"sha256:{policy}","ear.status":"affirming","#,
+                r#""ear.trustworthiness-vector":{{"configuration":2,"executables":2,"hardware":2,"instance-identity":2}},"#,
+                r#""enarx":{{"chip_id":null,"debug":false,"guest_svn":1,"id_key":null,"measurement":"{zero}","#,
+                r#""pinned":true,"product":"Milan","relaxations":[],"signer":null,"simulated":false,"#,
+                r#""tcb":{{"bootloader":2,"fmc":null,"microcode":93,"snp":6,"tee":0}},"tee":"snp","vmpl":0,"#,
+                r#""workload":{{"digest":"sha256:{digest}","slug":"h/u/r:1.0.0"}}}}}}}}}}"#
+            ),
+            policy = policy,
+            zero = zero,
+            digest = digest
+        );
+        assert_eq!(result().to_json(), wanted);
+        let record = format!(
+            r#"["application/eat-ucs+json","{}",8]"#,
+            URL_SAFE_NO_PAD.encode(&wanted)
+        );
+        assert!(result().to_extension().ends_with(record.as_bytes()));
+    }
+
+    #[test]
+    fn every_status_round_trips() {
+        for bits in 0..16 {
+            let mut result = result();
+            result.facts.simulated = bits & 1 != 0;
+            result.facts.debug = bits & 2 != 0;
+            result.facts.pinned = bits & 4 == 0;
+            if !result.facts.pinned {
+                result.facts.workload = None;
+            }
+            if bits & 8 != 0 {
+                result.facts.relaxations = vec!["product Milan".into(), "crl-grace".into()];
+            }
+            let read = AttestationResult::from_extension(&result.to_extension());
+            assert_eq!(read, Ok(result));
+        }
     }
 
     #[test]
@@ -348,28 +481,74 @@ mod tests {
     #[test]
     fn refuses_what_it_would_not_write() {
         let json = result().to_json();
+        let slug = format!("h/u/r:1.0.0@{}", Sha256([1; 32]));
         let pack = |json: &str| {
             let record = format!("[\"{MEDIA_TYPE}\",\"{}\",8]", URL_SAFE_NO_PAD.encode(json));
             Utf8StringRef::new(&record).unwrap().to_der().unwrap()
         };
         assert!(AttestationResult::from_extension(&pack(&json)).is_ok());
+        let long = format!("\"product\":\"{}\"", "x".repeat(TEXT_BYTES_MAX + 1));
         for (from, to) in [
             ("\"simulated\":false", "\"simulated\":true"),
             ("\"ear.status\":\"affirming\"", "\"ear.status\":\"warning\""),
             ("\"pinned\":true", "\"pinned\":false"),
             ("\"vmpl\":0", "\"vmpl\":0,\"more\":1"),
+            ("\"vmpl\":0", "\"vmpl\":0,\"vmpl\":0"),
+            ("\"vmpl\":0", "\"vmpl\":4294967296"),
             ("ear#04", "ear#05"),
+            ("enarx.dev", "example.com"),
             ("\"guest_svn\":1,", ""),
+            ("\"chip_id\":null,", ""),
+            ("\"guest_svn\":1", "\"guest_svn\": 1"),
+            (
+                "\"debug\":false,\"guest_svn\":1",
+                "\"guest_svn\":1,\"debug\":false",
+            ),
             ("\"hardware\":2", "\"hardware\":3"),
             ("h/u/r:1.0.0", "h/u/r"),
+            ("h/u/r:1.0.0", slug.as_str()),
+            ("\"measurement\":\"ab", "\"measurement\":\"AB"),
+            ("\"measurement\":\"abab", "\"measurement\":\"ab"),
+            ("\"signer\":null", "\"signer\":\"ab\""),
+            ("\"id_key\":null", "\"id_key\":\"\""),
+            ("\"chip_id\":null", "\"chip_id\":\"00\""),
+            ("\"tee\":\"snp\"", "\"tee\":\"abacus\""),
+            ("\"product\":\"Milan\"", long.as_str()),
+            ("Milan", "Mi\\u001blan"),
+            ("steward 0.1.0", ""),
         ] {
             let forged = json.replace(from, to);
             assert_ne!(forged, json, "{from}");
-            assert!(AttestationResult::from_extension(&pack(&forged)).is_err(), "{to}");
+            assert!(
+                AttestationResult::from_extension(&pack(&forged)).is_err(),
+                "{to}"
+            );
         }
         assert!(AttestationResult::from_extension(&[]).is_err());
-        assert!(AttestationResult::from_extension(&vec![0x0c; limits::RESULT_BYTES_MAX + 1]).is_err());
-        let reference = Utf8StringRef::new("[\"application/eat-ucs+json\",\"e30\",1]").unwrap().to_der().unwrap();
+        assert!(
+            AttestationResult::from_extension(&vec![0x0c; limits::RESULT_BYTES_MAX + 1]).is_err()
+        );
+        // Another kind of record, another indicator, other media, white space, base64 with padding, bytes after it.
+        let body = URL_SAFE_NO_PAD.encode(&json);
+        for record in [
+            format!("[\"{MEDIA_TYPE}\",\"{body}\",1]"),
+            format!("[\"{MEDIA_TYPE}\",\"{body}\"]"),
+            format!("[\"{MEDIA_TYPE}\",\"{body}\",8,8]"),
+            format!("[\"application/eat+jwt\",\"{body}\",8]"),
+            format!("[\"{MEDIA_TYPE}\", \"{body}\",8]"),
+            format!("[\"{MEDIA_TYPE}\",\"{body}=\",8]"),
+            format!("[\"{MEDIA_TYPE}\",\"{body}\",8] "),
+        ] {
+            let der = Utf8StringRef::new(&record).unwrap().to_der().unwrap();
+            assert!(AttestationResult::from_extension(&der).is_err(), "{record}");
+        }
+        let mut trailing = pack(&json);
+        trailing.push(0);
+        assert!(AttestationResult::from_extension(&trailing).is_err());
+        let reference = Utf8StringRef::new("[\"application/eat-ucs+json\",\"e30\",1]")
+            .unwrap()
+            .to_der()
+            .unwrap();
         assert!(AttestationResult::from_extension(&reference).is_err());
     }
 }

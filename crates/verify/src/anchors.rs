@@ -6,28 +6,43 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use types::config::RootPin;
 use types::digest::Sha256;
+use types::limits;
 use types::time::Timestamp;
 
 use crate::VerifyError;
-use crate::identity::valid_at;
+use crate::path::Issuer;
 
 /// Roots of Stewards.
 #[derive(Clone, Debug, Default)]
 pub struct Anchors {
-    /// Certificates.
+    /// Certificates of authorities.
     pub roots: Vec<CertificateDer<'static>>,
-    /// SHA-256 of certificates (DER). One counts where the peer sends that certificate along in its chain.
+    /// SHA-256 of self-signed certificates of authorities (DER). One counts where the peer sends that certificate along in its chain.
     pub fingerprints: Vec<Sha256>,
 }
 
+/// An anchor that can serve now.
+#[derive(Debug)]
+pub(crate) struct Usable<'a> {
+    pub(crate) anchor: TrustAnchor<'a>,
+    /// Most authorities that may stand between it and the leaf's issuer, that one included.
+    pub(crate) path_length: Option<u8>,
+}
+
 impl Anchors {
-    /// Anchors out of PEM, any number of certificates; other PEM blocks are errors.
+    /// Anchors out of PEM, any number of certificates; blocks of another kind are skipped.
     ///
     /// # Errors
-    /// Text that is no PEM, or holds no certificate.
+    /// [`VerifyError::Malformed`]: broken PEM, no certificate, one that is larger than 16 KiB, or one of no authority.
     pub fn from_pem(pem: &str) -> Result<Self, VerifyError> {
         let roots = certificates_from_pem(pem)?;
-        Ok(Self { roots, fingerprints: Vec::new() })
+        for root in &roots {
+            Issuer::read(root).map_err(VerifyError::Malformed)?;
+        }
+        Ok(Self {
+            roots,
+            fingerprints: Vec::new(),
+        })
     }
 
     /// Anchors as a workload's configuration names them.
@@ -43,36 +58,82 @@ impl Anchors {
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.roots.is_empty() && self.fingerprints.is_empty()
     }
 
-    /// The certificates that serve as anchors for this chain, valid at `now`.
+    /// The certificates that serve as anchors for this chain at `now`: authorities, and valid.
     pub(crate) fn for_chain<'a>(
         &'a self,
         chain: &'a [CertificateDer<'a>],
         now: Timestamp,
-    ) -> Result<Vec<TrustAnchor<'a>>, VerifyError> {
+    ) -> Result<Vec<Usable<'a>>, VerifyError> {
+        if self.is_empty() {
+            return Err(VerifyError::NoAnchor(
+                "nobody is trusted to vouch for Keeps",
+            ));
+        }
         // The leaf itself is never an anchor.
-        let sent = chain.iter().skip(1).filter(|c| self.fingerprints.contains(&Sha256::of(c)));
-        let anchors: Vec<_> = self
+        let sent = chain
+            .iter()
+            .skip(1)
+            .filter(|c| self.fingerprints.contains(&Sha256::of(c)));
+        let mut why = "the pinned root is not in the chain that the peer sent";
+        let mut usable = Vec::new();
+        for (certificate, pinned) in self
             .roots
             .iter()
-            .chain(sent)
-            .filter(|certificate| valid_at(certificate, now))
-            .filter_map(|certificate| webpki::anchor_from_trusted_cert(certificate).ok())
-            .collect();
-        if anchors.is_empty() { Err(VerifyError::NoAnchor) } else { Ok(anchors) }
+            .map(|c| (c, false))
+            .chain(sent.map(|c| (c, true)))
+        {
+            let Ok(issuer) = Issuer::read(certificate) else {
+                why = "what is named as a root is no certificate of an authority";
+                continue;
+            };
+            if pinned && !issuer.self_issued {
+                why =
+                    "what is pinned by its fingerprint is no root, but issued by another authority";
+                continue;
+            }
+            if !issuer.valid_at(now) {
+                why = "the root is not valid at this time";
+                continue;
+            }
+            match webpki::anchor_from_trusted_cert(certificate) {
+                Ok(anchor) => usable.push(Usable {
+                    anchor,
+                    path_length: issuer.path_length,
+                }),
+                Err(_) => why = "what is named as a root is no certificate of an authority",
+            }
+        }
+        if usable.is_empty() {
+            Err(VerifyError::NoAnchor(why))
+        } else {
+            Ok(usable)
+        }
     }
 }
 
 /// All certificates of a PEM text; at least one.
-pub(crate) fn certificates_from_pem(pem: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
+pub(crate) fn certificates_from_pem(
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| VerifyError::Malformed(format!("not PEM: {error}")))?;
     if certificates.is_empty() {
-        return Err(VerifyError::Malformed("the PEM text holds no certificate".to_owned()));
+        return Err(VerifyError::Malformed(
+            "the PEM text holds no certificate".to_owned(),
+        ));
+    }
+    if certificates
+        .iter()
+        .any(|c| c.len() > limits::CERTIFICATE_BYTES_MAX)
+    {
+        return Err(VerifyError::Malformed(
+            "a certificate in the PEM text is too large".to_owned(),
+        ));
     }
     Ok(certificates)
 }

@@ -8,15 +8,18 @@ use evidence::result::NotAResult;
 
 /// Why a certificate chain proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VerifyError {
-    /// There is no certificate, or more than anybody needs.
+    /// There is no certificate, more than anybody needs, or a larger one.
     Chain,
-    /// The caller named no anchor that is valid at this time.
-    NoAnchor,
+    /// No anchor can serve: none is named, or none of those named; why.
+    NoAnchor(&'static str),
     /// The chain does not lead to an anchor, or a certificate in it is not valid: what path validation says.
     Path(String),
-    /// The certificate is no DER certificate, or an extension in it is malformed.
+    /// A certificate is no DER certificate, or an extension in it is malformed.
     Malformed(String),
+    /// The certificate is not made for this use, and what it lacks.
+    Usage(&'static str),
     /// The certificate carries no attestation result: its authority is trusted, but it is no Keep's.
     NoResult,
     /// The attestation result cannot be read.
@@ -27,12 +30,13 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// The stable name of the check that failed.
-    pub fn check(&self) -> &'static str {
+    pub const fn check(&self) -> &'static str {
         match self {
             Self::Chain => "chain.length",
-            Self::NoAnchor => "chain.anchor",
+            Self::NoAnchor(_) => "chain.anchor",
             Self::Path(_) => "chain.path",
             Self::Malformed(_) => "certificate.malformed",
+            Self::Usage(_) => "certificate.usage",
             Self::NoResult => "certificate.result.missing",
             Self::Result(_) => "certificate.result.malformed",
             Self::Names(_) => "certificate.names",
@@ -40,13 +44,19 @@ impl VerifyError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub const fn hint(&self) -> &'static str {
         match self {
             Self::Chain => "the peer must send its certificate and those of its issuers",
-            Self::NoAnchor => "name the Steward's root, and check that it is valid today",
-            Self::Path(_) => "check that the anchor is the Steward that issued the certificate, and the clock",
+            Self::NoAnchor(_) => {
+                "name the Steward's root, check that it is valid today, and if it is named by fingerprint that the peer sends it along"
+            }
+            Self::Path(_) => {
+                "check that the anchor is the Steward that issued the certificate, and the clock"
+            }
             Self::NoResult => "the peer has an ordinary certificate; a Keep has one from a Steward",
-            Self::Malformed(_) | Self::Result(_) | Self::Names(_) => "a Steward does not issue such certificates; do not trust it",
+            Self::Malformed(_) | Self::Usage(_) | Self::Result(_) | Self::Names(_) => {
+                "a Steward does not issue such certificates; do not trust it"
+            }
         }
     }
 }
@@ -55,12 +65,18 @@ impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chain => f.write_str("there is no certificate chain of a sensible length"),
-            Self::NoAnchor => f.write_str("no trust anchor is given that is valid at this time"),
+            Self::NoAnchor(why) => write!(f, "there is no trust anchor for it: {why}"),
             Self::Path(why) => write!(f, "the certificate does not lead to a trust anchor: {why}"),
             Self::Malformed(why) => write!(f, "the certificate is malformed: {why}"),
+            Self::Usage(lacks) => write!(f, "the certificate is not made for this use: {lacks}"),
             Self::NoResult => f.write_str("the certificate carries no attestation result"),
             Self::Result(error) => error.fmt(f),
-            Self::Names(which) => write!(f, "the certificate contradicts its attestation result: {which}"),
+            Self::Names(which) => {
+                write!(
+                    f,
+                    "the certificate contradicts its attestation result: {which}"
+                )
+            }
         }
     }
 }

@@ -15,7 +15,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
+    Transport, TransportAdapter,
 };
 
 use crate::anchors::certificates_from_pem;
@@ -63,7 +64,9 @@ impl fmt::Display for AgentError {
         match self {
             Self::NoRoots => f.write_str("no roots to trust servers by"),
             Self::Roots(error) => write!(f, "the roots cannot be used: {error}"),
-            Self::Identity(why) => write!(f, "the client's certificate or key cannot be used: {why}"),
+            Self::Identity(why) => {
+                write!(f, "the client's certificate or key cannot be used: {why}")
+            }
         }
     }
 }
@@ -131,9 +134,15 @@ impl AgentBuilder {
         if let Some(error) = self.unreadable {
             return Err(AgentError::Roots(error));
         }
-        let mut roots = if self.web_pki { web_pki_roots() } else { RootCertStore::empty() };
+        let mut roots = if self.web_pki {
+            web_pki_roots()
+        } else {
+            RootCertStore::empty()
+        };
         for root in self.roots {
-            roots.add(root).map_err(|error| AgentError::Roots(VerifyError::Malformed(error.to_string())))?;
+            roots
+                .add(root)
+                .map_err(|error| AgentError::Roots(VerifyError::Malformed(error.to_string())))?;
         }
         if roots.is_empty() {
             return Err(AgentError::NoRoots);
@@ -152,7 +161,9 @@ impl AgentBuilder {
             Some((chain, key)) => {
                 let chain = chain.into_iter().map(CertificateDer::from).collect();
                 let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
-                builder.with_client_auth_cert(chain, key).map_err(identity)?
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(identity)?
             }
         };
         tls.resumption = Resumption::disabled();
@@ -172,7 +183,10 @@ impl AgentBuilder {
             .user_agent(concat!("enarx/", env!("CARGO_PKG_VERSION")))
             .build();
         let connector = ().chain(TcpConnector::default()).chain(TlsConnector(Arc::new(tls)));
-        let names = Names { resolve: self.resolve, plain_loopback: self.plain_loopback };
+        let names = Names {
+            resolve: self.resolve,
+            plain_loopback: self.plain_loopback,
+        };
         Ok(ureq::Agent::with_parts(config, connector, names))
     }
 }
@@ -187,7 +201,9 @@ impl fmt::Debug for CallersTime {
 
 impl TimeProvider for CallersTime {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs((self.0)().0)))
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(
+            (self.0)().0,
+        )))
     }
 }
 
@@ -213,8 +229,17 @@ impl Resolver for Names {
             None => DefaultResolver::default().resolve(uri, config, timeout)?,
             Some(resolve) => {
                 let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-                let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-                let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+                let bare = host
+                    .strip_prefix('[')
+                    .and_then(|h| h.strip_suffix(']'))
+                    .unwrap_or(host);
+                let port = uri
+                    .port_u16()
+                    .unwrap_or(if uri.scheme_str() == Some("http") {
+                        80
+                    } else {
+                        443
+                    });
                 let found = match bare.parse() {
                     Ok(ip) => vec![SocketAddr::new(ip, port)],
                     Err(_) => resolve(bare, port).map_err(ureq::Error::Io)?,
@@ -234,7 +259,10 @@ impl Resolver for Names {
             && !addresses.iter().all(|address| address.ip().is_loopback())
         {
             let message = "plain http is for loopback addresses only";
-            return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, message)));
+            return Err(ureq::Error::Io(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                message,
+            )));
         }
         Ok(addresses)
     }
@@ -247,20 +275,40 @@ struct TlsConnector(Arc<ClientConfig>);
 impl<In: Transport> Connector<In> for TlsConnector {
     type Out = Either<In, TlsTransport>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
-        let Some(transport) = chained else { return Ok(None) };
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(transport) = chained else {
+            return Ok(None);
+        };
         if details.uri.scheme_str() != Some("https") {
             return Ok(Some(Either::A(transport)));
         }
         let host = details.uri.host().unwrap_or_default();
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::HostNotFound)?;
         let mut connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(tls_error)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
-        connection.complete_io(&mut socket).map_err(ureq::Error::Io)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned { conn: connection, sock: socket } })))
+        connection
+            .complete_io(&mut socket)
+            .map_err(ureq::Error::Io)?;
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        Ok(Some(Either::B(TlsTransport {
+            buffers,
+            stream: StreamOwned {
+                conn: connection,
+                sock: socket,
+            },
+        })))
     }
 }
 

@@ -3,23 +3,22 @@
 //! From a chain to an identity.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
+use const_oid::AssociatedOid;
+use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
+use der::Decode;
 use der::asn1::{Ia5StringRef, ObjectIdentifier};
-use der::{Decode as _, Encode as _};
 use evidence::result::{AttestationResult, CERTIFICATE_POLICY, EXTENSION};
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use types::digest::Sha256;
-use types::limits;
 use types::peer::{Attested, Peer};
 use types::slug::Slug;
 use types::time::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{CertificatePolicies, SubjectAltName};
+use x509_cert::ext::pkix::{CertificatePolicies, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
-use crate::{Anchors, VerifyError};
+use crate::{Anchors, VerifyError, path};
 
 /// id-qt-cps (RFC 5280 section 4.2.1.4).
 const CPS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.2.1");
@@ -34,7 +33,7 @@ pub enum Usage {
 }
 
 /// What a certificate of a Steward proves. Every field is backed by a chain to one of the caller's anchors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The peer as a workload sees it.
     pub peer: Peer,
@@ -74,83 +73,34 @@ pub fn identify(
     now: Timestamp,
     usage: Usage,
 ) -> Result<Identity, VerifyError> {
-    verify_path(chain, anchors, now, usage)?;
+    path::validate(chain, anchors, now, usage)?;
     let leaf = chain.first().ok_or(VerifyError::Chain)?;
-    read(leaf)
-}
-
-/// Path validation (RFC 5280) to one of the anchors, for this usage, at `now`.
-fn verify_path(
-    chain: &[CertificateDer<'_>],
-    anchors: &Anchors,
-    now: Timestamp,
-    usage: Usage,
-) -> Result<(), VerifyError> {
-    let sensible = chain.len() <= limits::CHAIN_CERTIFICATES_MAX
-        && chain.iter().all(|certificate| certificate.len() <= limits::CERTIFICATE_BYTES_MAX);
-    let (true, Some((leaf, issuers))) = (sensible, chain.split_first()) else {
-        return Err(VerifyError::Chain);
-    };
-    let anchors = anchors.for_chain(chain, now)?;
-    let path = |error: webpki::Error| VerifyError::Path(explain(&error));
-    let usage = match usage {
-        Usage::Client => webpki::KeyUsage::client_auth(),
-        Usage::Server => webpki::KeyUsage::server_auth(),
-    };
-    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(path)?;
-    let time = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
-    leaf.verify_for_usage(algorithms().all, &anchors, issuers, time, usage, None, None).map_err(path)?;
-    Ok(())
-}
-
-/// The signature algorithms of our provider.
-pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
-    rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
-}
-
-fn explain(error: &webpki::Error) -> String {
-    match error {
-        webpki::Error::UnknownIssuer => "its issuer is not trusted".to_owned(),
-        webpki::Error::CertExpired { time, not_after } => format!(
-            "it expired at {}, and it is {}",
-            Timestamp(not_after.as_secs()),
-            Timestamp(time.as_secs())
-        ),
-        webpki::Error::CertNotValidYet { time, not_before } => format!(
-            "it is valid from {} on, and it is {}",
-            Timestamp(not_before.as_secs()),
-            Timestamp(time.as_secs())
-        ),
-        other => other.to_string(),
-    }
-}
-
-/// Whether a certificate's own dates hold at `now`. One that does not parse is valid at no time.
-pub(crate) fn valid_at(certificate: &[u8], now: Timestamp) -> bool {
-    Certificate::from_der(certificate).is_ok_and(|certificate| {
-        let validity = certificate.tbs_certificate().validity();
-        let (from, to) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-        (from.as_secs()..=to.as_secs()).contains(&now.0)
-    })
+    read(leaf, usage)
 }
 
 /// Reads a certificate whose path is verified.
-fn read(der: &[u8]) -> Result<Identity, VerifyError> {
-    let malformed = |error: der::Error| VerifyError::Malformed(error.to_string());
-    let certificate = Certificate::from_der(der).map_err(malformed)?;
+fn read(der: &[u8], usage: Usage) -> Result<Identity, VerifyError> {
+    let certificate =
+        Certificate::from_der(der).map_err(|error| VerifyError::Malformed(error.to_string()))?;
     let tbs = certificate.tbs_certificate();
-    let extension = |oid: ObjectIdentifier| -> Result<Option<&[u8]>, VerifyError> {
-        let mut found = tbs.extensions().into_iter().flatten().filter(|e| e.extn_id == oid);
-        let first = found.next().map(|e| e.extn_value.as_bytes());
-        if found.next().is_some() {
-            return Err(VerifyError::Malformed(format!("extension {oid} is there twice")));
+    let mut with_result = tbs
+        .extensions()
+        .into_iter()
+        .flatten()
+        .filter(|e| e.extn_id == EXTENSION);
+    let result = match (with_result.next(), with_result.next()) {
+        (Some(one), None) => one.extn_value.as_bytes(),
+        (None, _) => return Err(VerifyError::NoResult),
+        (Some(_), Some(_)) => {
+            return Err(VerifyError::Malformed(
+                "it has two attestation results".to_owned(),
+            ));
         }
-        Ok(first)
     };
-    let result = extension(EXTENSION)?.ok_or(VerifyError::NoResult)?;
     let result = AttestationResult::from_extension(result).map_err(VerifyError::Result)?;
-    let names = match extension(const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME)? {
-        Some(value) => names(value)?,
+    check_purpose(&certificate, usage)?;
+    let names = match extension(&certificate)? {
+        Some(alternatives) => names(alternatives)?,
         None => Names::default(),
     };
     let workload = result.facts.workload.as_ref();
@@ -160,11 +110,12 @@ fn read(der: &[u8]) -> Result<Identity, VerifyError> {
     if names.slug.as_ref() != workload.and_then(|w| w.slug.as_ref()) {
         return Err(VerifyError::Names("the workload's name"));
     }
-    let policy_uri = match extension(const_oid::db::rfc5280::ID_CE_CERTIFICATE_POLICIES)? {
-        Some(value) => policy_uri(value).map_err(malformed)?,
-        None => None,
-    };
-    if policy_uri.as_ref().is_some_and(|uri| !uri.ends_with(&format!("/policy/{}", result.policy.to_hex()))) {
+    let policy_uri = extension(&certificate)?
+        .map(policy_uri)
+        .transpose()?
+        .flatten();
+    let tail = format!("/policy/{}", result.policy.to_hex());
+    if policy_uri.as_ref().is_some_and(|uri| !uri.ends_with(&tail)) {
         return Err(VerifyError::Names("the policy"));
     }
     let validity = tbs.validity();
@@ -185,6 +136,30 @@ fn read(der: &[u8]) -> Result<Identity, VerifyError> {
     })
 }
 
+fn extension<T: AssociatedOid + for<'a> Decode<'a>>(
+    certificate: &Certificate,
+) -> Result<Option<T>, VerifyError> {
+    path::extension(certificate).map_err(VerifyError::Malformed)
+}
+
+/// A Keep's certificate says what it is for, and authorities are for something else (docs/FORMATS.md 4).
+fn check_purpose(certificate: &Certificate, usage: Usage) -> Result<(), VerifyError> {
+    let lacks = |what| Err(VerifyError::Usage(what));
+    if !extension::<KeyUsage>(certificate)?.is_some_and(|usage| usage.digital_signature()) {
+        return lacks("its key usage is not digitalSignature");
+    }
+    let purposes = extension::<ExtendedKeyUsage>(certificate)?.map_or_else(Vec::new, |all| all.0);
+    match usage {
+        Usage::Client if !purposes.contains(&ID_KP_CLIENT_AUTH) => {
+            lacks("its extended key usage lacks clientAuth")
+        }
+        Usage::Server if !purposes.contains(&ID_KP_SERVER_AUTH) => {
+            lacks("its extended key usage lacks serverAuth")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -200,8 +175,15 @@ fn peer(result: &AttestationResult) -> Peer {
     match &facts.workload {
         None => Peer::Anonymous,
         Some(workload) => match &workload.slug {
-            None => Peer::Local { digest: workload.digest, attested },
-            Some(slug) => Peer::Keep { workload: slug.clone(), digest: workload.digest, attested },
+            None => Peer::Local {
+                digest: workload.digest,
+                attested,
+            },
+            Some(slug) => Peer::Keep {
+                workload: slug.clone(),
+                digest: workload.digest,
+                attested,
+            },
         },
     }
 }
@@ -214,46 +196,79 @@ struct Names {
     ip: Vec<IpAddr>,
 }
 
-fn names(value: &[u8]) -> Result<Names, VerifyError> {
-    let malformed = |what: &str| VerifyError::Malformed(format!("subject alternative name: {what}"));
-    let alternatives = SubjectAltName::from_der(value).map_err(|error| malformed(&error.to_string()))?;
+fn names(alternatives: SubjectAltName) -> Result<Names, VerifyError> {
+    let malformed =
+        |what: &str| VerifyError::Malformed(format!("subject alternative name: {what}"));
     let mut names = Names::default();
     for name in alternatives.0 {
         match name {
             GeneralName::UniformResourceIdentifier(uri) if uri.as_str().starts_with("ni:") => {
-                let digest = Sha256::from_ni(uri.as_str()).map_err(|error| malformed(&error.to_string()))?;
+                let digest =
+                    Sha256::from_ni(uri.as_str()).map_err(|error| malformed(&error.to_string()))?;
                 if names.digest.replace(digest).is_some() {
                     return Err(malformed("two digests"));
                 }
             }
             GeneralName::UniformResourceIdentifier(uri) => {
-                let slug = Slug::from_uri(uri.as_str()).map_err(|error| malformed(&error.to_string()))?;
+                let slug =
+                    Slug::from_uri(uri.as_str()).map_err(|error| malformed(&error.to_string()))?;
                 if names.slug.replace(slug).is_some() {
                     return Err(malformed("two workloads"));
                 }
             }
-            GeneralName::DnsName(dns) => names.dns.push(dns.as_str().to_owned()),
-            GeneralName::IpAddress(ip) => names.ip.push(match ip.as_bytes() {
-                bytes if bytes.len() == 4 => <[u8; 4]>::try_from(bytes).map(IpAddr::from),
-                bytes => <[u8; 16]>::try_from(bytes).map(IpAddr::from),
+            GeneralName::DnsName(dns) if printable(dns.as_str()) => {
+                names.dns.push(dns.as_str().to_owned());
             }
-            .map_err(|_| malformed("an address of a strange length"))?),
+            GeneralName::IpAddress(ip) => names.ip.push(
+                address(ip.as_bytes())
+                    .ok_or_else(|| malformed("an address of a strange length"))?,
+            ),
             _ => return Err(malformed("a kind of name that no Steward issues")),
         }
     }
     Ok(names)
 }
 
-/// The CPS URI of our certificate policy.
-fn policy_uri(value: &[u8]) -> Result<Option<String>, der::Error> {
-    let policies = CertificatePolicies::from_der(value)?;
-    for policy in policies.0.iter().filter(|policy| policy.policy_identifier == CERTIFICATE_POLICY) {
-        for qualifier in policy.policy_qualifiers.iter().flatten().filter(|q| q.policy_qualifier_id == CPS) {
-            if let Some(any) = &qualifier.qualifier {
-                let der = any.to_der()?;
-                return Ok(Some(Ia5StringRef::from_der(&der)?.as_str().to_owned()));
-            }
+/// An address out of its 4 or 16 bytes.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+/// Whether there is nothing in `text` that could play tricks with a terminal or a log.
+fn printable(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The CPS URI of our certificate policy; at most one.
+fn policy_uri(policies: CertificatePolicies) -> Result<Option<String>, VerifyError> {
+    let malformed = |what: &str| VerifyError::Malformed(format!("certificate policies: {what}"));
+    let ours = policies
+        .0
+        .into_iter()
+        .filter(|p| p.policy_identifier == CERTIFICATE_POLICY);
+    let mut uri = None;
+    for qualifier in ours.flat_map(|policy| policy.policy_qualifiers.unwrap_or_default()) {
+        if qualifier.policy_qualifier_id != CPS {
+            continue;
+        }
+        let text = qualifier
+            .qualifier
+            .and_then(|any| {
+                any.decode_as::<Ia5StringRef<'_>>()
+                    .map(|t| t.as_str().to_owned())
+                    .ok()
+            })
+            .filter(|text| printable(text))
+            .ok_or_else(|| malformed("a CPS that is no URI"))?;
+        if uri.replace(text).is_some() {
+            return Err(malformed("two CPS URIs"));
         }
     }
-    Ok(None)
+    Ok(uri)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,11 @@ mod anchors;
 mod error;
 pub mod https;
 mod identity;
+mod path;
 pub mod report;
 mod requirements;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 
 use std::sync::Arc;
@@ -31,8 +34,19 @@ pub use requirements::{Requirements, Unmet};
 /// A clock, as the verifiers take it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Our cryptography: AWS-LC, X25519MLKEM768 before the classical groups, AES-256 first.
+/// Our cryptography: AWS-LC, TLS 1.3 only, X25519MLKEM768 before the classical groups.
 pub fn provider() -> Arc<CryptoProvider> {
+    let mut provider = provider_with_tls12();
+    Arc::make_mut(&mut provider)
+        .cipher_suites
+        .retain(|suite| suite.tls13().is_some());
+    provider
+}
+
+/// [`provider`] with the suites of TLS 1.2 as well (ECDHE with AES-GCM or ChaCha20-Poly1305), for those who ask for it by name.
+///
+/// The versions that are spoken are chosen where a configuration is built; this alone turns none on.
+pub fn provider_with_tls12() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![
         aws_lc_rs::kx_group::X25519MLKEM768,

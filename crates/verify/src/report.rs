@@ -23,21 +23,60 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
     let facts = &identity.result.facts;
     let row = |label, value: String, good| Row { label, value, good };
     let workload = match &identity.peer {
-        Peer::Anonymous => "not vouched for: the Steward's policy does not pin this Keep".to_owned(),
+        Peer::Anonymous => {
+            "not vouched for: the Steward's policy does not pin this Keep".to_owned()
+        }
         Peer::Local { .. } => "no name: no registry vouches for one".to_owned(),
         Peer::Keep { workload, .. } => workload.to_string(),
     };
     let tcb = &facts.tcb;
-    let fmc = tcb.fmc.map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
+    let fmc = tcb
+        .fmc
+        .map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
     let mut rows = vec![
         row("workload", workload, Some(identity.slug.is_some())),
-        row("digest", identity.digest.map_or_else(|| "none".to_owned(), |d| d.to_string()), Some(identity.digest.is_some())),
-        row("status", identity.result.status().to_string(), Some(identity.result.status() == Status::Affirming)),
+        row(
+            "digest",
+            identity
+                .digest
+                .map_or_else(|| "none".to_owned(), |d| d.to_string()),
+            Some(identity.digest.is_some()),
+        ),
+        row(
+            "status",
+            identity.result.status().to_string(),
+            Some(identity.result.status() == Status::Affirming),
+        ),
         row("TEE", format!("{} ({})", facts.tee, facts.product), None),
-        row("silicon", if facts.simulated { "SIMULATED: protects nothing" } else { "genuine" }.to_owned(), Some(!facts.simulated)),
-        row("debug", if facts.debug { "the host can look inside" } else { "off" }.to_owned(), Some(!facts.debug)),
+        row(
+            "silicon",
+            if facts.simulated {
+                "SIMULATED: protects nothing"
+            } else {
+                "genuine"
+            }
+            .to_owned(),
+            Some(!facts.simulated),
+        ),
+        row(
+            "debug",
+            if facts.debug {
+                "the host can look inside"
+            } else {
+                "off"
+            }
+            .to_owned(),
+            Some(!facts.debug),
+        ),
         row("measurement", facts.measurement.clone(), Some(facts.pinned)),
-        row("firmware", format!("bootloader {}, tee {}, snp {}, microcode {}{fmc}", tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode), None),
+        row(
+            "firmware",
+            format!(
+                "bootloader {}, tee {}, snp {}, microcode {}{fmc}",
+                tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode
+            ),
+            None,
+        ),
     ];
     if let Some(signer) = &facts.signer {
         rows.push(row("signer", signer.clone(), None));
@@ -52,12 +91,20 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
     rows.push(row("names", names(identity), None));
     rows.push(row("issuer", identity.issuer.clone(), None));
     rows.push(row("verifier", identity.result.build.clone(), None));
-    rows.push(row("valid", format!("{} to {}", identity.not_before, identity.not_after), None));
+    rows.push(row(
+        "valid",
+        format!("{} to {}", identity.not_before, identity.not_after),
+        None,
+    ));
     rows
 }
 
 fn names(identity: &Identity) -> String {
     let ips = identity.ip.iter().map(ToString::to_string);
     let all: Vec<_> = identity.dns.iter().cloned().chain(ips).collect();
-    if all.is_empty() { "none granted".to_owned() } else { all.join(", ") }
+    if all.is_empty() {
+        "none granted".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
