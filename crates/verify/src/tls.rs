@@ -199,3 +199,6 @@ pub fn web_pki_roots() -> RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;
