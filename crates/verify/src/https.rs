@@ -23,6 +23,17 @@ use crate::anchors::certificates_from_pem;
 use crate::tls::web_pki_roots;
 use crate::{Clock, VerifyError, provider};
 
+/// How long a name may take to become addresses.
+const RESOLVE: Duration = Duration::from_secs(10);
+/// How long connecting may take, the TLS handshake included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the other end may be silent within an answer, or not take what is sent.
+const STEP: Duration = Duration::from_secs(30);
+/// How long the beginning of an answer may take.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long everything may take together; packages are large and lines slow.
+const ALL: Duration = Duration::from_secs(3_600);
+
 /// How a host name becomes addresses.
 pub type Resolve = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
@@ -174,11 +185,13 @@ impl AgentBuilder {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .timeout_resolve(Some(Duration::from_secs(10)))
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_send_request(Some(Duration::from_secs(30)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_global(Some(Duration::from_secs(600)))
+            .timeout_resolve(Some(RESOLVE))
+            .timeout_connect(Some(CONNECT))
+            .timeout_send_request(Some(STEP))
+            .timeout_recv_response(Some(ANSWER))
+            .timeout_per_read(Some(STEP))
+            .timeout_per_write(Some(STEP))
+            .timeout_global(Some(ALL))
             .max_response_header_size(64 * 1024)
             .user_agent(concat!("enarx/", env!("CARGO_PKG_VERSION")))
             .build();
@@ -295,9 +308,13 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let mut connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(tls_error)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
+        let host = details
+            .uri
+            .authority()
+            .map_or(bare, |authority| authority.as_str());
         connection
             .complete_io(&mut socket)
-            .map_err(ureq::Error::Io)?;
+            .map_err(|error| explain(host, error))?;
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
@@ -314,6 +331,41 @@ impl<In: Transport> Connector<In> for TlsConnector {
 
 fn tls_error(error: rustls::Error) -> ureq::Error {
     ureq::Error::Io(io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// A failed handshake, in words that say who did what.
+fn explain(host: &str, error: io::Error) -> ureq::Error {
+    use rustls::{AlertDescription, CertificateError, Error};
+    let cause = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    let why = match cause {
+        Some(Error::InvalidCertificate(why)) => match why {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is not by an authority that is trusted here".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name".to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired, or the clock here is ahead".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet, or the clock here is behind".to_owned()
+            }
+            other => format!("its certificate is refused: {other}"),
+        },
+        Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
+            "it does not speak TLS 1.3".to_owned()
+        }
+        Some(Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(other) => other.to_string(),
+        None => return ureq::Error::Io(error),
+    };
+    ureq::Error::Io(io::Error::new(
+        error.kind(),
+        format!("TLS with {host}: {why}"),
+    ))
 }
 
 struct TlsTransport {
@@ -354,3 +406,6 @@ impl Transport for TlsTransport {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

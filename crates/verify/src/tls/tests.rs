@@ -60,7 +60,9 @@ fn client(
         .with_custom_certificate_verifier(verifier);
     match identity {
         None => builder.with_no_client_auth(),
-        Some(issued) => builder.with_client_auth_cert(chain(issued), key(issued)).unwrap(),
+        Some(issued) => builder
+            .with_client_auth_cert(chain(issued), key(issued))
+            .unwrap(),
     }
 }
 
@@ -78,22 +80,39 @@ fn meet(server: ServerConfig, client: ClientConfig) -> (Seen, Seen) {
     let address = listener.local_addr().unwrap();
     let serving = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         let mut tls = ServerConnection::new(Arc::new(server)).unwrap();
         let heard = talk(&mut Stream::new(&mut tls, &mut socket), "server");
         let chain = tls.peer_certificates().unwrap_or_default().to_vec();
-        Seen { heard, chain, group: None }
+        Seen {
+            heard,
+            chain,
+            group: None,
+        }
     });
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
     // The name plays no role for Keeps.
     let name = ServerName::try_from("nobody.invalid").unwrap();
     let mut tls = ClientConnection::new(Arc::new(client), name).unwrap();
     let heard = talk(&mut Stream::new(&mut tls, &mut socket), "client");
     let chain = tls.peer_certificates().unwrap_or_default().to_vec();
-    let group = tls.negotiated_key_exchange_group().map(|group| group.name());
+    let group = tls
+        .negotiated_key_exchange_group()
+        .map(|group| group.name());
     drop(socket);
-    (serving.join().unwrap(), Seen { heard, chain, group })
+    (
+        serving.join().unwrap(),
+        Seen {
+            heard,
+            chain,
+            group,
+        },
+    )
 }
 
 fn talk<C, S>(stream: &mut Stream<'_, C, TcpStream>, who: &str) -> Result<String, String>
@@ -111,8 +130,14 @@ where
 }
 
 fn rules(pattern: &str) -> Requirements {
-    let rule = PeerRule { workload: Some(pattern.parse().unwrap()), ..PeerRule::default() };
-    Requirements { rules: vec![rule], ..Requirements::default() }
+    let rule = PeerRule {
+        workload: Some(pattern.parse().unwrap()),
+        ..PeerRule::default()
+    };
+    Requirements {
+        rules: vec![rule],
+        ..Requirements::default()
+    }
 }
 
 fn expected() -> Requirements {
@@ -161,7 +186,10 @@ fn keeps_verify_each_other() {
         scene.server(expected(), ClientMode::Require),
         scene.client(Some(&other), expected()),
     );
-    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
+    assert_eq!(
+        (server.heard.as_deref(), client.heard.as_deref()),
+        (Ok("client"), Ok("server"))
+    );
     assert_eq!(client.group, Some(NamedGroup::X25519MLKEM768));
     // After the handshake both know whom they talk to.
     for (seen, usage) in [(&server, Usage::Client), (&client, Usage::Server)] {
@@ -176,7 +204,10 @@ fn who_need_not_show_anything_is_anonymous() {
     let scene = Scene::new();
     let config = scene.server(Requirements::default(), ClientMode::Request);
     let (server, client) = meet(config, scene.client(None, expected()));
-    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
+    assert_eq!(
+        (server.heard.as_deref(), client.heard.as_deref()),
+        (Ok("client"), Ok("server"))
+    );
     assert!(server.chain.is_empty());
 }
 
@@ -190,7 +221,10 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     let why = scene.refusal(Some(&foreign));
     assert!(why.contains("issuer is not trusted"), "{why}");
 
-    let ordinary = Profile { client: true, ..Profile::default() };
+    let ordinary = Profile {
+        client: true,
+        ..Profile::default()
+    };
     let why = scene.refusal(Some(&scene.ca.issue(&ordinary, NOW).unwrap()));
     assert!(why.contains("no attestation result"), "{why}");
 
@@ -198,7 +232,10 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     result.facts.workload.as_mut().unwrap().slug =
         Some("store.example.com/team/other:1.2.0".parse().unwrap());
     let why = scene.refusal(Some(&keep(&scene.ca, &result)));
-    assert!(why.contains("but store.example.com/team/other:1.2.0"), "{why}");
+    assert!(
+        why.contains("but store.example.com/team/other:1.2.0"),
+        "{why}"
+    );
 
     let mut result = crate::testing::result();
     result.facts.simulated = true;
@@ -212,7 +249,10 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     let why = scene.refusal(Some(&scene.ca.issue(&expired, NOW).unwrap()));
     assert!(why.contains("expired"), "{why}");
 
-    let server_only = Profile { client: false, ..Profile::keep(&crate::testing::result()) };
+    let server_only = Profile {
+        client: false,
+        ..Profile::keep(&crate::testing::result())
+    };
     let why = scene.refusal(Some(&scene.ca.issue(&server_only, NOW).unwrap()));
     assert!(why.contains("side of a TLS connection"), "{why}");
 }
@@ -234,7 +274,10 @@ fn the_key_must_be_held_not_just_shown() {
     stolen.key_der = keep(&scene.ca, &result()).key_der;
     // rustls compares key and certificate itself; so the pair is put together behind its back.
     let provider = provider();
-    let key = provider.key_provider.load_private_key(key(&stolen)).unwrap();
+    let key = provider
+        .key_provider
+        .load_private_key(key(&stolen))
+        .unwrap();
     let pair = rustls::sign::CertifiedKey::new(chain(&stolen), key);
     let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(pair));
 
@@ -261,7 +304,10 @@ fn servers_are_judged_by_what_they_run() {
     assert!(why.contains("not one of the expected workloads"), "{why}");
     // Another root of trust, none at all, another time.
     for (anchors, now) in [
-        (anchors(&DevCa::generate("another Steward", NOW).unwrap()), NOW),
+        (
+            anchors(&DevCa::generate("another Steward", NOW).unwrap()),
+            NOW,
+        ),
         (Anchors::default(), NOW),
         (anchors(&scene.ca), NOW.plus(31 * 86_400)),
         (anchors(&scene.ca), NOW.minus(2 * 3_600)),
@@ -276,14 +322,18 @@ fn tls_1_2_is_spoken_only_by_those_who_ask_for_it() {
     let scene = Scene::new();
     let keep = keep(&scene.ca, &result());
     let both = |version| {
-        let of_clients = KeepClientVerifier::new(anchors(&scene.ca), expected(), ClientMode::Require);
+        let of_clients =
+            KeepClientVerifier::new(anchors(&scene.ca), expected(), ClientMode::Require);
         let of_servers = KeepServerVerifier::new(anchors(&scene.ca), expected());
         let server = server(&scene.serving, of_clients, version);
         meet(server, client(Some(&keep), of_servers, version, NOW))
     };
     // Asked for on both sides it works, and signatures are checked all the same.
     let (server, client) = both(&TLS12);
-    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
+    assert_eq!(
+        (server.heard.as_deref(), client.heard.as_deref()),
+        (Ok("client"), Ok("server"))
+    );
     // The usual provider has nothing for it.
     let only = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]);
     assert!(only.is_err());
