@@ -27,7 +27,7 @@ pub enum Error {
         /// What was asked for.
         url: String,
         /// Why. Its `status` is that of the answer.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// The answer is not what a Drawbridge answers.
     Answer {

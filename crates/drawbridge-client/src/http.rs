@@ -14,6 +14,9 @@ use ureq::http::{HeaderMap, Response};
 
 use crate::{Client, Error};
 
+/// Larger uploads ask before they send: a refusal costs no upload, and is heard.
+const ASK_FIRST_BYTES: usize = 1024 * 1024;
+
 /// A registry's answer with status 200.
 pub(crate) struct Answer {
     pub(crate) url: String,
@@ -76,9 +79,8 @@ impl Client {
         {
             return Err(answer.wrong("the content is not as long as announced"));
         }
-        match &answer.digest {
-            Some(digest) => digest.verify(&answer.body).map_err(|e| answer.wrong(e))?,
-            None => {}
+        if let Some(digest) = &answer.digest {
+            digest.verify(&answer.body).map_err(|e| answer.wrong(e))?;
         }
         Ok(answer)
     }
@@ -118,6 +120,9 @@ impl Client {
             .header("content-type", media_type)
             .header("content-length", bytes.len().to_string())
             .header("content-digest", digest.to_header());
+        if bytes.len() > ASK_FIRST_BYTES {
+            request = request.header("expect", "100-continue");
+        }
         if let Some(value) = self.authorization()? {
             request = request.header("authorization", value);
         }
@@ -214,5 +219,8 @@ fn refused(url: String, response: Response<ureq::Body>) -> Error {
     let title = status.canonical_reason().unwrap_or("Refused");
     let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
     problem.status = status.as_u16();
-    Error::Refused { url, problem }
+    Error::Refused {
+        url,
+        problem: Box::new(problem),
+    }
 }

@@ -119,7 +119,7 @@ fn pem(label: &str, der: &[u8]) -> String {
             out.push('\n');
         }
     }
-    if text.len() % 64 != 0 {
+    if !text.len().is_multiple_of(64) {
         out.push('\n');
     }
     out + &format!("-----END {label}-----\n")

@@ -103,12 +103,12 @@ impl Registry {
             digest.as_ref(),
         ) {
             Ok(Granted::Released(keep)) => {
-                tracing::info!(target: "drawbridge::release", workload = %name, ?digest, keep, "released to a Keep");
+                tracing::info!(target: "drawbridge::release", workload = %name, keep, "released to a Keep");
             }
             Ok(Granted::Public | Granted::Owner) => {}
             Err(denied) => {
                 if let Denied::NotReleased(reason) = &denied {
-                    tracing::warn!(target: "drawbridge::release", workload = %name, ?digest, reason, "not released to a Keep");
+                    tracing::warn!(target: "drawbridge::release", workload = %name, reason, "not released to a Keep");
                 }
                 return Err(denied.into());
             }

@@ -15,25 +15,25 @@ use crate::store::StoreError;
 /// A problem document, and a header that goes with it.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    problem: Problem,
-    header: Option<(HeaderName, String)>,
+    problem: Box<Problem>,
+    header: Option<Box<(HeaderName, String)>>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: u16, title: &str, detail: impl Into<String>, check: &str) -> Self {
         Self {
-            problem: Problem::new(status, title, detail).check(check),
+            problem: Box::new(Problem::new(status, title, detail).check(check)),
             header: None,
         }
     }
 
     fn hint(mut self, hint: &str) -> Self {
-        self.problem = self.problem.hint(hint);
+        self.problem.hint = Some(hint.to_owned());
         self
     }
 
     fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 
@@ -188,8 +188,8 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = chassis::problem::Answer(self.problem).into_response();
-        if let Some((name, value)) = self.header
+        let mut response = chassis::problem::Answer(*self.problem).into_response();
+        if let Some((name, value)) = self.header.map(|h| *h)
             && let Ok(value) = HeaderValue::try_from(value)
         {
             response.headers_mut().insert(name, value);

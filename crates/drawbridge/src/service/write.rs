@@ -144,7 +144,7 @@ impl Registry {
         self.owns_repo(caller, tag.repo())?;
         let digest = declared.digest()?;
         let (entry, complete) = match self.store.expected(tag, path)? {
-            Expected::Entry { entry, complete } => (entry, complete),
+            Expected::Entry { entry, complete } => (*entry, complete),
             Expected::NoTag => {
                 return Err(Refusal::not_found(
                     "the tag does not exist; upload its entry first",
@@ -247,12 +247,10 @@ async fn upload(
     let disk = tokio::spawn(block(registry, move |r| receive(r, &tag, &entry, receiver)));
     let fed: Result<(), Refusal> = async {
         while let Some(piece) = next(&mut body).await? {
-            if sender.send(Piece::Data(piece)).await.is_err() {
-                // The disk's side has given up and says why.
-                return Ok(());
-            }
+            // If the disk's side has given up, it says why. The rest is still read, and thrown away: a client hears
+            // nothing before it has sent everything.
+            let _ = sender.send(Piece::Data(piece)).await;
         }
-        // As above.
         let _ = sender.send(Piece::End).await;
         Ok(())
     }

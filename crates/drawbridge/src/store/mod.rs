@@ -226,19 +226,23 @@ impl Store {
             });
         }
         let pending = self.record::<Entry>(&tag.pending())?;
-        if pending.as_ref() == Some(&record.0) {
-            return Ok(Put::Same);
+        let put = if pending.as_ref() == Some(&record.0) {
+            Put::Same
+        } else {
+            Put::Created
+        };
+        if put == Put::Created {
+            if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
+                return Err(StoreError::Quota(
+                    "the repository has 10,000 tags, which is the most",
+                ));
+            }
+            let temporary = self.temporary_record(&record.0)?;
+            self.disk.replace(&temporary, &tag.pending())?;
         }
-        if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
-            return Err(StoreError::Quota(
-                "the repository has 10,000 tags, which is the most",
-            ));
-        }
-        let temporary = self.temporary_record(&record.0)?;
-        self.disk.replace(&temporary, &tag.pending())?;
         // The content may be there already, by another tag.
         self.complete(tag, now)?;
-        Ok(Put::Created)
+        Ok(put)
     }
 
     /// Room for content.

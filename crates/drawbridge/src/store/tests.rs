@@ -53,7 +53,7 @@ fn upload(store: &Store, tag: &TagName, tree: &Tree, count: usize) {
     for (path, node) in tree.nodes().take(count) {
         match store.expected(tag, &names(path)).unwrap() {
             Expected::Entry { entry, .. } => {
-                assert_eq!(entry, node.entry, "{path}");
+                assert_eq!(*entry, node.entry, "{path}");
                 assert!(matches!(put(store, tag, &entry, &node.bytes), Kept::Put(_)));
             }
             other => panic!("{path}: {other:?}"),
@@ -129,6 +129,15 @@ fn a_tag_keeps_its_meaning_once_it_is_seen() {
         Put::Created
     );
     assert_eq!(store.tag(&other).unwrap().unwrap().digest(), one.digest());
+    // Also if it came by the other name after the announcement.
+    let (three, late) = (tree(&[("main.wasm", b"\0asm3")]), tag_name("1.0.2"));
+    assert_eq!(
+        store.put_tag(&late, &three.tag(), NOW).unwrap(),
+        Put::Created
+    );
+    upload(&store, &tag_name("1.0.3"), &three, usize::MAX);
+    assert_eq!(store.put_tag(&late, &three.tag(), NOW).unwrap(), Put::Same);
+    assert_eq!(store.tag(&late).unwrap().unwrap().digest(), three.digest());
 }
 
 #[test]
@@ -447,7 +456,7 @@ proptest! {
                     let expected = store.expected(&name, &names(path)).unwrap();
                     // What the service lets through: exactly what the parent says.
                     let Expected::Entry { entry, .. } = expected else { continue };
-                    if entry != node.entry { continue }
+                    if *entry != node.entry { continue }
                     prop_assert!(matches!(put(&store, &name, &entry, &node.bytes), Kept::Put(_)));
                     blobs.insert(entry.digest.sha256());
                     if let (None, Some(tree)) = (seen[tag], announced[tag]) && whole(tree, &blobs) {

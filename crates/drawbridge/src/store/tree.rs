@@ -19,7 +19,7 @@ pub enum Expected {
     /// Content of this entry.
     Entry {
         /// What the parent says.
-        entry: Entry,
+        entry: Box<Entry>,
         /// Whether the tag stands for its tree already.
         complete: bool,
     },
@@ -77,7 +77,10 @@ impl Store {
                 None => return Ok(Expected::NotNamed),
             }
         }
-        Ok(Expected::Entry { entry, complete })
+        Ok(Expected::Entry {
+            entry: Box::new(entry),
+            complete,
+        })
     }
 
     /// Keeps an upload that is what its parent's entry says. If it was the last of its tree, the tag is to be seen from now on.

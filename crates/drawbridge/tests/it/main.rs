@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The registry as a program: TLS on loopback, the development issuer, certificates as a Steward issues them.
+
+#![forbid(unsafe_code)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod access;
+mod api;
+mod durable;
+mod tokens;
+mod world;
