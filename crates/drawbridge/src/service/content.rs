@@ -2,45 +2,135 @@
 
 //! Content in requests and answers: its three headers, its bytes.
 
-use axum::body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::{ContentDigest, media};
+use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::refusal::Refusal;
+use crate::store::{Blob, StoreError};
 
 /// RFC 9530.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// Pieces of an answer that wait for the client.
+const PIECES_MAX: usize = 2;
 
 /// What is at a name.
 pub(crate) struct Content {
     pub(crate) media_type: String,
     pub(crate) digest: ContentDigest,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) payload: Payload,
+}
+
+/// The bytes of an answer.
+pub(crate) enum Payload {
+    Memory(Vec<u8>),
+    Blob(Blob),
+}
+
+impl Payload {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::Blob(blob) => blob.length(),
+        }
+    }
+
+    fn into_body(self) -> Body {
+        match self {
+            Self::Memory(bytes) => Body::from(bytes),
+            Self::Blob(blob) => {
+                let left = blob.length();
+                let (sender, pieces) = mpsc::channel(PIECES_MAX);
+                tokio::task::spawn_blocking(move || send(blob, &sender));
+                Body::new(Pieces { pieces, left })
+            }
+        }
+    }
+}
+
+/// Reads a blob for as long as somebody takes its pieces.
+fn send(mut blob: Blob, sender: &mpsc::Sender<Result<Vec<u8>, StoreError>>) {
+    loop {
+        let piece = match blob.next_piece() {
+            Ok(None) => return,
+            Ok(Some(piece)) => Ok(piece),
+            Err(error) => {
+                tracing::error!(%error, "an answer was cut off");
+                Err(error)
+            }
+        };
+        let last = piece.is_err();
+        if sender.blocking_send(piece).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// A body whose pieces come from the disk.
+struct Pieces {
+    pieces: mpsc::Receiver<Result<Vec<u8>, StoreError>>,
+    left: u64,
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = StoreError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
+        let Some(piece) = ready!(self.pieces.poll_recv(context)) else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(piece.map(|bytes| {
+            self.left = self.left.saturating_sub(bytes.len() as u64);
+            Frame::data(Bytes::from(bytes))
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
 impl Content {
+    /// Bytes of this type.
+    pub(crate) fn new(media_type: &str, bytes: Vec<u8>) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: ContentDigest::of(&bytes),
+            payload: Payload::Memory(bytes),
+        }
+    }
+
     pub(crate) fn json(value: &impl Serialize) -> Self {
         // Records are plain data and always serialise.
-        let bytes = serde_json::to_vec(value).unwrap_or_default();
-        Self {
-            media_type: media::JSON.to_owned(),
-            digest: ContentDigest::of(&bytes),
-            bytes,
-        }
+        Self::new(media::JSON, serde_json::to_vec(value).unwrap_or_default())
     }
 
     /// The answer to GET, or without the bytes that to HEAD.
     pub(crate) fn answer(self, head: bool) -> Response {
-        let length = HeaderValue::from(self.bytes.len());
-        let mut response = if head {
+        let length = HeaderValue::from(self.payload.length());
+        let body = if head {
             Body::empty()
         } else {
-            Body::from(self.bytes)
-        }
-        .into_response();
+            self.payload.into_body()
+        };
+        let mut response = body.into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -2,10 +2,10 @@
 
 //! GET and HEAD.
 
-use drawbridge_core::{ContentDigest, DeployInfo, RepoRecord, TagRecord, UserRecord, media};
+use drawbridge_core::{DeployInfo, RepoRecord, TagRecord, UserRecord, media};
 
 use super::Registry;
-use super::content::Content;
+use super::content::{Content, Payload};
 use super::refusal::Refusal;
 use crate::auth::access::{Caller, Denied, Granted, Topic, Verb};
 use crate::route::Route;
@@ -38,13 +38,7 @@ impl Registry {
             }
             Route::Tag(name) => {
                 let tag = self.readable(caller, name, Caller::read)?;
-                let bytes = TagRecord(tag.entry).to_bytes();
-                let digest = ContentDigest::of(&bytes);
-                Ok(Content {
-                    media_type: media::ENTRY.to_owned(),
-                    digest,
-                    bytes,
-                })
+                Ok(Content::new(media::ENTRY, TagRecord(tag.entry).to_bytes()))
             }
             Route::Deploy(name) => {
                 let tag = self.readable(caller, name, Caller::discover)?;
@@ -59,11 +53,11 @@ impl Registry {
             Route::Node(name, path) => {
                 let tag = self.readable(caller, name, Caller::read)?;
                 let node = self.store.node(name.repo(), &tag, path)?;
-                let (entry, bytes) = node.ok_or(Denied::NotFound)?;
+                let (entry, blob) = node.ok_or(Denied::NotFound)?;
                 Ok(Content {
                     media_type: entry.media_type,
                     digest: entry.digest,
-                    bytes,
+                    payload: Payload::Blob(blob),
                 })
             }
         }

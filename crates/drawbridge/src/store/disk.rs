@@ -140,6 +140,11 @@ impl Disk {
         absent(read_file(&self.root.join(relative), max))
     }
 
+    /// A file to read, or `None` if there is none.
+    pub(super) fn open_file(&self, relative: &Path) -> io::Result<Option<File>> {
+        absent(File::open(self.root.join(relative)))
+    }
+
     /// The length of a file, or `None` if there is none.
     pub(super) fn length(&self, relative: &Path) -> io::Result<Option<u64>> {
         absent(fs::metadata(self.root.join(relative)).map(|m| m.len()))

@@ -17,6 +17,7 @@
 //! Blobs belong to one repository: who knows the digest of another's secret gains nothing by naming it. Records carry their
 //! own checksum; nothing is handed out before it was checked.
 
+mod blob;
 mod disk;
 mod error;
 mod name;
@@ -32,6 +33,7 @@ use types::digest::Sha256;
 use types::time::Timestamp;
 use types::{limits, slug};
 
+pub use blob::Blob;
 use disk::{Disk, Named, TEMPORARIES, Temporary};
 pub use error::StoreError;
 pub use name::{RepoName, TagName, UserName};
@@ -262,20 +264,25 @@ impl Store {
     }
 
     /// A blob that its entry describes, checked; `None` if it is not there.
-    fn read_blob(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
-        let path = self.blob(repo, &entry.digest.sha256());
-        let damaged = || StoreError::Damaged(path.clone());
-        // An entry's length was checked when it came in; a longer file is damaged.
-        let max = usize::try_from(entry.length).map_err(|_| damaged())?;
-        let bytes = match self.disk.read(&path, max) {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(damaged()),
-            other => other?,
-        };
-        match bytes {
-            Some(bytes) if entry.verify(&bytes).is_ok() => Ok(Some(bytes)),
-            Some(_) => Err(damaged()),
+    fn open_blob(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Blob>, StoreError> {
+        let digest = entry.digest.sha256();
+        let path = self.blob(repo, &digest);
+        match self.disk.open_file(&path)? {
+            Some(file) => Blob::check(file, path, entry.length, &digest).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The same, in memory: for directories and configurations, which are bounded.
+    fn read_blob(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(mut blob) = self.open_blob(repo, entry)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        while let Some(piece) = blob.next_piece()? {
+            bytes.extend(piece);
+        }
+        Ok(Some(bytes))
     }
 
     /// Keeps uploaded content that was checked against its entry.
@@ -289,7 +296,7 @@ impl Store {
         if self.disk.publish(&upload.temporary, &path)? == Named::New {
             return Ok(Put::Created);
         }
-        match self.read_blob(repo, entry) {
+        match self.open_blob(repo, entry) {
             Ok(Some(_)) => Ok(Put::Same),
             // What the disk spoilt gets mended by whoever still has it.
             Ok(None) | Err(StoreError::Damaged(_)) => {

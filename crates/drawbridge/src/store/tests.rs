@@ -61,6 +61,18 @@ fn upload(store: &Store, tag: &TagName, tree: &Tree, count: usize) {
     }
 }
 
+/// The node at a path of a whole tree.
+fn node(store: &Store, tag: &Tag, path: &str) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
+    let Some((entry, mut blob)) = store.node(&repo(), tag, &names(path))? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    while let Some(piece) = blob.next_piece()? {
+        bytes.extend(piece);
+    }
+    Ok(Some((entry, bytes)))
+}
+
 fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -92,14 +104,11 @@ fn a_tag_is_seen_when_its_tree_is_whole_and_not_before() {
     assert_eq!(seen.steward.as_deref(), Some("https://steward.example.com"));
     assert_eq!(store.tags(&repo()).unwrap(), ["1.0.0".parse().unwrap()]);
     for (path, node) in tree.nodes() {
-        let (entry, bytes) = store.node(&repo(), &seen, &names(path)).unwrap().unwrap();
+        let (entry, bytes) = self::node(&store, &seen, path).unwrap().unwrap();
         assert_eq!((&entry, &bytes), (&node.entry, &node.bytes));
     }
     for none in ["x", "a/x", "main.wasm/x", "a/b/c.txt/d"] {
-        assert!(
-            store.node(&repo(), &seen, &names(none)).unwrap().is_none(),
-            "{none}"
-        );
+        assert!(node(&store, &seen, none).unwrap().is_none(), "{none}");
     }
     // Nothing half-made is left.
     assert!(store.disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
@@ -223,7 +232,7 @@ fn every_changed_byte_is_found() {
             return Ok(false);
         };
         for (path, node) in tree.nodes() {
-            match store.node(&repo(), &seen, &names(path))? {
+            match self::node(store, &seen, path)? {
                 Some((_, bytes)) if bytes == node.bytes => {}
                 _ => return Ok(false),
             }
@@ -386,7 +395,7 @@ fn of_many_announcements_at_once_one_wins() {
         }
     });
     let seen = store.tag(&tag).unwrap().unwrap();
-    let (_, bytes) = store.node(&repo(), &seen, &[]).unwrap().unwrap();
+    let (_, bytes) = node(&store, &seen, "").unwrap().unwrap();
     assert!(
         modules
             .iter()

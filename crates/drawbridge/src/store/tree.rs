@@ -6,7 +6,7 @@ use drawbridge_core::{Directory, Entry};
 use types::limits;
 use types::time::Timestamp;
 
-use super::{Named, Put, RepoName, Store, StoreError, Tag, TagName, Upload};
+use super::{Blob, Named, Put, RepoName, Store, StoreError, Tag, TagName, Upload};
 
 /// The configuration's name in a package.
 const CONFIG: &str = "Enarx.toml";
@@ -128,12 +128,12 @@ impl Store {
         repo: &RepoName,
         tag: &Tag,
         path: &[String],
-    ) -> Result<Option<(Entry, Vec<u8>)>, StoreError> {
+    ) -> Result<Option<(Entry, Blob)>, StoreError> {
         let Some(entry) = self.node_entry(repo, tag, path)? else {
             return Ok(None);
         };
-        match self.read_blob(repo, &entry)? {
-            Some(bytes) => Ok(Some((entry, bytes))),
+        match self.open_blob(repo, &entry)? {
+            Some(blob) => Ok(Some((entry, blob))),
             // The tree was whole once.
             None => Err(StoreError::Damaged(self.blob(repo, &entry.digest.sha256()))),
         }
