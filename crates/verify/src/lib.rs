@@ -4,9 +4,26 @@
 //!
 //! - [`identify`] turns a chain into an [`Identity`], if it leads to one of the caller's [`Anchors`]; no anchor, no identity.
 //! - [`Requirements`] say which identities are good enough; the default takes only genuine, pinned, unrelaxed Keeps.
-//! - [`tls`] has verifiers for rustls, [`https`] an HTTPS client, [`report`] a table for people.
+//! - [`tls`] has verifiers for rustls, [`https`] an HTTPS client, [`report`] a table for people; [`probe()`] asks a server who it is.
 //!
-//! Nothing here reads a clock: time comes in as an argument or a closure. There is no switch that turns verification off.
+//! Time comes in as an argument or a closure ([`https`] falls back to the system's clock if it gets none). There is no switch that
+//! turns verification off.
+//!
+//! ```no_run
+//! use enarx_verify::{Anchors, Requirements, probe};
+//! use types::config::PeerRule;
+//! use types::time::Timestamp;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (root_pem, now) = ("", Timestamp(0));
+//! let server = probe("app.example.com", 443, &Anchors::from_pem(root_pem)?, now)?;
+//! let identity = server.identity?;
+//! let app = PeerRule { workload: Some("store.example.com/team/app:^1.2".parse()?), ..PeerRule::default() };
+//! Requirements { rules: vec![app], ..Requirements::default() }.check(&identity)?;
+//! println!("genuine, and runs {}", identity.digest.expect("a name comes with a digest"));
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +32,7 @@ mod error;
 pub mod https;
 mod identity;
 mod path;
+mod probe;
 pub mod report;
 mod requirements;
 #[cfg(test)]
@@ -29,6 +47,7 @@ use types::time::Timestamp;
 pub use anchors::Anchors;
 pub use error::VerifyError;
 pub use identity::{Identity, Usage, identify};
+pub use probe::{Probe, probe};
 pub use requirements::{Requirements, Unmet};
 
 /// A clock, as the verifiers take it.

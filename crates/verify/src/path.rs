@@ -2,13 +2,17 @@
 
 //! Path validation (RFC 5280 section 6): the `webpki` crate's, and the checks that it leaves out.
 //!
-//! Those are: key usage of issuers, everything about the anchor itself (its dates, that it is an authority, its path length),
-//! and extensions that are there twice.
+//! Those are: key usage, everything about the anchor itself (its dates, that it is an authority, its path length, its critical
+//! extensions), and extensions that are there twice.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use const_oid::AssociatedOid;
+use const_oid::db::rfc5280::{
+    ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
+    ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_ALT_NAME,
+};
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode as _};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -40,6 +44,18 @@ impl Issuer {
         let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
         once_each(&certificate)?;
         let tbs = certificate.tbs_certificate();
+        // For those in between `webpki` has checked this already, for anchors nobody has.
+        let mut critical = tbs
+            .extensions()
+            .into_iter()
+            .flatten()
+            .filter(|e| e.critical);
+        if let Some(unknown) = critical.find(|e| !UNDERSTOOD.contains(&e.extn_id)) {
+            return Err(format!(
+                "an issuer has the unknown critical extension {}",
+                unknown.extn_id
+            ));
+        }
         let constraints: Option<BasicConstraints> = extension(&certificate)?;
         let constraints = constraints
             .filter(|c| c.ca)
@@ -61,6 +77,17 @@ impl Issuer {
         (self.not_before..=self.not_after).contains(&now.0)
     }
 }
+
+/// Critical extensions of an anchor that may be there: those that are heeded here or by `webpki`, and policies, which bind nobody
+/// who asks for none.
+const UNDERSTOOD: [ObjectIdentifier; 6] = [
+    ID_CE_BASIC_CONSTRAINTS,
+    ID_CE_KEY_USAGE,
+    ID_CE_EXT_KEY_USAGE,
+    ID_CE_NAME_CONSTRAINTS,
+    ID_CE_SUBJECT_ALT_NAME,
+    ID_CE_CERTIFICATE_POLICIES,
+];
 
 /// Refuses a certificate in which an extension is there twice (RFC 5280 section 4.2).
 fn once_each(certificate: &Certificate) -> Result<(), String> {
@@ -131,6 +158,12 @@ pub(crate) fn validate(
     let parsed = Certificate::from_der(leaf_der)
         .map_err(|error| VerifyError::Malformed(error.to_string()))?;
     once_each(&parsed).map_err(VerifyError::Malformed)?;
+    let usage: Option<KeyUsage> = extension(&parsed).map_err(VerifyError::Malformed)?;
+    if usage.is_some_and(|usage| usage.key_cert_sign()) {
+        return Err(VerifyError::Path(
+            "its key may sign certificates, as only authorities' may".to_owned(),
+        ));
+    }
     let mut between = 0;
     for issuer in verified.intermediate_certificates() {
         let issuer = Issuer::read(&issuer.der()).map_err(VerifyError::Path)?;

@@ -2,10 +2,10 @@
 
 //! What a certificate proves, as a table for people and as facts for programs.
 
-use evidence::result::Status;
+use evidence::result::{Status, TcbSummary};
 use types::peer::Peer;
 
-use crate::Identity;
+use crate::{Identity, VerifyError};
 
 /// One row: what, its value, and whether it is reassuring (`None`: neither).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,62 +21,41 @@ pub struct Row {
 /// All that an identity proves.
 pub fn rows(identity: &Identity) -> Vec<Row> {
     let facts = &identity.result.facts;
-    let row = |label, value: String, good| Row { label, value, good };
-    let workload = match &identity.peer {
-        Peer::Anonymous => {
-            "not vouched for: the Steward's policy does not pin this Keep".to_owned()
-        }
-        Peer::Local { .. } => "no name: no registry vouches for one".to_owned(),
-        Peer::Keep { workload, .. } => workload.to_string(),
-    };
-    let tcb = &facts.tcb;
-    let fmc = tcb
-        .fmc
-        .map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
-    let mut rows = vec![
-        row("workload", workload, Some(identity.slug.is_some())),
-        row(
-            "digest",
-            identity
-                .digest
-                .map_or_else(|| "none".to_owned(), |d| d.to_string()),
-            Some(identity.digest.is_some()),
+    let (workload, named) = match &identity.peer {
+        Peer::Anonymous => (
+            "not vouched for: the Steward's policy does not pin this Keep".to_owned(),
+            Some(false),
         ),
+        Peer::Local { .. } => ("no name: no registry vouches for one".to_owned(), None),
+        Peer::Keep { workload, .. } => (workload.to_string(), Some(true)),
+    };
+    let digest = identity
+        .digest
+        .map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+    let status = identity.result.status();
+    let silicon = if facts.simulated {
+        "SIMULATED: protects nothing"
+    } else {
+        "genuine"
+    };
+    let debug = if facts.debug {
+        "the host can look inside"
+    } else {
+        "off"
+    };
+    let mut rows = vec![
+        row("workload", workload, named),
+        row("digest", digest, Some(identity.digest.is_some())),
         row(
             "status",
-            identity.result.status().to_string(),
-            Some(identity.result.status() == Status::Affirming),
+            status.to_string(),
+            Some(status == Status::Affirming),
         ),
         row("TEE", format!("{} ({})", facts.tee, facts.product), None),
-        row(
-            "silicon",
-            if facts.simulated {
-                "SIMULATED: protects nothing"
-            } else {
-                "genuine"
-            }
-            .to_owned(),
-            Some(!facts.simulated),
-        ),
-        row(
-            "debug",
-            if facts.debug {
-                "the host can look inside"
-            } else {
-                "off"
-            }
-            .to_owned(),
-            Some(!facts.debug),
-        ),
+        row("silicon", silicon.to_owned(), Some(!facts.simulated)),
+        row("debug", debug.to_owned(), Some(!facts.debug)),
         row("measurement", facts.measurement.clone(), Some(facts.pinned)),
-        row(
-            "firmware",
-            format!(
-                "bootloader {}, tee {}, snp {}, microcode {}{fmc}",
-                tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode
-            ),
-            None,
-        ),
+        row("firmware", firmware(&facts.tcb), None),
     ];
     if let Some(signer) = &facts.signer {
         rows.push(row("signer", signer.clone(), None));
@@ -91,12 +70,41 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
     rows.push(row("names", names(identity), None));
     rows.push(row("issuer", identity.issuer.clone(), None));
     rows.push(row("verifier", identity.result.build.clone(), None));
-    rows.push(row(
-        "valid",
-        format!("{} to {}", identity.not_before, identity.not_after),
-        None,
-    ));
+    let valid = format!("{} to {}", identity.not_before, identity.not_after);
+    rows.push(row("valid", valid, None));
     rows
+}
+
+/// Why a chain proves nothing, in the same form.
+pub fn refusal(error: &VerifyError) -> Vec<Row> {
+    vec![
+        row("refused", error.to_string(), Some(false)),
+        row("check", error.check().to_owned(), None),
+        row("next", error.hint().to_owned(), None),
+    ]
+}
+
+/// A row whose value can be shown on a terminal as it is, whatever a certificate says.
+fn row(label: &'static str, value: String, good: Option<bool>) -> Row {
+    let harmless = !value.chars().any(char::is_control);
+    let value = if harmless {
+        value
+    } else {
+        value.escape_debug().to_string()
+    };
+    Row { label, value, good }
+}
+
+fn firmware(tcb: &TcbSummary) -> String {
+    let TcbSummary {
+        bootloader,
+        fmc,
+        microcode,
+        snp,
+        tee,
+    } = tcb;
+    let fmc = fmc.map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
+    format!("bootloader {bootloader}, tee {tee}, snp {snp}, microcode {microcode}{fmc}")
 }
 
 fn names(identity: &Identity) -> String {
@@ -106,5 +114,81 @@ fn names(identity: &Identity) -> String {
         "none granted".to_owned()
     } else {
         all.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{digest, identity, result};
+
+    fn value<'a>(rows: &'a [Row], label: &str) -> (&'a str, Option<bool>) {
+        let mut found = rows.iter().filter(|row| row.label == label);
+        let row = found.next().unwrap_or_else(|| panic!("no row {label}"));
+        (row.value.as_str(), row.good)
+    }
+
+    #[test]
+    fn a_good_keep_has_nothing_bad_in_its_table() {
+        let rows = rows(&identity(&result()));
+        assert_eq!(
+            value(&rows, "workload"),
+            ("store.example.com/team/app:1.2.0", Some(true))
+        );
+        assert_eq!(
+            value(&rows, "digest"),
+            (digest().to_string().as_str(), Some(true))
+        );
+        assert_eq!(value(&rows, "status"), ("affirming", Some(true)));
+        assert_eq!(value(&rows, "TEE"), ("snp (Milan)", None));
+        assert_eq!(value(&rows, "silicon"), ("genuine", Some(true)));
+        assert_eq!(value(&rows, "names"), ("none granted", None));
+        assert_eq!(
+            value(&rows, "firmware").0,
+            "bootloader 2, tee 0, snp 6, microcode 93"
+        );
+        assert!(rows.iter().all(|row| row.good != Some(false)), "{rows:?}");
+    }
+
+    #[test]
+    fn what_is_bad_is_shown_as_bad() {
+        let mut bad = result();
+        bad.facts.simulated = true;
+        bad.facts.debug = true;
+        bad.facts.pinned = false;
+        bad.facts.workload = None;
+        bad.facts.relaxations = vec!["alias-check".into(), "crl-grace".into()];
+        bad.facts.signer = Some("ab".repeat(48));
+        bad.facts.tcb.fmc = Some(7);
+        let rows = rows(&identity(&bad));
+        for label in [
+            "workload",
+            "digest",
+            "status",
+            "silicon",
+            "debug",
+            "measurement",
+            "relaxed",
+        ] {
+            assert_eq!(value(&rows, label).1, Some(false), "{label}");
+        }
+        assert_eq!(rows.iter().filter(|row| row.label == "relaxed").count(), 2);
+        assert_eq!(value(&rows, "signer").0, "ab".repeat(48));
+        assert!(value(&rows, "firmware").0.ends_with("fmc 7"));
+    }
+
+    #[test]
+    fn a_refusal_names_its_check() {
+        let rows = refusal(&VerifyError::NoResult);
+        assert_eq!(value(&rows, "check").0, "certificate.result.missing");
+        assert_eq!(value(&rows, "refused").1, Some(false));
+    }
+
+    #[test]
+    fn nothing_plays_tricks_with_the_terminal() {
+        let mut identity = identity(&result());
+        identity.issuer = "CN=\u{1b}[2Jroot\r".to_owned();
+        let rows = rows(&identity);
+        assert_eq!(value(&rows, "issuer").0, r"CN=\u{1b}[2Jroot\r");
     }
 }

@@ -303,7 +303,7 @@ fn plain_http_stays_on_this_machine_and_must_be_asked_for() {
         let thread = thread::spawn(move || {
             let mut socket = accepted();
             let mut request = [0; 1024];
-            socket.read(&mut request).unwrap();
+            assert!(socket.read(&mut request).unwrap() > 0);
             socket.write_all(OK.as_bytes()).unwrap();
         });
         (port, thread)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use types::config::PeerRule;
 
 use super::*;
 use crate::testing::{NOW, anchors, chain, keep, result, slug, steward};
-use crate::{provider, provider_with_tls12};
+use crate::{Probe, VerifyError, probe, provider, provider_with_tls12};
 
 #[derive(Debug)]
 struct Now(Timestamp);
@@ -113,6 +113,22 @@ fn meet(server: ServerConfig, client: ClientConfig) -> (Seen, Seen) {
             group,
         },
     )
+}
+
+/// Probes a server; what it heard, and what is known of it.
+fn probed(config: ServerConfig, trusted: &Anchors) -> (Result<String, String>, io::Result<Probe>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
+        talk(&mut Stream::new(&mut tls, &mut socket), "server")
+    });
+    let probe = probe("127.0.0.1", port, trusted, NOW);
+    (serving.join().unwrap(), probe)
 }
 
 fn talk<C, S>(stream: &mut Stream<'_, C, TcpStream>, who: &str) -> Result<String, String>
@@ -338,4 +354,44 @@ fn tls_1_2_is_spoken_only_by_those_who_ask_for_it() {
     let only = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]);
     assert!(only.is_err());
     assert_eq!(provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
+}
+
+#[test]
+fn a_probe_judges_and_says_nothing() {
+    let scene = Scene::new();
+    let config = || scene.server(expected(), ClientMode::Require);
+    let (heard, seen) = probed(config(), &anchors(&scene.ca));
+    let seen = seen.unwrap();
+    assert!(heard.is_err(), "{heard:?}");
+    assert_eq!(seen.chain, chain(&scene.serving));
+    assert_eq!(seen.identity.unwrap().slug, Some(slug()));
+    assert_eq!(seen.key_exchange, "X25519MLKEM768");
+    assert!(seen.cipher.starts_with("TLS13_"), "{}", seen.cipher);
+    // Whoever it is, the probe tells.
+    let (_, seen) = probed(
+        config(),
+        &anchors(&DevCa::generate("another Steward", NOW).unwrap()),
+    );
+    assert_eq!(seen.unwrap().identity.unwrap_err().check(), "chain.path");
+    let ordinary = Profile {
+        server: true,
+        ..Profile::default()
+    };
+    let ordinary = scene.ca.issue(&ordinary, NOW).unwrap();
+    let verifier = KeepClientVerifier::new(
+        anchors(&scene.ca),
+        Requirements::default(),
+        ClientMode::Request,
+    );
+    let config = server(&ordinary, verifier, &TLS13);
+    let (_, seen) = probed(config, &anchors(&scene.ca));
+    assert_eq!(seen.unwrap().identity, Err(VerifyError::NoResult));
+    // TLS 1.2 is refused.
+    let verifier = KeepClientVerifier::new(
+        anchors(&scene.ca),
+        Requirements::default(),
+        ClientMode::Request,
+    );
+    let config = server(&scene.serving, verifier, &TLS12);
+    assert!(probed(config, &anchors(&scene.ca)).1.is_err());
 }
