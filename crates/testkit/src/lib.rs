@@ -8,3 +8,4 @@
 
 pub mod oidc;
 pub mod pki;
+pub mod silicon;

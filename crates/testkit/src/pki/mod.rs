@@ -4,7 +4,7 @@
 //!
 //! P-256 with ECDSA-SHA256 throughout. Every certificate names its purpose in the organisation, so that nobody takes one for real.
 
-mod enc;
+pub(crate) mod enc;
 
 use std::fmt;
 use std::net::IpAddr;
