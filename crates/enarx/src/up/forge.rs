@@ -8,7 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
-use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
+use evidence::claims::{Claims, WorkloadClaim, sha384};
 use evidence::csr;
 use testkit::silicon::SimulatedSnp;
 use types::limits;
@@ -64,7 +64,7 @@ pub fn evidence(
     key: &Key,
     workload: Option<WorkloadClaim>,
 ) -> Result<Evidence, Failure> {
-    let claims = Claims { pubkey_hash: pubkey_hash_of(&key.spki), nonce: None, workload };
+    let claims = Claims { pubkey_hash: sha384(&key.spki), nonce: None, workload };
     let blob = silicon.attestation(&claims.report_data(), measurement);
     let (report, endorsements) = evidence::snp::split_attestation(&blob).context("cannot read the simulated evidence")?;
     Ok(Evidence { report: report.to_vec(), claims: claims.to_bytes(), endorsements: endorsements.to_vec() })

@@ -6,6 +6,7 @@
 
 mod cli;
 mod guests;
+mod registry;
 mod up;
 mod verdict;
 

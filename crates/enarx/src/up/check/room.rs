@@ -21,7 +21,7 @@ use crate::up::hub::{Happening, Mark};
 use crate::up::services::STEWARD_ROOT;
 use crate::up::world::World;
 use crate::up::{ROOM, demo};
-use crate::{cmd, reach, tlspeek};
+use crate::{cmd, output, reach, tlspeek};
 
 /// Makes the checks.
 pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
@@ -131,6 +131,7 @@ fn openssl(checker: &mut Checker<'_>) -> Result<(), Failure> {
     const TEXT: &str = "openssl x509 -text shows workload, digest and policy";
     if Command::new("openssl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         for check in [CLIENT, VERIFY, TEXT] {
+            output::talk(&format!("SKIP {check}: openssl is not installed"));
             checker.report.skip(check, "openssl is not installed");
         }
         return Ok(());

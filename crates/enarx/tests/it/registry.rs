@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A user at a real Drawbridge: log in, register, publish, look, fetch, log out.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use testkit::oidc::{DevIssuer, Running};
+use testkit::pki::DevCa;
+use types::time::Timestamp;
+
+use crate::{bare_enarx, require};
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp(since.as_secs())
+}
+
+/// A Drawbridge, its issuer, and a home for the user's files.
+struct World {
+    scratch: tempfile::TempDir,
+    host: String,
+    issuer: DevIssuer,
+    _issuer: Running,
+    drawbridge: Child,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.drawbridge.kill();
+        let _ = self.drawbridge.wait();
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let (issuer, running) = testkit::oidc::spawn(0, Some("alice"), Arc::new(now)).unwrap();
+        let ca = DevCa::generate("test", now()).unwrap();
+        let (chain, key) = ca.issue_localhost(now()).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = scratch.path().join(name);
+            put(&path, text.as_bytes());
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            path
+        };
+        let (chain, key) = (file("tls.pem", &chain), file("tls.key", &key));
+        file("root.pem", &ca.certificate_pem());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host = format!("localhost:{port}");
+        let mut command = Command::new(require("drawbridge"));
+        command.args(["serve", "--addr", &format!("127.0.0.1:{port}"), "--host", &host, "--oidc-issuer", issuer.issuer()]);
+        command.args(["--oidc-audience", &format!("https://{host}"), "--store"]).arg(scratch.path().join("store"));
+        command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key);
+        let mut drawbridge = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(drawbridge.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("listening"), "{line}");
+        Self { scratch, host, issuer, _issuer: running, drawbridge }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Runs `enarx` with these words; `HOST` in them stands for the registry.
+    fn enarx(&self, words: &str) -> (i32, String, String) {
+        let mut command = bare_enarx();
+        command.current_dir(self.scratch.path());
+        command.env("XDG_DATA_HOME", self.path("data")).env("ENARX_CA_BUNDLE", self.path("root.pem"));
+        command.args(words.split(' ').map(|word| word.replace("HOST", &self.host)));
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.host, "HOST");
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn login(&self) {
+        let (code, _, stderr) = self.enarx(&format!("user login HOST --oidc-issuer {}", self.issuer.issuer()));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stderr.contains("open http://127.0.0.1:") && stderr.ends_with("new there? `enarx user register HOST/NAME`\n"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_user_publishes_and_fetches_a_package() {
+    let world = World::new();
+    let (code, _, stderr) = world.enarx("repo register HOST/alice/app");
+    assert_eq!((code, stderr.as_str()), (1, "error: not logged in to HOST\n  next: log in with `enarx user login HOST`\n"));
+    world.login();
+    let token = world.path("data/enarx/tokens").join(format!("{}.json", world.host));
+    assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, stdout, _) = world.enarx("user whoami HOST");
+    assert_eq!(code, 0);
+    assert!(stdout.contains("subject   alice\n"), "{stdout}");
+
+    assert_eq!(world.enarx("user register HOST/alice").0, 0);
+    assert_eq!(world.enarx("repo register HOST/alice/app --private --discoverable").0, 0);
+
+    let package = world.path("package");
+    fs::create_dir_all(package.join("etc")).unwrap();
+    put(&package.join("main.wasm"), b"\0asm\x01\0\0\0");
+    put(&package.join("Enarx.toml"), b"steward = \"https://attest.example.com\"\n");
+    put(&package.join("etc/motd"), b"hello");
+    let (code, stdout, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
+    assert_eq!(code, 0, "{stderr}");
+    let slug = stdout.trim_end().to_owned();
+    assert!(slug.starts_with("HOST/alice/app:0.1.0@sha256:"), "{stdout}");
+    assert!(stderr.contains("next: `enarx deploy HOST/alice/app:0.1.0@sha256:"), "{stderr}");
+    let (code, stdout, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package --json");
+    assert_eq!(code, 0);
+    assert!(stdout.contains("\"already\":true") && stderr.contains("there already, with these very files"), "{stdout} {stderr}");
+    put(&package.join("etc/motd"), b"changed");
+    let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("error: cannot publish HOST/alice/app:0.1.0\n  why: "), "{stderr}");
+
+    let (code, stdout, _) = world.enarx("repo info HOST/alice/app");
+    assert_eq!(code, 0);
+    assert!(stdout.contains("attested Keeps; anybody may learn digest and Steward\n") && stdout.contains("0.1.0\n"), "{stdout}");
+    let (code, stdout, _) = world.enarx("package info HOST/alice/app:0.1.0 --json");
+    assert_eq!(code, 0);
+    assert!(stdout.contains("\"steward\":\"https://attest.example.com\""), "{stdout}");
+
+    let (code, stdout, stderr) = world.enarx(&format!("package fetch {slug} copy"));
+    assert_eq!((code, stdout.trim_end()), (0, slug.as_str()), "{stderr}");
+    assert_eq!(fs::read(world.path("copy/etc/motd")).unwrap(), b"hello");
+    let other = format!("HOST/alice/app:0.1.0@sha256:{}", "0".repeat(64));
+    let (code, _, stderr) = world.enarx(&format!("package fetch {other} other"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("the name pins sha256:0000"), "{stderr}");
+    assert!(!world.path("other").exists());
+
+    // Without the token, only what Keeps must know.
+    let (code, _, stderr) = world.enarx("user logout HOST");
+    assert_eq!((code, stderr.as_str()), (0, "logged out of HOST\n"));
+    assert!(!token.exists());
+    assert_eq!(world.enarx("package info HOST/alice/app:0.1.0").0, 0);
+    let (code, _, stderr) = world.enarx("package fetch HOST/alice/app:0.1.0 other");
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("error: cannot fetch HOST/alice/app:0.1.0\n") && stderr.contains("  next: "), "{stderr}");
+}
+
+#[test]
+fn what_a_keep_would_refuse_is_not_published() {
+    let world = World::new();
+    world.login();
+    let package = world.path("package");
+    fs::create_dir_all(&package).unwrap();
+    put(&package.join("main.wasm"), b"\0asm\x01\0\0\0");
+    put(&package.join("Enarx.toml"), b"colour = 1\n");
+    let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
+    assert_eq!(code, 1);
+    assert!(stderr.contains("package/Enarx.toml is not valid") && stderr.contains("unknown key `colour`"), "{stderr}");
+    fs::remove_file(package.join("Enarx.toml")).unwrap();
+    put(&package.join("main.wasm"), b"(module)");
+    let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
+    assert_eq!(code, 1);
+    assert!(stderr.contains("main.wasm is no WebAssembly module"), "{stderr}");
+}
+
+#[test]
+fn a_user_cannot_take_what_is_somebody_elses() {
+    let world = World::new();
+    world.login();
+    assert_eq!(world.enarx("user register HOST/alice").0, 0);
+    let claims = world.issuer.claims("mallory", &format!("https://{}", world.host), enarx::oidc::SCOPES);
+    let token = world.issuer.mint(&claims, testkit::oidc::Algorithm::Es256).unwrap();
+    let (code, _, stderr) = world.enarx(&format!("repo register HOST/alice/app --insecure-auth-token {token}"));
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("error: cannot register HOST/alice/app\n  why: ") && !stderr.contains(&token), "{stderr}");
+}
+
+fn put(path: &std::path::Path, bytes: &[u8]) {
+    std::io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
+}
