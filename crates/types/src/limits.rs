@@ -67,3 +67,14 @@ pub const HOSTLINK_FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const HOST_NAME_BYTES_MAX: usize = 255;
 /// Most addresses taken for one name.
 pub const ADDRESSES_MAX: usize = 16;
+
+/// Longest path that a workload may name; a longer one is `ENAMETOOLONG`.
+pub const GUEST_PATH_BYTES_MAX: usize = 4096;
+/// Deepest directory that a workload may create; a deeper one is `ENAMETOOLONG`.
+pub const GUEST_DEPTH_MAX: usize = 64;
+/// Most buffers of one read or write of a workload; more are `EINVAL`.
+pub const GUEST_BUFFERS_MAX: usize = 1024;
+/// Most events that a workload may wait for at once; more are `EINVAL`.
+pub const GUEST_SUBSCRIPTIONS_MAX: usize = 16_384;
+/// Largest stack of WebAssembly code; deeper recursion is a trap.
+pub const GUEST_STACK_BYTES_MAX: usize = 1024 * 1024;

@@ -3,6 +3,12 @@
 //! Runs a WebAssembly module: compiles it, gives it the system interface of [`crate::wasi`], and holds it to
 //! the limits of its configuration.
 
+mod engine;
+mod guest;
+mod limits;
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +16,10 @@ use types::config::Config;
 
 use crate::clock::Clock;
 use crate::net::Network;
+
+#[cfg(test)]
+pub(crate) use self::guest::descriptors;
+pub(crate) use self::limits::GuestLimits;
 
 /// What to run, and with what.
 #[expect(missing_debug_implementations, reason = "holds a callback and the network")]
@@ -92,6 +102,5 @@ pub enum Outcome {
 
 /// Runs `job` to its end.
 pub fn run(job: Job<'_>) -> Outcome {
-    let _ = job;
-    Outcome::Invalid { message: "the runtime is not built in".to_owned() }
+    engine::run(job).unwrap_or_else(|outcome| outcome)
 }
