@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From a VCEK or VLEK up to a trust anchor: names, signatures, dates, revocation.
+//!
+//! The chain is always the same three certificates, so there is no path to build. AMD publishes one revocation list per
+//! product, signed by the ARK; it can list the ASK, the ASVK and the ARK itself. Keys below the ASK have none: it may not
+//! sign revocation lists, and all VCEKs have serial 0, so that serial 0 in the ARK's list names none of them. A VCEK
+//! ends by its dates, by a new TCB, or with its ASK.
+
+use types::time::Timestamp;
+
+use super::roots::{Roots, signed_by, split_name};
+use super::vek::{Vek, VekKind};
+use super::{Product, Tcb};
+use crate::asn1::{Certificate, Crl};
+use crate::check::{Check, Refusal, ensure};
+use crate::crypto::Verifier;
+use crate::policy::{Relaxation, Relaxed};
+
+/// A chip's key, with a verified chain.
+#[derive(Debug)]
+pub(crate) struct Endorsed<'a> {
+    pub(crate) product: Product,
+    pub(crate) tcb: Tcb,
+    pub(crate) kind: VekKind,
+    /// SEC 1 point, 97 bytes.
+    pub(crate) public: &'a [u8],
+    /// Whether the root is not AMD's.
+    pub(crate) simulated: bool,
+}
+
+/// Verifies the certificate of a chip's key up to one of `anchors`, with the revocation lists `crls` (DER).
+pub(crate) fn verify_chain<'a>(
+    vek: &'a [u8],
+    crls: &[&[u8]],
+    anchors: &[Roots],
+    now: Timestamp,
+    relaxed: &mut Relaxed<'_>,
+    verifier: &dyn Verifier,
+) -> Result<Endorsed<'a>, Refusal> {
+    let vek = Vek::parse(vek)?;
+    let (roots, issuer_der) = issuer(&vek, anchors, verifier)?;
+    // Roots hold what they once parsed.
+    let reread = |_| Refusal::new(Check::UntrustedRoot, "the root cannot be read");
+    let ark = Certificate::parse(roots.ark_der()).map_err(reread)?;
+    let issuer = Certificate::parse(issuer_der).map_err(reread)?;
+
+    let wanted = match vek.kind {
+        VekKind::Vcek(_) => "SEV-VCEK",
+        VekKind::Vlek(_) => "SEV-VLEK",
+    };
+    let (subject, above) = (split_name(vek.certificate.subject), split_name(issuer.subject));
+    let named = matches!((&subject, &above), (Some((rest, cn)), Some((above, _)))
+        if *cn == wanted && rest == above);
+    ensure(named, Check::VekName, || {
+        format!("the certificate is not named {wanted} as its issuer names such certificates")
+    })?;
+    ensure(vek.product == roots.product(), Check::Product, || {
+        format!("the VCEK is of a {} but was issued for {}", vek.product, roots.product())
+    })?;
+    for (name, certificate) in [("ARK", &ark), ("ASK", &issuer), (wanted, &vek.certificate)] {
+        let valid = (certificate.not_before..=certificate.not_after).contains(&now);
+        ensure(valid, Check::CertificateExpired, || {
+            let (from, to) = (certificate.not_before, certificate.not_after);
+            format!("the {name} certificate is valid from {from} to {to}, and it is {now}")
+        })?;
+    }
+    revocation(&ark, &[&ark, &issuer], crls, now, relaxed, verifier)?;
+    Ok(Endorsed {
+        product: roots.product(),
+        tcb: vek.tcb,
+        kind: vek.kind,
+        public: vek.public,
+        simulated: roots.simulated(),
+    })
+}
+
+/// The anchor whose ASK or ASVK signed this certificate.
+///
+/// Simulated roots may bear one name, so every anchor of the right name gets its try.
+fn issuer<'r>(
+    vek: &Vek<'_>,
+    anchors: &'r [Roots],
+    verifier: &dyn Verifier,
+) -> Result<(&'r Roots, &'r [u8]), Refusal> {
+    let mut named = false;
+    for roots in anchors {
+        let der = match vek.kind {
+            VekKind::Vcek(_) => Some(roots.ask_der()),
+            VekKind::Vlek(_) => roots.asvk_der(),
+        };
+        let Some(der) = der else { continue };
+        let Ok(certificate) = Certificate::parse(der) else { continue };
+        if certificate.subject != vek.certificate.issuer {
+            continue;
+        }
+        named = true;
+        let signed = &vek.certificate.signed;
+        if signed_by(signed, vek.certificate.algorithm, certificate.spki, verifier) {
+            return Ok((roots, der));
+        }
+    }
+    let name = split_name(vek.certificate.issuer).map_or("an issuer without a name", |(_, cn)| cn);
+    let name = name.escape_debug();
+    Err(if named {
+        Refusal::new(Check::VekSignature, format!("the certificate of the chip's key is not signed by the {name} that is trusted"))
+    } else {
+        Refusal::new(Check::UntrustedRoot, format!("the certificate of the chip's key was issued by \"{name}\", which is not trusted"))
+    })
+}
+
+/// Checks `chain` against the ARK's revocation lists. Lists of other issuers play no role.
+fn revocation(
+    ark: &Certificate<'_>,
+    chain: &[&Certificate<'_>],
+    crls: &[&[u8]],
+    now: Timestamp,
+    relaxed: &mut Relaxed<'_>,
+    verifier: &dyn Verifier,
+) -> Result<(), Refusal> {
+    let mut fresh = false;
+    let mut stale = None;
+    for der in crls {
+        let malformed = |what: String| Refusal::new(Check::CrlMalformed, what);
+        if der.len() > types::limits::CRL_BYTES_MAX {
+            return Err(malformed("a revocation list is larger than any".into()));
+        }
+        let crl = Crl::parse(der).map_err(|e| malformed(format!("a revocation list is malformed: {e}")))?;
+        if crl.issuer != ark.subject {
+            continue;
+        }
+        ensure(!crl.critical, Check::CrlMalformed, || {
+            "the revocation list has a critical extension that AMD does not use".into()
+        })?;
+        ensure(
+            signed_by(&crl.signed, crl.algorithm, ark.spki, verifier),
+            Check::CrlSignature,
+            || "the revocation list is not signed by the root that it names".into(),
+        )?;
+        if let Some(revoked) = chain.iter().find(|c| crl.revoked.contains(&c.serial)) {
+            let serial = hex::encode(revoked.serial);
+            return Err(Refusal::new(Check::Revoked, format!("the certificate with serial 0x{serial} is revoked")));
+        }
+        let Some(next) = crl.next_update else {
+            return Err(malformed("the revocation list does not say when the next one comes".into()));
+        };
+        ensure(crl.this_update <= now, Check::CrlExpired, || {
+            format!("the revocation list is of {}, and it is {now}", crl.this_update)
+        })?;
+        if now <= next {
+            fresh = true;
+        } else {
+            stale = Some(next);
+        }
+    }
+    match stale {
+        _ if fresh => Ok(()),
+        Some(next) => relaxed.take(Relaxation::CrlExpired, Check::CrlExpired, || {
+            format!("the revocation list expired on {next}, and it is {now}")
+        }),
+        None => relaxed.take(Relaxation::CrlMissing, Check::CrlMissing, || {
+            "there is no revocation list of the product's root".into()
+        }),
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The checks that evidence has to pass, and how a failed one is told.
+
+use std::fmt;
+
+macro_rules! checks {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $hint:literal;)*) => {
+        /// One check of an appraisal. Its name is stable: scripts, logs and tests use it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Check { $($(#[doc = $doc])* $variant,)* }
+
+        impl Check {
+            /// All checks.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name for machines.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What to do when it fails.
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)* }
+            }
+        }
+    };
+}
+
+checks! {
+    /// The request is a PKCS#10 request of the form that docs/FORMATS.md 3.5 allows.
+    RequestMalformed = "request-malformed", "send a PKCS#10 request as docs/FORMATS.md section 3.5 describes it";
+    /// The request's key is a P-384 key.
+    RequestKey = "request-key", "make the Keep's key on the curve P-384";
+    /// The request is signed by its own key.
+    RequestSignature = "request-signature", "sign the request with the private key of the public key in it";
+    /// The request carries evidence.
+    EvidenceMissing = "evidence-missing", "only a Keep with a TEE gets a certificate; run it on a backend that attests";
+    /// The evidence is of a technology that is supported.
+    EvidenceUnsupported = "evidence-unsupported", "send SEV-SNP evidence";
+    /// The evidence's container is well-formed.
+    EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2 and 3.3 describe it";
+    /// The claims are well-formed and deterministic.
+    ClaimsMalformed = "claims-malformed", "encode the claims as docs/FORMATS.md section 3.1 describes them";
+    /// The report binds the request's key and claims.
+    KeyBinding = "key-binding", "ask the CPU for a new report over this key; a report cannot be used with another one";
+
+    /// The report is 1184 bytes, version 2 to 5, and signed by an algorithm and key that exist.
+    ReportMalformed = "report-malformed", "send the 1184 bytes of an SNP report, version 2 to 5, as the firmware gave them";
+    /// Reserved bits and bytes of the report are zero, after the signature too.
+    ReportReserved = "report-reserved", "send the report as the firmware gave it";
+    /// The VCEK or VLEK signed the report.
+    ReportSignature = "report-signature", "send the report as the firmware gave it, with the VCEK of that chip at the reported TCB";
+
+    /// The VCEK or VLEK is an X.509 certificate with AMD's extensions.
+    VekMalformed = "vek-malformed", "send the VCEK as AMD's key distribution service gives it, in DER";
+    /// It was issued by a vendor that is trusted.
+    UntrustedRoot = "untrusted-root", "only AMD's roots are trusted; simulated silicon needs the roots given explicitly (--insecure-simulated-roots)";
+    /// Its names are those that AMD gives, and agree with its issuer's.
+    VekName = "vek-name", "send the VCEK as AMD's key distribution service gives it";
+    /// Its issuer signed it.
+    VekSignature = "vek-signature", "send the VCEK as AMD's key distribution service gives it, in DER";
+    /// The report's signing key is of the certificate's kind.
+    VekKind = "vek-kind", "send the certificate of the key that signed: VCEK or VLEK, as the report's SIGNING_KEY says";
+    /// A VLEK is one of a provider that the policy names.
+    Vlek = "vlek", "name the provider in `vlek` of the policy's [snp], or use a VCEK";
+    /// The certificates are valid now.
+    CertificateExpired = "certificate-expired", "fetch a current VCEK; compare the clocks";
+    /// There is a revocation list of the vendor's root.
+    CrlMissing = "crl-missing", "send the CRL of the product along with the VCEK: `enarx platform` caches it, AMD serves it at /vcek/v1/<product>/crl";
+    /// It is well-formed.
+    CrlMalformed = "crl-malformed", "send the CRL as AMD's key distribution service gives it, in DER";
+    /// The root signed it.
+    CrlSignature = "crl-signature", "send the CRL as AMD's key distribution service gives it, in DER";
+    /// It is current.
+    CrlExpired = "crl-expired", "fetch the current CRL; compare the clocks";
+    /// It lists no certificate of the chain.
+    Revoked = "revoked", "AMD revoked a certificate of this chain: fetch the VCEK again, under the current ASK";
+
+    /// Certificate, CPUID and the policy's list agree on the product.
+    Product = "product", "send the VCEK of the chip that made the report; see `products` in the policy's [snp]";
+    /// The VCEK or VLEK was issued for the reported TCB.
+    TcbMismatch = "tcb-mismatch", "fetch the VCEK for the TCB that the platform reports now";
+    /// Reported, committed and current TCB are in order.
+    TcbOrder = "tcb-order", "the firmware reports versions that contradict each other: update it";
+    /// The TCB is at least the policy's minimum.
+    TcbMinimum = "tcb-minimum", "update the platform's firmware and microcode, and restart the Keep";
+    /// The VCEK is that of the chip that made the report.
+    ChipIdMismatch = "chip-id-mismatch", "fetch the VCEK of this chip";
+    /// The chip's identity is not masked.
+    ChipIdMasked = "chip-id-masked", "unmask the chip's identity (MASK_CHIP_ID), or allow \"chip-id-masked\" in the policy's [snp]";
+    /// The chip is one of the policy's.
+    Chip = "chip", "add the chip to `chip_id` in the policy's [snp]";
+    /// The platform has checked that no memory is aliased.
+    AliasCheck = "alias-check", "update the platform's firmware so that it reports ALIAS_CHECK_COMPLETE (report version 3), or allow \"alias-check\" in the policy's [snp]";
+    /// The guest cannot be debugged.
+    Debug = "debug", "start the Keep without debugging in its guest policy";
+    /// The guest has no migration agent.
+    MigrationAgent = "migration-agent", "start the Keep without a migration agent";
+    /// The guest policy's ABI version is one that the firmware has, and that the policy wants.
+    Abi = "abi", "see `abi` in the policy's [snp]";
+    /// The report was asked for at a privilege level that the policy takes.
+    Vmpl = "vmpl", "ask for the report at VMPL 0, or raise `max_vmpl` in the policy's [snp]";
+    /// The guest policy has only flags that the policy takes.
+    PolicyFlags = "policy-flags", "see `policy_flags` in the policy's [snp]";
+    /// The platform has the flags that the policy wants.
+    PlatformFlags = "platform-flags", "see `platform_info_flags` in the policy's [snp]";
+    /// The properties that the policy requires are there.
+    Require = "require", "see `require` in the policy's [snp]";
+    /// The family is one of the policy's.
+    FamilyId = "family-id", "see `family_id` in the policy's [snp]";
+    /// The image is one of the policy's.
+    ImageId = "image-id", "see `image_id` in the policy's [snp]";
+    /// The host's data are one of the policy's.
+    HostData = "host-data", "see `host_data` in the policy's [snp]";
+    /// The guest's security version is high enough.
+    GuestSvn = "guest-svn", "update Enarx on the host; see `guest_svn` in the policy's [snp]";
+    /// The measurement is one of the policy's.
+    Measurement = "measurement", "update Enarx on the host, or add the measurement to `hash` in the policy's [snp]";
+    /// The author key is one of the policy's.
+    Signer = "signer", "sign the Keep with an author key in `signer` of the policy's [snp]";
+    /// The ID key is one of the policy's.
+    IdKey = "id-key", "sign the Keep with an ID key in `id_key_digest` of the policy's [snp]";
+
+    /// The registry that vouches for the workload's name is one of the policy's.
+    Registry = "registry", "add the registry and its key to the policy as [[registry]]";
+    /// The registry's statement is genuine and says what the claims say.
+    Statement = "statement", "fetch the tag's statement from its registry again";
+}
+
+/// Why evidence is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the check that failed (see [`Check`]).
+    pub check: &'static str,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Refusal {
+    /// `check` failed, because of `detail`.
+    pub fn new(check: Check, detail: impl Into<String>) -> Self {
+        Self { check: check.name(), detail: detail.into(), hint: check.hint().to_owned() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.check, self.detail, self.hint)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// `Ok` if `passed`, else the refusal.
+pub(crate) fn ensure(
+    passed: bool,
+    check: Check,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Refusal> {
+    if passed { Ok(()) } else { Err(Refusal::new(check, detail())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_for_machines() {
+        let names: BTreeSet<_> = Check::ALL.iter().map(|c| c.name()).collect();
+        assert_eq!(names.len(), Check::ALL.len());
+        assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Certification requests with evidence (PKCS#10, RFC 2986; docs/FORMATS.md 3.2, 3.3 and 3.5).
+//!
+//! A request says nothing that a certificate repeats but its public key. So the form is narrow: no subject, one attribute,
+//! one extension.
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{BitStringRef, OctetStringRef};
+use der::{Decode as _, Tag, TagNumber};
+use minicbor::data::Tag as CborTag;
+use minicbor::{Decoder, Encoder};
+use types::limits;
+
+use crate::amd::p384_point;
+use crate::asn1::{self, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET};
+use crate::check::{Check, Refusal, ensure};
+use crate::crypto::Verifier;
+use crate::snp::REPORT_BYTES;
+
+/// `extensionRequest` (PKCS#9).
+const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+/// `tcg-dice-conceptual-message-wrapper`: evidence with claims.
+pub const EVIDENCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.9");
+/// SNP evidence without claims.
+pub const LEGACY_SNP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.3");
+/// Evidence of KVM (none) and of SGX, which this version does not appraise.
+const LEGACY_OTHERS: [ObjectIdentifier; 2] = [
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.1"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.2"),
+];
+/// CBOR tag of a TEE report.
+const TEE_REPORT: u64 = 60_001;
+/// AlgorithmIdentifier `ecdsa-with-SHA384`.
+const ECDSA_SHA384: [u8; 12] =
+    [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// `[0]` of the attributes.
+const ATTRIBUTES: u8 = 0xa0;
+
+/// Evidence as it came, not appraised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// Extension 1.3.6.1.4.1.58270.1.3: binds the key only.
+    LegacySnp {
+        /// 1184 bytes of report.
+        report: Vec<u8>,
+        /// DER of the endorsements.
+        endorsements: Vec<u8>,
+    },
+    /// Extension 2.23.133.5.4.9: binds claims.
+    Snp {
+        /// 1184 bytes of report.
+        report: Vec<u8>,
+        /// CBOR of the claims.
+        claims: Vec<u8>,
+        /// DER of the endorsements.
+        endorsements: Vec<u8>,
+    },
+}
+
+/// A certification request whose own signature has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The public key, DER of the SubjectPublicKeyInfo: P-384.
+    pub spki_der: Vec<u8>,
+    /// The evidence.
+    pub evidence: Evidence,
+}
+
+struct Parts<'a> {
+    info: &'a [u8],
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+    subject: &'a [u8],
+    spki: &'a [u8],
+    attributes: &'a [u8],
+}
+
+fn parts(der: &[u8]) -> der::Result<Parts<'_>> {
+    let (info, algorithm, signature) = asn1::sequence(der, |reader| {
+        let info = asn1::element(reader, Tag::Sequence)?;
+        let algorithm = asn1::element(reader, Tag::Sequence)?;
+        let signature = BitStringRef::decode(reader)?;
+        let signature = signature.as_bytes().ok_or_else(|| asn1::wrong(reader))?;
+        Ok((info, algorithm, signature))
+    })?;
+    asn1::sequence(info, |reader| {
+        if u8::decode(reader)? != 0 {
+            return Err(asn1::wrong(reader));
+        }
+        let subject = asn1::element(reader, Tag::Sequence)?;
+        let spki = asn1::element(reader, Tag::Sequence)?;
+        let tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
+        let attributes = asn1::contents(asn1::element(reader, tag)?)?;
+        Ok(Parts { info, algorithm, signature, subject, spki, attributes })
+    })
+}
+
+/// The one extension of the one attribute: type, whether critical, value.
+fn extension(attributes: &[u8]) -> der::Result<(ObjectIdentifier, bool, &[u8])> {
+    asn1::sequence(attributes, |attribute| {
+        if ObjectIdentifier::decode(attribute)? != EXTENSION_REQUEST {
+            return Err(asn1::wrong(attribute));
+        }
+        let values = asn1::contents(asn1::element(attribute, Tag::Set)?)?;
+        let extensions = asn1::sequence(values, |list| asn1::element(list, Tag::Sequence))?;
+        asn1::sequence(extensions, |extension| {
+            let oid = ObjectIdentifier::decode(extension)?;
+            let critical =
+                asn1::follows(extension, Tag::Boolean) && bool::decode(extension)?;
+            let value = <&OctetStringRef>::decode(extension)?.as_bytes();
+            Ok((oid, critical, value))
+        })
+    })
+}
+
+impl Request {
+    /// Reads a request and checks that its own key signed it.
+    ///
+    /// # Errors
+    /// The refusal, which names the check: form, key, signature, evidence.
+    pub fn parse(der: &[u8], verifier: &dyn Verifier) -> Result<Self, Refusal> {
+        let malformed = |what: String| Refusal::new(Check::RequestMalformed, what);
+        if der.len() > limits::REQUEST_BYTES_MAX {
+            return Err(malformed("the request is larger than 64 KiB".into()));
+        }
+        let parts = parts(der).map_err(|e| malformed(format!("it is no PKCS#10 request in DER: {e}")))?;
+        ensure(parts.subject == [SEQUENCE, 0], Check::RequestMalformed, || {
+            "the request asks for a subject; Steward gives names, the request does not".into()
+        })?;
+        let point = p384_point(parts.spki).ok_or_else(|| {
+            Refusal::new(Check::RequestKey, "the request's key is not an uncompressed P-384 point")
+        })?;
+        let signed = parts.algorithm == ECDSA_SHA384
+            && verifier.ecdsa_p384_sha384_der(point, parts.info, parts.signature).is_ok();
+        ensure(signed, Check::RequestSignature, || {
+            "the request's own signature does not verify".into()
+        })?;
+        ensure(!parts.attributes.is_empty(), Check::EvidenceMissing, || {
+            "the request carries no evidence".into()
+        })?;
+        let (oid, critical, value) = extension(parts.attributes).map_err(|e| {
+            malformed(format!("the request has not one extensionRequest with one extension: {e}"))
+        })?;
+        ensure(!LEGACY_OTHERS.contains(&oid), Check::EvidenceUnsupported, || {
+            "the request's evidence is none of SEV-SNP".into()
+        })?;
+        let evidence = match oid {
+            EVIDENCE => decode_evidence(value),
+            LEGACY_SNP => decode_legacy(value),
+            _ => return Err(Refusal::new(Check::EvidenceMissing, format!("the request asks for the extension {oid}, which is no evidence"))),
+        };
+        ensure(!critical, Check::RequestMalformed, || "the evidence is marked critical".into())?;
+        let evidence = evidence.ok_or_else(|| {
+            Refusal::new(Check::EvidenceMalformed, "the evidence's container cannot be read")
+        })?;
+        Ok(Self { spki_der: parts.spki.to_vec(), evidence })
+    }
+}
+
+/// The extension value of evidence with claims (docs/FORMATS.md 3.3).
+pub fn encode_evidence(report: &[u8], claims: &[u8], endorsements: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(report.len() + claims.len() + endorsements.len() + 32);
+    let mut encoder = Encoder::new(&mut out);
+    // Writing to memory does not fail.
+    let _ = encoder.tag(CborTag::new(TEE_REPORT)).and_then(|e| {
+        e.array(3)?.bytes(report)?.bytes(claims)?.bytes(endorsements)
+    });
+    out
+}
+
+fn decode_evidence(value: &[u8]) -> Option<Evidence> {
+    let mut d = Decoder::new(value);
+    if d.tag().ok()? != CborTag::new(TEE_REPORT) || d.array().ok()? != Some(3) {
+        return None;
+    }
+    let mut next = || Some(d.bytes().ok()?.to_vec());
+    let (report, claims, endorsements) = (next()?, next()?, next()?);
+    let same = encode_evidence(&report, &claims, &endorsements) == value;
+    let fits = report.len() == REPORT_BYTES && claims.len() <= limits::CLAIMS_BYTES_MAX;
+    (same && fits).then_some(Evidence::Snp { report, claims, endorsements })
+}
+
+/// The extension value of legacy SNP evidence (docs/FORMATS.md 3.2).
+pub fn encode_legacy(report: &[u8], endorsements: &[u8]) -> Vec<u8> {
+    asn1::tlv(SEQUENCE, &[endorsements, &asn1::tlv(OCTET_STRING, report)].concat())
+}
+
+fn decode_legacy(value: &[u8]) -> Option<Evidence> {
+    asn1::sequence(value, |reader| {
+        let endorsements = asn1::element(reader, Tag::Sequence)?.to_vec();
+        let report = <&OctetStringRef>::decode(reader)?.as_bytes().to_vec();
+        Ok(Evidence::LegacySnp { report, endorsements })
+    })
+    .ok()
+}
+
+/// What the Keep's key signs to make a request.
+#[derive(Clone, Debug)]
+pub struct Tbs(Vec<u8>);
+
+impl Tbs {
+    /// The bytes to sign, with ECDSA and SHA-384.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The request, with the signature in DER put to it.
+    pub fn assemble(&self, signature: &[u8]) -> Vec<u8> {
+        let signature = asn1::tlv(BIT_STRING, &[&[0], signature].concat());
+        asn1::tlv(SEQUENCE, &[&self.0[..], &ECDSA_SHA384, &signature].concat())
+    }
+}
+
+/// A request for the key `spki_der` with evidence that carries claims; `extension` is from [`encode_evidence`].
+pub fn build(spki_der: &[u8], extension: &[u8]) -> Tbs {
+    build_with(spki_der, EVIDENCE, extension)
+}
+
+/// A request with an extension of any type, as [`LEGACY_SNP`] with [`encode_legacy`].
+pub fn build_with(spki_der: &[u8], oid: ObjectIdentifier, extension: &[u8]) -> Tbs {
+    let oid = asn1::tlv(OID, oid.as_bytes());
+    let extension = asn1::tlv(SEQUENCE, &[oid, asn1::tlv(OCTET_STRING, extension)].concat());
+    let values = asn1::tlv(SET, &asn1::tlv(SEQUENCE, &extension));
+    let kind = asn1::tlv(OID, EXTENSION_REQUEST.as_bytes());
+    let attributes = asn1::tlv(ATTRIBUTES, &asn1::tlv(SEQUENCE, &[kind, values].concat()));
+    // Version 0, no subject.
+    let start: &[u8] = &[0x02, 1, 0, SEQUENCE, 0];
+    Tbs(asn1::tlv(SEQUENCE, &[start, spki_der, &attributes].concat()))
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! SEV-SNP: reports, what travels with them, and their verification.
+
+mod endorsements;
+mod guest;
+mod report;
+mod verify;
+
+pub use endorsements::{Endorsements, NotEndorsements, split_attestation};
+pub use report::{
+    Cpuid, FirmwareVersion, GuestPolicy, KeyInfo, Malformed, PlatformInfo, REPORT_BYTES, Report,
+    SIGNED_BYTES, SigningKey,
+};
+pub use verify::{Verified, verify_snp};

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Whether a report comes from genuine silicon, in a state and with a guest that the policy takes.
+
+use types::time::Timestamp;
+
+use super::endorsements::Endorsements;
+use super::guest;
+use super::report::{Malformed, Report, SIGNED_BYTES, SigningKey};
+use crate::amd::{Endorsed, Product, Roots, Tcb, VekKind, verify_chain};
+use crate::check::{Check, Refusal, ensure};
+use crate::crypto::Verifier;
+use crate::policy::{Relaxation, Relaxed, SnpPolicy};
+
+/// A genuine report that the policy takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The report.
+    pub report: Report,
+    /// The line of processors.
+    pub product: Product,
+    /// The reported TCB, for which the signing key was derived.
+    pub tcb: Tcb,
+    /// Whether the root is not AMD's: then nothing of this is proved.
+    pub simulated: bool,
+    /// Whether the policy pins this Keep, by measurement, author key or ID key.
+    pub pinned: bool,
+    /// Relaxations of the policy without which the report would have been refused, in the order of their names.
+    pub relaxations: Vec<Relaxation>,
+}
+
+/// Checks a report (1184 bytes, as received) with what came with it. Whether it is about the right key is not checked here.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_snp(
+    report: &[u8],
+    endorsements: &Endorsements,
+    policy: &SnpPolicy,
+    anchors: &[Roots],
+    now: Timestamp,
+    verifier: &dyn Verifier,
+) -> Result<Verified, Refusal> {
+    let bytes = report;
+    let report = Report::parse(bytes).map_err(|error| {
+        let check = match error {
+            Malformed::Reserved(_) => Check::ReportReserved,
+            Malformed::SignatureRange => Check::ReportSignature,
+            _ => Check::ReportMalformed,
+        };
+        Refusal::new(check, error.to_string())
+    })?;
+    let mut relaxed = Relaxed::new(policy);
+    let crls: Vec<&[u8]> = endorsements.crls.iter().map(|(_, crl)| crl.as_slice()).collect();
+    let vek = verify_chain(&endorsements.vcek, &crls, anchors, now, &mut relaxed, verifier)?;
+    let signed = bytes.get(..SIGNED_BYTES).unwrap_or_default();
+    ensure(
+        verifier.ecdsa_p384_sha384(vek.public, signed, &report.signature).is_ok(),
+        Check::ReportSignature,
+        || "the report is not signed by the key of the certificate that came with it".into(),
+    )?;
+    signing_key(&report, &vek, policy, &mut relaxed)?;
+    product(&report, &vek, policy)?;
+    let tcb = tcb(&report, &vek, policy)?;
+    chip(&report, &vek, policy, &mut relaxed)?;
+    guest::check(&report, policy, &mut relaxed)?;
+    let pinned = guest::pin(&report, policy)?;
+    Ok(Verified {
+        report,
+        product: vek.product,
+        tcb,
+        simulated: vek.simulated,
+        pinned,
+        relaxations: relaxed.into_taken(),
+    })
+}
+
+/// The key that the report names is of the kind that the certificate is for, and of a kind that is taken.
+fn signing_key(
+    report: &Report,
+    vek: &Endorsed<'_>,
+    policy: &SnpPolicy,
+    relaxed: &mut Relaxed<'_>,
+) -> Result<(), Refusal> {
+    let kind = match vek.kind {
+        VekKind::Vcek(_) => SigningKey::Vcek,
+        VekKind::Vlek(_) => SigningKey::Vlek,
+    };
+    ensure(report.key_info.signing_key() == Some(kind), Check::VekKind, || {
+        format!("the certificate is one for a {kind:?}, but the report says that it was signed by the other kind")
+    })?;
+    match &vek.kind {
+        VekKind::Vcek(_) => Ok(()),
+        VekKind::Vlek(provider) => {
+            let named = policy.vlek.contains(provider);
+            relaxed.decide(named, Relaxation::Vlek, Check::Vlek, || {
+                let provider = provider.escape_debug();
+                format!("the report is signed by a key (VLEK) of the cloud provider \"{provider}\"")
+            })
+        }
+    }
+}
+
+fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<(), Refusal> {
+    if let Some(cpuid) = report.cpuid {
+        let found = Product::of_cpuid(cpuid.family, cpuid.model);
+        ensure(found == Some(vek.product), Check::Product, || {
+            let (family, model) = (cpuid.family, cpuid.model);
+            format!("the report is of family {family:#x}, model {model:#x}, and the certificate of a {}", vek.product)
+        })?;
+    }
+    ensure(policy.products.contains(&vek.product), Check::Product, || {
+        format!("the policy does not take {}", vek.product)
+    })
+}
+
+/// REPORTED_TCB is that of the certificate, and REPORTED <= COMMITTED <= CURRENT, in each part; all are of the
+/// product's layout; none that matters is below the policy's floor.
+fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<Tcb, Refusal> {
+    let decode = |name: &str, bytes| {
+        Tcb::decode(bytes, vek.product).ok_or_else(|| {
+            let detail = format!("the {name} TCB has reserved bits of {} set", vek.product);
+            Refusal::new(Check::ReportReserved, detail)
+        })
+    };
+    let reported = decode("reported", report.reported_tcb)?;
+    let committed = decode("committed", report.committed_tcb)?;
+    let current = decode("current", report.current_tcb)?;
+    let launch = decode("launch", report.launch_tcb)?;
+    ensure(reported == vek.tcb, Check::TcbMismatch, || {
+        format!("the report says TCB {reported}, and the certificate is for TCB {}", vek.tcb)
+    })?;
+    ensure(current.at_least(&committed), Check::TcbOrder, || {
+        format!("the committed TCB ({committed}) is above the current one ({current})")
+    })?;
+    ensure(committed.at_least(&reported), Check::TcbOrder, || {
+        format!("the reported TCB ({reported}) is above the committed one ({committed})")
+    })?;
+    ensure(report.committed_version <= report.current_version, Check::TcbOrder, || {
+        let (committed, current) = (report.committed_version, report.current_version);
+        format!("the committed firmware ({committed}) is newer than the current one ({current})")
+    })?;
+    if let Some(floor) = policy.minimum_tcb.get(&vek.product) {
+        for (name, tcb) in [("reported", &reported), ("committed", &committed), ("launch", &launch)] {
+            ensure(tcb.at_least(floor), Check::TcbMinimum, || {
+                format!("the {name} TCB ({tcb}) is below the policy's minimum ({floor})")
+            })?;
+        }
+    }
+    Ok(reported)
+}
+
+/// CHIP_ID is the certificate's HWID. A VLEK is of no chip, so there is nothing to compare.
+fn chip(
+    report: &Report,
+    vek: &Endorsed<'_>,
+    policy: &SnpPolicy,
+    relaxed: &mut Relaxed<'_>,
+) -> Result<(), Refusal> {
+    if let VekKind::Vcek(hwid) = &vek.kind {
+        if report.chip_id_masked() {
+            relaxed.take(Relaxation::ChipIdMasked, Check::ChipIdMasked, || {
+                "the report hides which chip it is of".into()
+            })?;
+        } else {
+            let (id, rest) = report.chip_id.split_at_checked(hwid.len()).unwrap_or_default();
+            let same = id == hwid.as_slice() && rest.iter().all(|byte| *byte == 0);
+            ensure(same, Check::ChipIdMismatch, || {
+                "the report is of another chip than the certificate".into()
+            })?;
+        }
+    }
+    let listed = policy.chip_id.is_empty() || policy.chip_id.contains(&report.chip_id);
+    ensure(listed, Check::Chip, || {
+        format!("the chip {} is not in the policy's list", hex::encode(report.chip_id))
+    })
+}
