@@ -32,9 +32,6 @@ use crate::x509;
 
 /// How long a new CA is valid, in seconds: ten years of 365.25 days.
 pub const CA_SECONDS: u64 = 315_576_000;
-/// How long before now a new CA begins, in seconds: clocks differ.
-const SKEW_SECONDS: u64 = 3_600;
-
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
@@ -315,11 +312,11 @@ impl fmt::Debug for NewAuthority {
     }
 }
 
-/// Makes a root that issues end-entity certificates only: P-384, self-signed, ten years from `now`.
+/// Makes a root that issues end-entity certificates only: P-384, self-signed, for ten years from `not_before` on.
 ///
 /// # Errors
 /// [`AuthorityError::Internal`] if the system's randomness fails or `common_name` (1 to 64 characters) is refused.
-pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, AuthorityError> {
+pub fn generate(common_name: &str, not_before: Timestamp) -> Result<NewAuthority, AuthorityError> {
     let characters = common_name.chars().count();
     if !(1..=x509::COMMON_NAME_CHARS_MAX).contains(&characters)
         || common_name.chars().any(char::is_control)
@@ -332,7 +329,7 @@ pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, Autho
     let public = key.public_key();
     let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(public).map_err(internal)?;
     let name = x509::name(&[(x509::COMMON_NAME, common_name)]).map_err(internal)?;
-    let not_after = now.plus(CA_SECONDS);
+    let not_after = not_before.plus(CA_SECONDS);
     let serial = x509::serial().map_err(internal)?;
     let build = || {
         let key_id = OctetString::new(x509::key_id(public.as_ref()))?;
@@ -341,7 +338,7 @@ pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, Autho
             serial: SerialNumber::new(&serial)?,
             signature: x509::algorithm(P384.oid),
             issuer: name.clone(),
-            validity: x509::validity(now.minus(SKEW_SECONDS), not_after)?,
+            validity: x509::validity(not_before, not_after)?,
             subject: name.clone(),
             spki: Any::from_der(spki.as_ref())?,
             extensions: vec![
@@ -377,7 +374,11 @@ pub fn generate(common_name: &str, now: Timestamp) -> Result<NewAuthority, Autho
         not_after,
     };
     // What cannot be used again is not given out.
-    Authority::from_pem(new.certificate_pem.as_bytes(), new.key_pem.as_bytes(), now)?;
+    Authority::from_pem(
+        new.certificate_pem.as_bytes(),
+        new.key_pem.as_bytes(),
+        not_before,
+    )?;
     Ok(new)
 }
 

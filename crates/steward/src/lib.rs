@@ -5,11 +5,26 @@
 //! It appraises evidence under a policy that anybody can read, and issues a short-lived certificate that says what was
 //! attested, how good it is and under which policy that was judged (docs/FORMATS.md section 4). A decision depends on
 //! the request, the policy, the roots and the time, on nothing else.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`authority`] | the CA's certificate and key; making a new one |
+//! | [`policies`] | the policy in force, those before it, reading a new one |
+//! | [`roots`] | whose silicon is believed |
+//! | [`issuer`] | from a request to a certificate, or to a refusal |
+//! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
+//! | [`http`] | the interface |
+//! | [`cli`] | the program |
 
 #![forbid(unsafe_code)]
 
 pub mod authority;
 pub mod certificate;
+pub mod cli;
+pub mod http;
+pub mod issuer;
 pub mod lint;
+pub mod policies;
+pub mod roots;
 
 mod x509;

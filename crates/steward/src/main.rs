@@ -1,2 +1,11 @@
-//! See ARCHITECTURE.md.
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+
+//! Steward, the program. Everything is in the library.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    steward::cli::run()
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The program: its command line, and what each command does.
+
+mod ca;
+mod policy;
+mod serve;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chassis::exit;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use types::time::Timestamp;
+
+/// The attestation certificate authority of Enarx.
+///
+/// Steward appraises what a CPU says about a Keep, under a policy that anybody can read, and signs a short-lived
+/// certificate that says what was attested.
+#[derive(Debug, Parser)]
+#[command(
+    name = "steward",
+    version,
+    after_help = "Examples:\n  \
+        steward ca init ./ca --name \"Example Steward CA\"\n  \
+        steward policy check policy.toml\n  \
+        steward serve --addr 127.0.0.1:3000 --url https://steward.example.com \\\n    \
+            --tls-cert tls.pem --tls-key tls.key --ca-cert ca/ca.pem --ca-key ca/ca.key --policy policy.toml\n\n\
+        Exit codes: 0 all went well, 1 it could not be done, 2 the command line or a file it names is wrong."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: appraise requests and issue certificates
+    Serve(Box<Serve>),
+    /// The certificate authority's own key and certificate
+    #[command(subcommand)]
+    Ca(Ca),
+    /// Appraisal policies
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `steward serve`
+#[derive(Debug, Args)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        env = "STEWARD_ADDR",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:3000"
+    )]
+    addr: std::net::SocketAddr,
+    /// Public address, as certificates name it; the address listened on if not given
+    #[arg(long, env = "STEWARD_URL", value_name = "URL", value_parser = url)]
+    url: Option<String>,
+    /// Certificate chain of the TLS listener, PEM, its own first
+    #[arg(long, env = "STEWARD_TLS_CERT", value_name = "FILE")]
+    tls_cert: PathBuf,
+    /// Private key of the TLS listener, PEM, mode 0600
+    #[arg(long, env = "STEWARD_TLS_KEY", value_name = "FILE")]
+    tls_key: PathBuf,
+    /// Certificate of the CA, PEM, followed by those above it
+    #[arg(long, env = "STEWARD_CA_CERT", value_name = "FILE")]
+    ca_cert: PathBuf,
+    /// Private key of the CA, PEM, mode 0600
+    #[arg(long, env = "STEWARD_CA_KEY", value_name = "FILE")]
+    ca_key: PathBuf,
+    /// Appraisal policy, TOML; read again on SIGHUP
+    #[arg(long, env = "STEWARD_POLICY", value_name = "FILE")]
+    policy: PathBuf,
+    /// INSECURE: believe simulated silicon with these roots, PEM; for development only
+    #[arg(long, env = "STEWARD_INSECURE_SIMULATED_ROOTS", value_name = "FILE")]
+    insecure_simulated_roots: Option<PathBuf>,
+    /// INSECURE: judge everything at this time, RFC 3339 in UTC; for tests only
+    #[arg(long, env = "STEWARD_INSECURE_TIME", value_name = "TIME")]
+    insecure_time: Option<Timestamp>,
+    /// What the log looks like: human or json
+    #[arg(
+        long,
+        env = "STEWARD_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
+    log_format: chassis::log::Format,
+    /// What is logged: a level, or target=level pairs
+    #[arg(
+        long,
+        env = "STEWARD_LOG_FILTER",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log_filter: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Ca {
+    /// Make a new root: DIR/ca.pem and DIR/ca.key
+    Init {
+        /// Directory, made if it is not there; nothing in it is overwritten
+        #[arg(env = "STEWARD_CA_DIR")]
+        dir: PathBuf,
+        /// Common name of the root, 1 to 64 characters
+        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
+        name: String,
+        /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
+        #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
+        not_before: Option<Timestamp>,
+        /// Print what was made as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Read a policy as `serve` would, and print its digest
+    Check {
+        /// The policy, TOML
+        #[arg(env = "STEWARD_POLICY")]
+        file: PathBuf,
+        /// Print the verdict as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("https://")
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    match host {
+        Some(host) if types::slug::valid_host(host) => Ok(format!("https://{host}")),
+        _ => Err("expected https://host or https://host:port, nothing behind it".to_owned()),
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(options) => serve::run(&options),
+        Command::Ca(Ca::Init {
+            dir,
+            name,
+            not_before,
+            json,
+        }) => ca::init(&dir, &name, not_before, json),
+        Command::Policy(Policy::Check { file, json }) => policy::check(&file, json),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "steward", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Says what is wrong with the command line or a file it names.
+fn usage(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("steward: {error}");
+    ExitCode::from(exit::USAGE)
+}
+
+/// Says what could not be done.
+fn failed(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("steward: {error}");
+    ExitCode::from(exit::FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        fn visit(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let built_in = ["help", "version", "shell"].contains(&argument.get_id().as_str());
+                assert!(
+                    built_in || argument.get_env().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+
+    #[test]
+    fn public_addresses() {
+        assert_eq!(
+            url("https://a.example/"),
+            Ok("https://a.example".to_owned())
+        );
+        assert_eq!(
+            url("https://[::1]:3000"),
+            Ok("https://[::1]:3000".to_owned())
+        );
+        for text in [
+            "http://a.example",
+            "a.example",
+            "https://a/b",
+            "https://",
+            "https://a?b",
+        ] {
+            assert!(url(text).is_err(), "{text}");
+        }
+    }
+}

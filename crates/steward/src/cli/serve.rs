@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `steward serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use chassis::clock::Clock;
+use chassis::tls::ServerTls;
+use chassis::{Limits, Service, exit, log, secret};
+use types::limits;
+
+use super::{Serve, failed, usage};
+use crate::authority::Authority;
+use crate::http;
+use crate::issuer::Issuer;
+use crate::policies::{Loaded, Policies};
+use crate::roots::Anchors;
+
+/// Largest file of CA certificates, in bytes.
+const CA_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(super) fn run(options: &Serve) -> ExitCode {
+    if let Err(error) = log::init(options.log_format, &options.log_filter) {
+        return usage(&error);
+    }
+    let service = match prepare(options) {
+        Ok(service) => service,
+        Err(error) => return exit_with(&error),
+    };
+    match service.run() {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => failed(&error),
+    }
+}
+
+fn exit_with(error: &anyhow::Error) -> ExitCode {
+    usage(&format!("{error:#}"))
+}
+
+fn prepare(options: &Serve) -> anyhow::Result<Service> {
+    let clock = options.insecure_time.map_or(Clock::System, Clock::Fixed);
+    if options.url.is_none() && options.addr.ip().is_unspecified() {
+        return Err(anyhow!(
+            "{} is every address of this machine, but certificates name one: give the public one with --url https://host[:port]",
+            options.addr.ip()
+        ));
+    }
+    let authority = authority(options, clock)?;
+    let policy = Loaded::read(&options.policy)?;
+    let mut anchors = Anchors::vendors()?;
+    if let Some(path) = &options.insecure_simulated_roots {
+        anchors.add_insecure_simulated(path)?;
+    }
+    let tls = tls(options)?;
+    warn(options);
+    tracing::info!(
+        policy = %policy.digest(),
+        ca_not_after = %authority.not_after(),
+        "policy and CA are read"
+    );
+    let issuer = Arc::new(Issuer::new(
+        authority,
+        Policies::new(policy),
+        anchors,
+        clock,
+    ));
+    if let Some(url) = &options.url {
+        issuer.set_url(url);
+    }
+    let router = http::router(issuer.clone());
+    let ready = issuer.clone();
+    let reload = Reload {
+        policy: options.policy.clone(),
+        tls_cert: options.tls_cert.clone(),
+        tls_key: options.tls_key.clone(),
+        issuer,
+        tls: tls.clone(),
+    };
+    Ok(Service::new("steward", options.addr, tls, router)
+        .limits(Limits {
+            body_bytes_max: limits::BUNDLE_BYTES_MAX as u64,
+            ..Limits::default()
+        })
+        .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
+        .on_reload(move || reload.run()))
+}
+
+fn authority(options: &Serve, clock: Clock) -> anyhow::Result<Authority> {
+    let path = &options.ca_cert;
+    let unreadable = || format!("cannot read the CA certificate {}", path.display());
+    let size = std::fs::metadata(path).with_context(unreadable)?.len();
+    if size > CA_FILE_BYTES_MAX {
+        return Err(anyhow!("it is larger than 1 MiB")).with_context(unreadable);
+    }
+    let chain = std::fs::read(path).with_context(unreadable)?;
+    let key = secret::read(&options.ca_key)?;
+    Authority::from_pem(&chain, key.expose(), clock.now()).with_context(|| {
+        format!(
+            "the CA of {} and {} cannot be used",
+            path.display(),
+            options.ca_key.display()
+        )
+    })
+}
+
+fn tls(options: &Serve) -> anyhow::Result<ServerTls> {
+    Ok(ServerTls::from_files(&options.tls_cert, &options.tls_key)?.build()?)
+}
+
+/// Says loudly what must not happen by accident. Not through the log: no filter hides it.
+fn warn(options: &Serve) {
+    if let Some(path) = &options.insecure_simulated_roots {
+        eprintln!(
+            "steward: WARNING: SIMULATED SILICON IS BELIEVED (roots in {}).\n\
+             steward: WARNING: Anybody with their key gets certificates for anything. They are marked as simulated,\n\
+             steward: WARNING: and protect nothing. Use this for development only.",
+            path.display()
+        );
+    }
+    if let Some(time) = options.insecure_time {
+        eprintln!(
+            "steward: WARNING: THE CLOCK STANDS STILL AT {time}. Evidence and lists that have expired since are\n\
+             steward: WARNING: taken for fresh. Use this for tests only."
+        );
+    }
+}
+
+/// What SIGHUP does: the policy and the TLS certificate are read again; what is wrong stays as it was.
+struct Reload {
+    policy: PathBuf,
+    tls_cert: PathBuf,
+    tls_key: PathBuf,
+    issuer: Arc<Issuer>,
+    tls: ServerTls,
+}
+
+impl Reload {
+    fn run(&self) {
+        match Loaded::read(&self.policy) {
+            Ok(policy) => {
+                tracing::info!(policy = %policy.digest(), "the policy was read again and is in force");
+                self.issuer.policies().replace(policy);
+            }
+            Err(error) => {
+                let current = self.issuer.policies().current().digest();
+                tracing::error!(error = error.brief(), policy = %current, "the new policy is refused; the old one stays in force");
+            }
+        }
+        match ServerTls::from_files(&self.tls_cert, &self.tls_key).and_then(|tls| tls.build()) {
+            Ok(tls) => self.tls.replace(&tls),
+            Err(error) => {
+                tracing::error!(%error, "the new TLS certificate is refused; the old one stays");
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The interface of Steward.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /`, `application/pkcs10`: one request, DER | PkiPath, DER: issuer's chain, then the certificate |
+//! | `POST /`, `application/vnd.steward.pkcs10-bundle.v1`: SEQUENCE OF requests, DER | `SEQUENCE { chain, issued }`, DER; all or none |
+//! | `GET /` | nothing, 200: it is alive |
+//! | `GET /ca.pem` | the CA's chain, the issuer first |
+//! | `GET /policy/<64 hex>` | the policy with this digest |
+//!
+//! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chassis::problem::Answer;
+use der::{Decode as _, Reader as _, SliceReader};
+use tokio::sync::Semaphore;
+use types::digest::Sha256;
+use types::limits;
+use types::problem::Problem;
+
+use crate::issuer::{Issuer, Refused};
+
+/// One certification request (RFC 5967).
+pub const PKCS10: &str = "application/pkcs10";
+/// Many certification requests.
+pub const PKCS10_BUNDLE: &str = "application/vnd.steward.pkcs10-bundle.v1";
+/// A chain of certificates, DER (RFC 6066).
+pub const PKI_PATH: &str = "application/pkix-pkipath";
+
+struct Interface {
+    issuer: Arc<Issuer>,
+    /// Signatures take a processor for their whole time: no more at once than there are.
+    processors: Semaphore,
+}
+
+/// The routes of a Steward.
+pub fn router(issuer: Arc<Issuer>) -> Router {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let interface = Arc::new(Interface {
+        issuer,
+        processors: Semaphore::new(processors),
+    });
+    Router::new()
+        .route("/", get(alive).post(issue))
+        .route("/ca.pem", get(ca))
+        .route("/policy/{digest}", get(policy))
+        .with_state(interface)
+}
+
+async fn alive() {}
+
+async fn ca(State(interface): State<Arc<Interface>>) -> Result<Response, Answer> {
+    let pem = interface
+        .issuer
+        .authority()
+        .chain_pem()
+        .map_err(|error| Problem::new(500, "Internal Server Error", error.to_string()))?;
+    Ok(([(CONTENT_TYPE, "application/pem-certificate-chain")], pem).into_response())
+}
+
+async fn policy(
+    State(interface): State<Arc<Interface>>,
+    Path(digest): Path<String>,
+) -> Result<Response, Answer> {
+    let known = format!("sha256:{digest}")
+        .parse::<Sha256>()
+        .ok()
+        .and_then(|digest| interface.issuer.policies().by_digest(&digest));
+    match known {
+        Some(loaded) => {
+            Ok(([(CONTENT_TYPE, "application/toml")], loaded.bytes.clone()).into_response())
+        }
+        None => Err(Problem::new(
+            404,
+            "Not Found",
+            "no policy with this digest is or was in force here",
+        )
+        .check("steward.policy")
+        .hint("take the digest from a certificate of this Steward")
+        .into()),
+    }
+}
+
+/// What a body is said to be.
+enum Kind {
+    One,
+    Bundle,
+}
+
+fn kind(headers: &HeaderMap) -> Result<Kind, Refused> {
+    let hint = format!("send {PKCS10}, or {PKCS10_BUNDLE} for many requests");
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        let problem = Problem::new(400, "Bad Request", "the content type is missing");
+        return Err(Box::new(problem.check("http.content-type").hint(hint)));
+    };
+    // Parameters, of which neither type has any, do not matter.
+    let text = value.to_str().unwrap_or_default();
+    match text.split(';').next().unwrap_or_default().trim() {
+        PKCS10 => Ok(Kind::One),
+        PKCS10_BUNDLE => Ok(Kind::Bundle),
+        _ => {
+            let problem = Problem::new(
+                415,
+                "Unsupported Media Type",
+                "this content type is not taken",
+            );
+            Err(Box::new(problem.check("http.content-type").hint(hint)))
+        }
+    }
+}
+
+async fn issue(
+    State(interface): State<Arc<Interface>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Answer> {
+    let kind = kind(&headers)?;
+    // The semaphore is never closed; a permit is waited for, and requests are bounded before this.
+    let _processor = interface.processors.acquire().await;
+    let issuer = interface.issuer.clone();
+    let answer = tokio::task::spawn_blocking(move || match kind {
+        Kind::One => one(&issuer, &body),
+        Kind::Bundle => many(&issuer, &body),
+    })
+    .await
+    .map_err(|_| Problem::new(500, "Internal Server Error", ""))??;
+    Ok(answer.into_response())
+}
+
+type Der = ([(axum::http::HeaderName, &'static str); 1], Vec<u8>);
+
+fn one(issuer: &Issuer, body: &[u8]) -> Result<Der, Refused> {
+    bounded(body)?;
+    let issued = issuer.issue(body)?;
+    Ok(([(CONTENT_TYPE, PKI_PATH)], issuer.pki_path(&issued)?))
+}
+
+fn many(issuer: &Issuer, body: &[u8]) -> Result<Der, Refused> {
+    let issued = split(body)?
+        .into_iter()
+        .enumerate()
+        .map(|(place, request)| {
+            bounded(request)?;
+            issuer.issue(request).map_err(|mut problem| {
+                problem.detail = format!("request {} of the bundle: {}", place + 1, problem.detail);
+                problem
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((
+        [(CONTENT_TYPE, "application/octet-stream")],
+        issuer.bundle(&issued)?,
+    ))
+}
+
+fn bounded(request: &[u8]) -> Result<(), Refused> {
+    if request.len() > limits::REQUEST_BYTES_MAX {
+        let problem = Problem::new(
+            413,
+            "Content Too Large",
+            format!("a request has at most {} bytes", limits::REQUEST_BYTES_MAX),
+        );
+        return Err(Box::new(problem.check("http.body-size").hint("send less")));
+    }
+    Ok(())
+}
+
+/// The requests in a bundle: SEQUENCE OF CertificationRequest.
+fn split(bundle: &[u8]) -> Result<Vec<&[u8]>, Refused> {
+    let wrong = |detail: String| {
+        Box::new(
+            Problem::new(400, "Bad Request", detail)
+                .check("steward.bundle")
+                .hint("send the DER of a SEQUENCE OF certification requests"),
+        )
+    };
+    let parts = || -> der::Result<Option<Vec<&[u8]>>> {
+        let body = <&der::asn1::SequenceRef>::from_der(bundle)?;
+        let mut reader = SliceReader::new(body.as_bytes())?;
+        let mut parts = Vec::new();
+        while !reader.is_finished() {
+            if parts.len() == limits::BUNDLE_REQUESTS_MAX {
+                return Ok(None);
+            }
+            parts.push(reader.tlv_bytes()?);
+        }
+        Ok(Some(parts))
+    };
+    match parts() {
+        Ok(Some(parts)) if !parts.is_empty() => Ok(parts),
+        Ok(Some(_)) => Err(wrong("the bundle is empty".to_owned())),
+        Ok(None) => Err(wrong(format!(
+            "a bundle has at most {} requests",
+            limits::BUNDLE_REQUESTS_MAX
+        ))),
+        Err(error) => Err(wrong(format!("the bundle does not decode: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(parts: usize) -> Vec<u8> {
+        let mut der = vec![0x30, u8::try_from(parts * 2).unwrap()];
+        der.extend([5, 0].repeat(parts));
+        der
+    }
+
+    #[test]
+    fn bundles_are_split_and_bounded() {
+        let max = limits::BUNDLE_REQUESTS_MAX;
+        assert_eq!(split(&sequence(1)).unwrap(), [[5, 0]]);
+        assert_eq!(split(&sequence(max)).unwrap().len(), max);
+        let garbage = [
+            &[][..],
+            &[0x30],
+            &[0x30, 3, 5, 0],
+            &[5, 0],
+            &[0x30, 2, 5, 1],
+        ];
+        for bundle in [
+            sequence(0),
+            sequence(max + 1),
+            [sequence(1), vec![0]].concat(),
+        ]
+        .iter()
+        .map(Vec::as_slice)
+        .chain(garbage)
+        {
+            let problem = split(bundle).unwrap_err();
+            assert_eq!(
+                problem.check.as_deref(),
+                Some("steward.bundle"),
+                "{bundle:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn content_types() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, value.parse().unwrap());
+            kind(&headers)
+        };
+        assert!(matches!(with(PKCS10), Ok(Kind::One)));
+        assert!(matches!(with("application/pkcs10; x=y"), Ok(Kind::One)));
+        assert!(matches!(with(PKCS10_BUNDLE), Ok(Kind::Bundle)));
+        assert_eq!(with("text/plain").err().unwrap().status, 415);
+        assert_eq!(kind(&HeaderMap::new()).err().unwrap().status, 400);
+    }
+
+    #[test]
+    fn a_request_is_bounded() {
+        assert!(bounded(&vec![0; limits::REQUEST_BYTES_MAX]).is_ok());
+        let problem = bounded(&vec![0; limits::REQUEST_BYTES_MAX + 1]).unwrap_err();
+        assert_eq!(problem.status, 413);
+    }
+}

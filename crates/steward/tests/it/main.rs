@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The steward program, as operators and Keeps meet it: over TLS, on loopback, with simulated and with real silicon.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod evidence;
+mod issuance;
+mod keep;
+mod outside;
+mod program;
+mod steward;

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A Steward as a process of its own, and a client for it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use chassis::clock::Clock;
+use der::{Decode as _, Encode as _};
+use testkit::pki::DevCa;
+use types::problem::Problem;
+use types::time::Timestamp;
+
+/// Longest time that anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steward"));
+    command.stdin(Stdio::null());
+    // The environment of whoever runs the tests is not part of them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STEWARD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command that ends by itself.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+    chassis::durable::write(path, text.as_ref(), mode).unwrap();
+}
+
+/// What a Steward is started with.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) policy: String,
+    /// PEM of roots that it believes besides the vendors'.
+    pub(crate) simulated_roots: Option<String>,
+    pub(crate) time: Option<Timestamp>,
+    /// First second of its CA, if it is not new.
+    pub(crate) ca_not_before: Option<Timestamp>,
+}
+
+/// The files that a Steward needs.
+pub(crate) struct Files {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) tls: DevCa,
+}
+
+impl Files {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let now = Clock::System.now();
+        let dir = tempfile::tempdir().unwrap();
+        let tls = DevCa::generate("steward test", now).unwrap();
+        let (chain, key) = tls.issue_localhost(now).unwrap();
+        let path = |name: &str| dir.path().join(name);
+        write(&path("tls.pem"), chain, 0o644);
+        write(&path("tls.key"), key, 0o600);
+        write(&path("policy.toml"), &setup.policy, 0o644);
+        if let Some(roots) = &setup.simulated_roots {
+            write(&path("roots.pem"), roots, 0o644);
+        }
+        let mut init = command();
+        init.args(["ca", "init", "--name", "Test Steward"])
+            .arg(path("ca"));
+        if let Some(time) = setup.ca_not_before {
+            init.arg("--not-before").arg(time.to_string());
+        }
+        let made = init.output().unwrap();
+        assert!(made.status.success(), "{}", stderr(&made));
+        Self { dir, tls }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `steward serve` with these files.
+    pub(crate) fn serve(&self, setup: &Setup) -> Command {
+        let mut command = command();
+        command
+            .args(["serve", "--addr", "127.0.0.1:0"])
+            .args(["--url", "https://steward.example.com"])
+            .arg("--tls-cert")
+            .arg(self.path("tls.pem"))
+            .arg("--tls-key")
+            .arg(self.path("tls.key"))
+            .arg("--ca-cert")
+            .arg(self.path("ca/ca.pem"))
+            .arg("--ca-key")
+            .arg(self.path("ca/ca.key"))
+            .arg("--policy")
+            .arg(self.path("policy.toml"));
+        if setup.simulated_roots.is_some() {
+            command
+                .arg("--insecure-simulated-roots")
+                .arg(self.path("roots.pem"));
+        }
+        if let Some(time) = setup.time {
+            command.arg("--insecure-time").arg(time.to_string());
+        }
+        command
+    }
+}
+
+/// A Steward that serves.
+pub(crate) struct Steward {
+    pub(crate) files: Files,
+    pub(crate) url: String,
+    child: Child,
+    log: Receiver<String>,
+    agent: ureq::Agent,
+}
+
+/// An answer: status, content type, body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The problem document that this must be.
+    pub(crate) fn problem(&self) -> Problem {
+        assert_eq!(
+            self.content_type,
+            types::problem::MEDIA_TYPE,
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status);
+        problem
+    }
+
+    /// The failed check of the problem that this must be, with its status.
+    pub(crate) fn check(&self) -> (u16, String) {
+        let problem = self.problem();
+        assert!(problem.hint.is_some(), "{problem:?}");
+        (self.status, problem.check.unwrap_or_default())
+    }
+
+    /// The certificates of the PkiPath that this must be: issuer, leaf.
+    pub(crate) fn path(&self) -> [Vec<u8>; 2] {
+        assert_eq!(
+            (self.status, self.content_type.as_str()),
+            (200, "application/pkix-pkipath"),
+            "{}",
+            String::from_utf8_lossy(&self.body)
+        );
+        let path: Vec<der::asn1::Any> = Vec::from_der(&self.body).unwrap();
+        let path: Vec<Vec<u8>> = path.iter().map(|any| any.to_der().unwrap()).collect();
+        path.try_into().unwrap()
+    }
+}
+
+impl Steward {
+    pub(crate) fn start(setup: Setup) -> Self {
+        let files = Files::new(&setup);
+        let mut child = files
+            .serve(&setup)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Ok(ready) = serde_json::from_str::<serde_json::Value>(&line) else {
+            let _ = child.wait();
+            panic!("no Steward: {:?}", log.iter().collect::<Vec<_>>());
+        };
+        let agent = verify::https::Agent::builder()
+            .roots_pem(&files.tls.certificate_pem())
+            .build()
+            .unwrap();
+        Self {
+            url: ready["listening"].as_str().unwrap().to_owned(),
+            files,
+            child,
+            log,
+            agent,
+        }
+    }
+
+    pub(crate) fn addr(&self) -> std::net::SocketAddr {
+        self.url.strip_prefix("https://").unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        answer(self.agent.get(format!("{}{path}", self.url)).call())
+    }
+
+    pub(crate) fn post(&self, content_type: &str, body: &[u8]) -> Answer {
+        answer(
+            self.agent
+                .post(&self.url)
+                .header("content-type", content_type)
+                .send(body),
+        )
+    }
+
+    pub(crate) fn request(&self, request: &[u8]) -> Answer {
+        self.post("application/pkcs10", request)
+    }
+
+    /// The next line of the log with all of `words`.
+    pub(crate) fn logged(&self, words: &[&str]) -> String {
+        let mut seen = Vec::new();
+        loop {
+            let Ok(line) = self.log.recv_timeout(PATIENCE) else {
+                panic!("no line with {words:?} in {seen:#?}");
+            };
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            seen.push(line);
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+    }
+
+    /// Ends it as an operator would; its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Steward {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let response = response.unwrap();
+    let (parts, body) = response.into_parts();
+    let mut bytes = Vec::new();
+    body.into_reader()
+        .take(1_000_000)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    Answer {
+        status: parts.status.as_u16(),
+        content_type: parts
+            .headers
+            .get("content-type")
+            .map_or_else(String::new, |value| value.to_str().unwrap().to_owned()),
+        body: bytes,
+    }
+}
