@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use types::limits::GUEST_STACK_BYTES_MAX;
-use wasmtime::{Config, Engine, ExternType, Linker, Module, Store, Val};
+use wasmtime::{Config, Engine, ExternType, InstancePre, Linker, Module, Store, Val};
 
 use crate::vfs::{Budget, Opener, build};
 use crate::wasi::{Context, Exit, Parts, add_to};
@@ -18,8 +18,26 @@ const START: &str = "_start";
 
 /// Runs `job`; [`Err`] is an outcome as well: it never started.
 pub(super) fn run(job: Job<'_>) -> Result<Outcome, Outcome> {
-    let Job { wasm, files, config, args, env, network, clock, on } = job;
-    let job = Inner { wasm, files, config, args, env, network: Box::new(network), clock, on };
+    let Job {
+        wasm,
+        files,
+        config,
+        args,
+        env,
+        network,
+        clock,
+        on,
+    } = job;
+    let job = Inner {
+        wasm,
+        files,
+        config,
+        args,
+        env,
+        network: Box::new(network),
+        clock,
+        on,
+    };
     run_inner(job)
 }
 
@@ -40,7 +58,9 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
     let config = job.config;
     let engine = engine(config.limits.cpu_seconds.is_some())?;
     let module = compile(&engine, job.wasm)?;
-    (job.on)(RuntimeEvent::Compiled { took: begun.elapsed() });
+    (job.on)(RuntimeEvent::Compiled {
+        took: begun.elapsed(),
+    });
 
     let budget = Budget::new(config.limits.memory_bytes);
     let root = build(job.files, &budget, job.clock.now_nanoseconds()).map_err(invalid)?;
@@ -60,14 +80,16 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
     };
     let mut store = Store::new(&engine, Context::new(parts));
     store.limiter(|context| &mut context.limits);
-    check_imports(&linker, &mut store, &module)?;
+    let module = link(&linker, &mut store, &module)?;
     let _watch = match config.limits.cpu_seconds {
         Some(seconds) => Some(Watch::start(&engine, &mut store, seconds).map_err(internal)?),
         None => None,
     };
-    (job.on)(RuntimeEvent::Started { after: begun.elapsed() });
+    (job.on)(RuntimeEvent::Started {
+        after: begun.elapsed(),
+    });
     store.data_mut().started = Instant::now();
-    let ended = start(&linker, &mut store, &module);
+    let ended = start(&mut store, &module);
     Ok(outcome(ended, &mut store))
 }
 
@@ -91,7 +113,9 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Outcome> {
             ));
         }
         Some([0, b'a', b's', b'm', ..]) => {
-            return Err(invalid("this is WebAssembly of an unknown version: wanted version 1"));
+            return Err(invalid(
+                "this is WebAssembly of an unknown version: wanted version 1",
+            ));
         }
         _ => {
             return Err(invalid(
@@ -103,46 +127,61 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Outcome> {
         .map_err(|error| invalid(format!("the module is not valid: {error:#}")))?;
     match module.get_export(START) {
         Some(ExternType::Func(start)) if start.params().len() == 0 => Ok(module),
-        Some(_) => Err(invalid(format!("the module's `{START}` is not a function without parameters"))),
+        Some(_) => Err(invalid(format!(
+            "the module's `{START}` is not a function without parameters"
+        ))),
         None => Err(invalid(format!(
             "the module exports no function `{START}`: build it as a program (a command), not as a library or a reactor"
         ))),
     }
 }
 
-/// Names what is missing, before anything runs.
-fn check_imports(
+/// Gives the module what it imports, or names what is missing, before anything runs.
+fn link(
     linker: &Linker<Context>,
     store: &mut Store<Context>,
     module: &Module,
-) -> Result<(), Outcome> {
+) -> Result<InstancePre<Context>, Outcome> {
     let missing: Vec<_> = module
         .imports()
         .filter(|import| linker.get_by_import(&mut *store, import).is_none())
         .map(|import| (import.module().to_owned(), import.name().to_owned()))
         .collect();
     let Some((first, _name)) = missing.first() else {
-        return Ok(());
+        return linker
+            .instantiate_pre(module)
+            .map_err(|error| invalid(format!("the module cannot be linked: {error:#}")));
     };
     let hint = match first.as_str() {
-        "wasi_unstable" => "it was built for the WASI of 2019: build it for WASI preview 1 (`wasm32-wasip1`)",
+        "wasi_unstable" => {
+            "it was built for the WASI of 2019: build it for WASI preview 1 (`wasm32-wasip1`)"
+        }
         "wasi_snapshot_preview1" => "WASI preview 1 has no such call",
         "wasi" => "threads are not supported: build it without",
-        module if module.contains(':') => "components are not supported yet: build it for WASI preview 1 (`wasm32-wasip1`)",
+        module if module.contains(':') => {
+            "components are not supported yet: build it for WASI preview 1 (`wasm32-wasip1`)"
+        }
         _ => "a Keep provides `wasi_snapshot_preview1` and nothing else",
     };
-    let names: Vec<_> = missing.iter().take(8).map(|(module, name)| format!("`{module}.{name}`")).collect();
-    let more = if missing.len() > 8 { format!(" and {} more", missing.len() - 8) } else { String::new() };
-    Err(invalid(format!("the module imports {}{more}; {hint}", names.join(", "))))
+    let names: Vec<_> = missing
+        .iter()
+        .take(8)
+        .map(|(module, name)| format!("`{module}.{name}`"))
+        .collect();
+    let more = if missing.len() > 8 {
+        format!(" and {} more", missing.len() - 8)
+    } else {
+        String::new()
+    };
+    Err(invalid(format!(
+        "the module imports {}{more}; {hint}",
+        names.join(", ")
+    )))
 }
 
 /// Runs the guest; what `_start` returns is of no interest.
-fn start(
-    linker: &Linker<Context>,
-    store: &mut Store<Context>,
-    module: &Module,
-) -> wasmtime::Result<()> {
-    let instance = linker.instantiate(&mut *store, module)?;
+fn start(store: &mut Store<Context>, module: &InstancePre<Context>) -> wasmtime::Result<()> {
+    let instance = module.instantiate(&mut *store)?;
     let function = instance
         .get_func(&mut *store, START)
         .ok_or_else(|| wasmtime::Error::msg("`_start` is gone"))?;
@@ -163,13 +202,21 @@ fn outcome(ended: wasmtime::Result<()>, store: &mut Store<Context>) -> Outcome {
         return exited(*code, news, &*on);
     }
     if let Some(out) = error.downcast_ref::<OutOfTime>() {
-        return Outcome::LimitReached { which: "cpu", message: out.to_string() };
+        return Outcome::LimitReached {
+            which: "cpu",
+            message: out.to_string(),
+        };
     }
     if let Some(refused) = refused {
         let message = format!("{refused}; then: {error:#}");
-        return Outcome::LimitReached { which: "memory", message };
+        return Outcome::LimitReached {
+            which: "memory",
+            message,
+        };
     }
-    Outcome::Trapped { message: format!("{error:#}") }
+    Outcome::Trapped {
+        message: format!("{error:#}"),
+    }
 }
 
 fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> Outcome {
@@ -180,7 +227,9 @@ fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> O
 }
 
 fn invalid(message: impl Into<String>) -> Outcome {
-    Outcome::Invalid { message: message.into() }
+    Outcome::Invalid {
+        message: message.into(),
+    }
 }
 
 fn internal(error: impl std::fmt::Display) -> Outcome {

@@ -21,7 +21,8 @@ pub(crate) fn descriptors(
     root: Rc<Node>,
 ) -> Result<Table, String> {
     let mut table = Table::new(config.limits.open_files);
-    let full = |_| "`[limits] open_files` is less than the descriptors of the configuration".to_owned();
+    let full =
+        |_| "`[limits] open_files` is less than the descriptors of the configuration".to_owned();
     let mut add = |object, preopen| {
         let mut descriptor = Descriptor::new(object);
         descriptor.preopen = preopen;
@@ -40,19 +41,29 @@ pub(crate) fn descriptors(
                     FileEntry::Stdin { .. } => Ok(input(Stdio::Host)),
                     FileEntry::Stdout { .. } => Ok(output(Stdio::Host, std::io::stdout())),
                     FileEntry::Stderr { .. } => Ok(output(Stdio::Host, std::io::stderr())),
-                    FileEntry::Listen { addr, port, prot, .. } => {
-                        network.listen_entry(*addr, *port, *prot).map(Object::Listener)
-                    }
-                    FileEntry::Connect { host, port, prot, .. } => {
-                        network.connect_entry(host, *port, *prot).map(Object::Connection)
-                    }
+                    FileEntry::Listen {
+                        addr, port, prot, ..
+                    } => network
+                        .listen_entry(*addr, *port, *prot)
+                        .map(Object::Listener),
+                    FileEntry::Connect {
+                        host, port, prot, ..
+                    } => network
+                        .connect_entry(host, *port, *prot)
+                        .map(Object::Connection),
                 };
                 let named = |error| format!("descriptor {fd} (`{}`): {error}", entry.name());
                 add(object.map_err(named)?, Preopen::Other)?;
             }
         }
     }
-    add(Object::Node { node: root, position: 0 }, Preopen::Root)?;
+    add(
+        Object::Node {
+            node: root,
+            position: 0,
+        },
+        Preopen::Root,
+    )?;
     Ok(table)
 }
 
@@ -80,11 +91,16 @@ pub(crate) fn environment(
         None => vec!["stdin", "stdout", "stderr"],
         Some(files) => files.iter().map(FileEntry::name).collect(),
     };
-    let ours = [("FD_COUNT", names.len().to_string()), ("FD_NAMES", names.join(":"))];
+    let ours = [
+        ("FD_COUNT", names.len().to_string()),
+        ("FD_NAMES", names.join(":")),
+    ];
     let mut all = Vec::new();
     for (name, value) in env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(format!("the environment variable {name:?} cannot be set: its name is empty or has `=`, or it has a zero byte"));
+            return Err(format!(
+                "the environment variable {name:?} cannot be set: its name is empty or has `=`, or it has a zero byte"
+            ));
         }
         if ours.iter().all(|(our, _value)| *our != name) {
             all.push(format!("{name}={value}"));
@@ -95,7 +111,10 @@ pub(crate) fn environment(
 }
 
 fn null() -> Object {
-    Object::Node { node: Node::numbered(0, Kind::Device(Device::Null), 0), position: 0 }
+    Object::Node {
+        node: Node::numbered(0, Kind::Device(Device::Null), 0),
+        position: 0,
+    }
 }
 
 fn input(stdio: Stdio) -> Object {

@@ -18,9 +18,19 @@ pub(crate) trait Opener {
     /// A connection for `/net/con/<host[:port]>`.
     fn connect(&self, host: &str, port: Option<u16>) -> Result<Box<dyn Stream>, NetError>;
     /// A listener for an entry of `[[files]]`.
-    fn listen_entry(&self, addr: IpAddr, port: u16, prot: Protocol) -> Result<Box<dyn Acceptor>, NetError>;
+    fn listen_entry(
+        &self,
+        addr: IpAddr,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Box<dyn Acceptor>, NetError>;
     /// A connection for an entry of `[[files]]`.
-    fn connect_entry(&self, host: &str, port: u16, prot: Protocol) -> Result<Box<dyn Stream>, NetError>;
+    fn connect_entry(
+        &self,
+        host: &str,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Box<dyn Stream>, NetError>;
 }
 
 /// A listener. None of the calls waits.
@@ -66,10 +76,20 @@ impl Opener for Network {
     fn connect(&self, host: &str, port: Option<u16>) -> Result<Box<dyn Stream>, NetError> {
         Ok(Box::new(self.connect(host, port)?))
     }
-    fn listen_entry(&self, addr: IpAddr, port: u16, prot: Protocol) -> Result<Box<dyn Acceptor>, NetError> {
+    fn listen_entry(
+        &self,
+        addr: IpAddr,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Box<dyn Acceptor>, NetError> {
         Ok(Box::new(self.listen_entry(addr, port, prot)?))
     }
-    fn connect_entry(&self, host: &str, port: u16, prot: Protocol) -> Result<Box<dyn Stream>, NetError> {
+    fn connect_entry(
+        &self,
+        host: &str,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Box<dyn Stream>, NetError> {
         Ok(Box::new(self.connect_entry(host, port, prot)?))
     }
 }

@@ -141,14 +141,25 @@ pub(super) fn fd_renumber(
 
 /// Flags out of an argument of the guest's, of which only those in `known` are meant.
 pub(super) fn flags_from(flags: u32, known: u16) -> Result<u16, Errno> {
-    u16::try_from(flags).ok().filter(|flags| flags & !known == 0).ok_or(Errno::Invalid)
+    u16::try_from(flags)
+        .ok()
+        .filter(|flags| flags & !known == 0)
+        .ok_or(Errno::Invalid)
 }
 
 /// The descriptor, if it is open for `right`.
-pub(super) fn open_for(context: &mut Context, fd: u32, right: u64) -> Result<&mut Descriptor, Errno> {
+pub(super) fn open_for(
+    context: &mut Context,
+    fd: u32,
+    right: u64,
+) -> Result<&mut Descriptor, Errno> {
     let descriptor = context.table.get_mut(fd)?;
     if descriptor.rights & right != right {
-        return Err(if descriptor.is_directory() { Errno::IsDirectory } else { Errno::BadFd });
+        return Err(if descriptor.is_directory() {
+            Errno::IsDirectory
+        } else {
+            Errno::BadFd
+        });
     }
     Ok(descriptor)
 }
@@ -222,7 +233,8 @@ pub(super) fn write(
                 Ok(count) => {
                     total += count;
                     if !node.is_device() {
-                        *position = position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                        *position =
+                            position.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
                     }
                 }
                 Err(_later) if total > 0 => break,
@@ -264,7 +276,12 @@ fn write_stream(
     Ok(())
 }
 
-fn write_all(context: &mut Context, fd: u32, mut rest: &[u8], total: &mut usize) -> Result<(), Errno> {
+fn write_all(
+    context: &mut Context,
+    fd: u32,
+    mut rest: &[u8],
+    total: &mut usize,
+) -> Result<(), Errno> {
     while !rest.is_empty() {
         let count = context.blocking(fd, Interest::WRITE, |context| {
             match &mut context.table.get_mut(fd)?.object {

@@ -21,6 +21,6 @@ mod sock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::context::{Context, Parts};
 pub(crate) use self::clock::thread_cpu;
+pub(crate) use self::context::{Context, Parts};
 pub(crate) use self::link::{Exit, add_to};

@@ -81,7 +81,9 @@ fn strings(
     for string in strings {
         memory.write_u32(array, at)?;
         memory.write(at, string.as_bytes())?;
-        let end = u32::try_from(string.len()).ok().and_then(|len| at.checked_add(len));
+        let end = u32::try_from(string.len())
+            .ok()
+            .and_then(|len| at.checked_add(len));
         let end = end.ok_or(Errno::Overflow)?;
         memory.write(end, &[0])?;
         at = end.checked_add(1).ok_or(Errno::Overflow)?;
@@ -90,12 +92,7 @@ fn strings(
     Ok(())
 }
 
-fn sizes(
-    memory: &mut Memory<'_>,
-    strings: &[String],
-    count: u32,
-    size: u32,
-) -> Result<(), Errno> {
+fn sizes(memory: &mut Memory<'_>, strings: &[String], count: u32, size: u32) -> Result<(), Errno> {
     memory.write_len(count, strings.len())?;
     memory.write_len(size, strings.iter().map(|string| string.len() + 1).sum())
 }

@@ -57,7 +57,10 @@ impl Guest {
             limits: GuestLimits::new(budget),
             on,
         });
-        Self { context, memory: vec![0; 0x10_0000] }
+        Self {
+            context,
+            memory: vec![0; 0x10_0000],
+        }
     }
 
     fn new() -> Self {
@@ -107,7 +110,19 @@ impl Guest {
         let len = self.put(PATH, name.as_bytes());
         self.call(|context, memory| {
             let (flags, fdflags) = (flags.into(), fdflags.into());
-            path::path_open(context, memory, 3, 0, PATH, len, flags, base, rights::ALL, fdflags, RESULT)
+            path::path_open(
+                context,
+                memory,
+                3,
+                0,
+                PATH,
+                len,
+                flags,
+                base,
+                rights::ALL,
+                fdflags,
+                RESULT,
+            )
         })?;
         Ok(self.u32(RESULT))
     }
@@ -153,7 +168,10 @@ struct Net {
 }
 
 fn refused<T>(message: &str) -> Result<T, NetError> {
-    Err(NetError { kind: NetErrorKind::Policy, message: message.to_owned() })
+    Err(NetError {
+        kind: NetErrorKind::Policy,
+        message: message.to_owned(),
+    })
 }
 
 impl Opener for Net {
@@ -164,23 +182,36 @@ impl Opener for Net {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         listening.send(listener.local_addr().unwrap()).unwrap();
-        Ok(Box::new(Listener { listener, ready: None }))
+        Ok(Box::new(Listener {
+            listener,
+            ready: None,
+        }))
     }
 
     fn connect(&self, host: &str, port: Option<u16>) -> Result<Box<dyn Stream>, NetError> {
         match (host, port, self.server) {
-            ("server", Some(7), Some(server)) => {
-                Ok(Box::new(Connection::new(TcpStream::connect(server).unwrap())))
-            }
+            ("server", Some(7), Some(server)) => Ok(Box::new(Connection::new(
+                TcpStream::connect(server).unwrap(),
+            ))),
             _ => refused(&format!("no rule for {host}")),
         }
     }
 
-    fn listen_entry(&self, _: IpAddr, port: u16, _: Protocol) -> Result<Box<dyn Acceptor>, NetError> {
+    fn listen_entry(
+        &self,
+        _: IpAddr,
+        port: u16,
+        _: Protocol,
+    ) -> Result<Box<dyn Acceptor>, NetError> {
         self.listen(port)
     }
 
-    fn connect_entry(&self, host: &str, port: u16, _: Protocol) -> Result<Box<dyn Stream>, NetError> {
+    fn connect_entry(
+        &self,
+        host: &str,
+        port: u16,
+        _: Protocol,
+    ) -> Result<Box<dyn Stream>, NetError> {
         self.connect(host, Some(port))
     }
 }
@@ -205,7 +236,13 @@ impl Acceptor for Listener {
         }
     }
     fn register<'fd>(&'fd self, set: &mut PollSet<'fd>) {
-        set.add(self.listener.as_fd(), Interest { read: self.ready.is_none(), write: false });
+        set.add(
+            self.listener.as_fd(),
+            Interest {
+                read: self.ready.is_none(),
+                write: false,
+            },
+        );
     }
 }
 
@@ -219,7 +256,11 @@ struct Connection {
 impl Connection {
     fn new(stream: TcpStream) -> Self {
         stream.set_nonblocking(true).unwrap();
-        Self { stream, inbox: Vec::new(), ended: false }
+        Self {
+            stream,
+            inbox: Vec::new(),
+            ended: false,
+        }
     }
 }
 
@@ -276,7 +317,10 @@ impl Stream for Connection {
 /// A guest with a listener, and where that listens.
 fn serving() -> (Guest, u32, SocketAddr) {
     let (sender, receiver) = channel();
-    let mut guest = Guest::on(Net { listening: Some(sender), server: None });
+    let mut guest = Guest::on(Net {
+        listening: Some(sender),
+        server: None,
+    });
     let listener = guest.open("net/lis/50000").unwrap();
     (guest, listener, receiver.recv().unwrap())
 }
