@@ -70,7 +70,7 @@ impl Keep {
     /// Claims about this Keep's key, and this workload.
     pub(crate) fn claims(&self, workload: Option<WorkloadClaim>) -> Claims {
         Claims {
-            pubkey_hash: ::evidence::claims::sha384(&self.spki),
+            pubkey_hash: ::evidence::claims::pubkey_hash_of(&self.spki),
             nonce: None,
             workload,
         }

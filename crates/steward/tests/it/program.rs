@@ -147,18 +147,14 @@ fn certificates_do_not_name_every_address() {
 #[test]
 fn a_taken_port_says_what_to_do() {
     let steward = Steward::start(Setup::default());
-    let mut second = steward.files.serve(&Setup::default());
-    // The last one would count, were it allowed twice.
-    let arguments: Vec<_> = second.get_args().map(|a| a.to_owned()).collect();
-    let mut second = crate::steward::command();
-    second.args(arguments.iter().map(|argument| {
-        if argument == "127.0.0.1:0" {
-            steward.addr().to_string().into()
-        } else {
-            argument.clone()
-        }
-    }));
-    let output = second.output().unwrap();
+    let output = steward
+        .files
+        .serve(&Setup {
+            addr: Some(steward.addr()),
+            ..Setup::default()
+        })
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("the port is taken"), "{said}");

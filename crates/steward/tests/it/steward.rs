@@ -3,6 +3,7 @@
 //! A Steward as a process of its own, and a client for it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -46,6 +47,8 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
 #[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) policy: String,
+    /// A free port of this machine, if not given.
+    pub(crate) addr: Option<SocketAddr>,
     /// PEM of roots that it believes besides the vendors'.
     pub(crate) simulated_roots: Option<String>,
     pub(crate) time: Option<Timestamp>,
@@ -91,7 +94,12 @@ impl Files {
     pub(crate) fn serve(&self, setup: &Setup) -> Command {
         let mut command = command();
         command
-            .args(["serve", "--addr", "127.0.0.1:0"])
+            .args(["serve", "--addr"])
+            .arg(
+                setup
+                    .addr
+                    .map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string()),
+            )
             .args(["--url", "https://steward.example.com"])
             .arg("--tls-cert")
             .arg(self.path("tls.pem"))
@@ -204,7 +212,7 @@ impl Steward {
         }
     }
 
-    pub(crate) fn addr(&self) -> std::net::SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.url.strip_prefix("https://").unwrap().parse().unwrap()
     }
 
