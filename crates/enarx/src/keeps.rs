@@ -2,6 +2,7 @@
 
 //! Starting a Keep, showing what it says, and what its end means.
 
+use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, channel};
@@ -23,6 +24,12 @@ pub struct Start {
     pub exec: Image,
     /// Who answers for silicon that is not there.
     pub simulate: Option<Arc<dyn EvidenceSource>>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("backend", &self.backend).field("exec", &self.exec).finish_non_exhaustive()
+    }
 }
 
 impl Start {

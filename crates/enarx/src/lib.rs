@@ -17,7 +17,6 @@ pub mod oidc;
 pub mod output;
 pub mod reach;
 pub mod silicon;
-pub mod tlspeek;
 pub mod tokens;
 pub mod up;
 

@@ -17,6 +17,7 @@ use crate::{files, output, reach};
 const SNP: u32 = 1;
 
 /// Answers the evidence requests of Keeps that run one program.
+#[derive(Debug)]
 pub struct Simulated {
     silicon: SimulatedSnp,
     measurement: [u8; 48],
@@ -24,7 +25,8 @@ pub struct Simulated {
 
 impl EvidenceSource for Simulated {
     fn attest(&self, report_data: &[u8; 64]) -> io::Result<(Vec<u8>, u32)> {
-        Ok((self.silicon.attestation(report_data, &self.measurement), SNP))
+        let blob = self.silicon.attestation(report_data, &self.measurement).map_err(io::Error::other)?;
+        Ok((blob, SNP))
     }
 }
 

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use types::config::{HostPort, PeerRule, WorkloadPattern};
 use types::digest::Sha256;
 use types::limits;
-use verify::{Anchors, Identity, Requirements, Usage};
+use verify::{Anchors, Identity, Requirements, Usage, VerifyError};
 
 use crate::failure::{Context as _, EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
-use crate::tlspeek::{self, Peek};
 use crate::{files, output, reach};
 
 const EXAMPLES: &str = "\
@@ -76,8 +75,7 @@ fn measurement(text: &str) -> Result<String, String> {
 pub fn run(args: &VerifyArgs) -> Outcome {
     let usage = |failure: Failure| failure.code(EXIT_USAGE);
     let anchors = Anchors { roots: certificates(&args.ca).map_err(usage)?, ..Anchors::default() };
-    let (chain, peek) = target(&args.target).map_err(usage)?;
-    let judged = verify::identify(&chain, &anchors, reach::now(), Usage::Server);
+    let (judged, connection) = judge(&args.target, &anchors).map_err(usage)?;
     let verdict = match &judged {
         Ok(identity) => requirements(args).check(identity).map_err(|unmet| unmet.to_string()),
         Err(error) => Err(error.to_string()),
@@ -86,12 +84,13 @@ pub fn run(args: &VerifyArgs) -> Outcome {
         let proved = judged.as_ref().ok().map(facts);
         output::json(&json!({
             "target": args.target, "ok": verdict.is_ok(), "refused": verdict.as_ref().err(), "proved": proved,
-            "connection": peek.as_ref().map(|peek| json!({"tls": "1.3", "key_exchange": peek.key_exchange, "cipher": peek.cipher})),
+            "check": judged.as_ref().err().map(VerifyError::check),
+            "connection": connection.as_ref().map(|c| json!({"tls": "1.3", "key_exchange": c.key_exchange, "cipher": c.cipher})),
         }))?;
         return Ok(if verdict.is_ok() { 0 } else { EXIT_FAILED });
     }
     if let Ok(identity) = &judged {
-        output::data(&table(identity, peek.as_ref()))?;
+        output::data(&table(identity, connection.as_ref()))?;
     }
     let style = output::stderr_style();
     match verdict {
@@ -103,7 +102,7 @@ pub fn run(args: &VerifyArgs) -> Outcome {
     }
 }
 
-fn next(judged: &Result<Identity, verify::VerifyError>, args: &VerifyArgs) -> &'static str {
+fn next(judged: &Judged, args: &VerifyArgs) -> &'static str {
     match judged {
         Err(error) => error.hint(),
         Ok(identity) if identity.result.facts.simulated && !args.insecure_allow_simulated => {
@@ -142,16 +141,26 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure
     Ok(found)
 }
 
-fn target(target: &str) -> Result<(Vec<CertificateDer<'static>>, Option<Peek>), Failure> {
+/// How a server spoke.
+struct Connection {
+    key_exchange: String,
+    cipher: String,
+}
+
+type Judged = Result<Identity, VerifyError>;
+
+/// Asks the target for its certificate, and judges that.
+fn judge(target: &str, anchors: &Anchors) -> Result<(Judged, Option<Connection>), Failure> {
     let path = Path::new(target);
     if path.is_file() || target.contains('/') {
-        return Ok((certificates(path)?, None));
+        return Ok((verify::identify(&certificates(path)?, anchors, reach::now(), Usage::Server), None));
     }
     let place: HostPort = target.parse().map_err(|error| {
         Failure::new(format!("{target:?} is neither a file nor a server")).why(error).next("for example app.example.com:443, or ./chain.pem")
     })?;
-    let peek = tlspeek::peek(&place).context(format!("cannot ask {place} for its certificate"))?;
-    Ok((peek.chain.clone(), Some(peek)))
+    let probe = verify::probe(&place.host, place.port.unwrap_or(443), anchors, reach::now())
+        .context(format!("cannot ask {place} for its certificate"))?;
+    Ok((probe.identity, Some(Connection { key_exchange: probe.key_exchange, cipher: probe.cipher })))
 }
 
 /// What the certificate proves, for programs.
@@ -175,7 +184,7 @@ fn facts(identity: &Identity) -> Value {
 }
 
 /// What the certificate proves, for people.
-fn table(identity: &Identity, peek: Option<&Peek>) -> String {
+fn table(identity: &Identity, connection: Option<&Connection>) -> String {
     let style = output::stdout_style();
     let mut rows: Vec<Vec<String>> = verify::report::rows(identity)
         .into_iter()
@@ -188,9 +197,9 @@ fn table(identity: &Identity, peek: Option<&Peek>) -> String {
             vec![style.dim(row.label), value]
         })
         .collect();
-    if let Some(peek) = peek {
-        let connection = format!("TLS 1.3, {}, {}; the server holds the key", peek.key_exchange, peek.cipher);
-        rows.push(vec![style.dim("connection"), connection]);
+    if let Some(connection) = connection {
+        let text = format!("TLS 1.3, {}, {}; the server holds the key", connection.key_exchange, connection.cipher);
+        rows.push(vec![style.dim("connection"), text]);
     }
     output::columns(&rows)
 }

@@ -10,25 +10,25 @@ const SERVER: &[u8] = include_bytes!("../../../../demo/chat-server/main.wasm");
 const CLIENT: &[u8] = include_bytes!("../../../../demo/chat-client/main.wasm");
 
 /// User that owns the demo's repositories.
-pub const USER: &str = "demo";
+pub(super) const USER: &str = "demo";
 /// Repository of the room.
-pub const SERVER_REPO: &str = "chat-server";
+pub(super) const SERVER_REPO: &str = "chat-server";
 /// Repository of its client.
-pub const CLIENT_REPO: &str = "chat-client";
+pub(super) const CLIENT_REPO: &str = "chat-client";
 /// A client that the room does not know.
-pub const STRANGER_REPO: &str = "stranger";
+pub(super) const STRANGER_REPO: &str = "stranger";
 /// A package that names no Steward.
-pub const ORPHAN_REPO: &str = "orphan";
+pub(super) const ORPHAN_REPO: &str = "orphan";
 /// A package that is altered on the registry's disk.
-pub const ALTERED_REPO: &str = "altered";
+pub(super) const ALTERED_REPO: &str = "altered";
 /// A package with an unknown key in its configuration.
-pub const MISSPELT_REPO: &str = "misspelt";
+pub(super) const MISSPELT_REPO: &str = "misspelt";
 /// Version of all of them.
-pub const TAG: &str = "0.1.0";
+pub(super) const TAG: &str = "0.1.0";
 
 /// Where the parts of the demo are.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub(super) struct Places {
     /// Registry: host and port.
     pub registry: String,
     /// URL of Steward.
@@ -40,7 +40,7 @@ pub struct Places {
 }
 
 /// A package: paths and content.
-pub type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 impl Places {
     fn repository(&self, repo: &str) -> String {
@@ -48,7 +48,7 @@ impl Places {
     }
 
     /// The room: in come only attested Keeps that run its client.
-    pub fn server(&self) -> Files {
+    pub(super) fn server(&self) -> Files {
         let (port, client) = (self.chat_port, self.repository(CLIENT_REPO));
         let mut toml = self.head(Some(&self.steward));
         let _ = write!(
@@ -62,17 +62,17 @@ impl Places {
     }
 
     /// A client: goes out only to an attested Keep that runs the room.
-    pub fn client(&self) -> Files {
+    pub(super) fn client(&self) -> Files {
         package(CLIENT, self.client_toml(Some(&self.steward)))
     }
 
     /// The same module without a Steward in its configuration.
-    pub fn orphan(&self) -> Files {
+    pub(super) fn orphan(&self) -> Files {
         package(CLIENT, self.client_toml(None))
     }
 
     /// The client, with a key in its configuration that nobody knows.
-    pub fn misspelt(&self) -> Files {
+    pub(super) fn misspelt(&self) -> Files {
         package(CLIENT, format!("colour = \"blue\"\n{}", self.client_toml(Some(&self.steward))))
     }
 

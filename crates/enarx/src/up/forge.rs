@@ -8,7 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
-use evidence::claims::{Claims, WorkloadClaim, sha384};
+use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
 use evidence::csr;
 use testkit::silicon::SimulatedSnp;
 use types::limits;
@@ -18,7 +18,7 @@ use ureq::Agent;
 use crate::failure::{Context as _, Failure};
 
 /// A key, as a Keep would make one.
-pub struct Key {
+pub(super) struct Key {
     pair: EcdsaKeyPair,
     pkcs8: Vec<u8>,
     spki: Vec<u8>,
@@ -29,7 +29,7 @@ impl Key {
     ///
     /// # Errors
     /// If the system's randomness fails.
-    pub fn generate() -> Result<Self, Failure> {
+    pub(super) fn generate() -> Result<Self, Failure> {
         let what = "cannot make a key";
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new()).context(what)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, document.as_ref()).context(what)?;
@@ -39,13 +39,13 @@ impl Key {
     }
 
     /// The private key, PKCS#8 DER.
-    pub fn pkcs8(&self) -> Vec<u8> {
+    pub(super) fn pkcs8(&self) -> Vec<u8> {
         self.pkcs8.clone()
     }
 }
 
 /// The parts of a piece of evidence.
-pub struct Evidence {
+pub(super) struct Evidence {
     /// The report.
     pub report: Vec<u8>,
     /// The claims that it binds.
@@ -58,14 +58,14 @@ pub struct Evidence {
 ///
 /// # Errors
 /// If the silicon gives no evidence.
-pub fn evidence(
+pub(super) fn evidence(
     silicon: &SimulatedSnp,
     measurement: &[u8; 48],
     key: &Key,
     workload: Option<WorkloadClaim>,
 ) -> Result<Evidence, Failure> {
-    let claims = Claims { pubkey_hash: sha384(&key.spki), nonce: None, workload };
-    let blob = silicon.attestation(&claims.report_data(), measurement);
+    let claims = Claims { pubkey_hash: pubkey_hash_of(&key.spki), nonce: None, workload };
+    let blob = silicon.attestation(&claims.report_data(), measurement).context("cannot simulate evidence")?;
     let (report, endorsements) = evidence::snp::split_attestation(&blob).context("cannot read the simulated evidence")?;
     Ok(Evidence { report: report.to_vec(), claims: claims.to_bytes(), endorsements: endorsements.to_vec() })
 }
@@ -74,7 +74,7 @@ pub fn evidence(
 ///
 /// # Errors
 /// If it cannot be signed.
-pub fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
+pub(super) fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
     let extension = csr::encode_evidence(&evidence.report, &evidence.claims, &evidence.endorsements);
     let tbs = csr::build(&key.spki, &extension);
     let signature = key.pair.sign(&SystemRandom::new(), tbs.bytes()).context("cannot sign a request")?;
@@ -82,7 +82,7 @@ pub fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
 }
 
 /// What Steward answered.
-pub enum Answer {
+pub(super) enum Answer {
     /// A chain, leaf first, DER.
     Issued(Vec<Vec<u8>>),
     /// No.
@@ -93,7 +93,7 @@ pub enum Answer {
 ///
 /// # Errors
 /// If Steward cannot be reached or its answer cannot be understood.
-pub fn send(agent: &Agent, steward: &str, request: &[u8]) -> Result<Answer, Failure> {
+pub(super) fn send(agent: &Agent, steward: &str, request: &[u8]) -> Result<Answer, Failure> {
     let what = || format!("cannot ask {steward} for a certificate");
     let response = agent.post(steward).header("content-type", "application/pkcs10").send(request).context(what())?;
     let status = response.status();

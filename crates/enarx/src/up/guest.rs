@@ -22,14 +22,14 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A Keep under way. Dropping it ends it.
 #[derive(Debug)]
-pub struct Guest {
+pub(super) struct Guest {
     killer: Killer,
     stdin: Option<PipeWriter>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// What it takes to start one.
-pub struct Order<'a> {
+pub(super) struct Order<'a> {
     /// Its name here.
     pub name: &'a str,
     /// Its program.
@@ -49,7 +49,7 @@ impl Guest {
     ///
     /// # Errors
     /// If this machine does not allow it.
-    pub fn start(order: Order<'_>, hub: &Sender<Happening>) -> Result<Self, Failure> {
+    pub(super) fn start(order: Order<'_>, hub: &Sender<Happening>) -> Result<Self, Failure> {
         let what = format!("cannot start the Keep {}", order.name);
         let boot = Boot { workload: order.workload, reach_roots_pem: order.roots_pem, log_level: order.level.to_owned() };
         let (stdin, stdin_writer) = pipe().context(&what)?;
@@ -100,7 +100,7 @@ impl Guest {
     }
 
     /// Types a line into its standard input; false if it does not listen any more.
-    pub fn say(&mut self, line: &str) -> bool {
+    pub(super) fn say(&mut self, line: &str) -> bool {
         self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok())
     }
 }

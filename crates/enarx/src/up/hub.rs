@@ -15,7 +15,7 @@ use crate::failure::{Context as _, Failure};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub(super) enum Happening {
     /// Somebody wants the end: Ctrl-C, SIGTERM, SIGHUP.
     Stop,
     /// A service ended, which it never should by itself.
@@ -52,7 +52,7 @@ pub enum Happening {
 
 /// Why a wait ended without what was waited for.
 #[derive(Clone, Debug)]
-pub enum Interrupted {
+pub(super) enum Interrupted {
     /// It is to stop.
     Stop,
     /// This service is gone, in this way.
@@ -63,7 +63,7 @@ pub enum Interrupted {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Hub {
+pub(super) struct Hub {
     sender: Sender<Happening>,
     receiver: Receiver<Happening>,
     /// All that happened, in order.
@@ -75,11 +75,11 @@ pub struct Hub {
 
 /// A place in the journal.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark(usize);
+pub(super) struct Mark(usize);
 
 impl Mark {
     /// The beginning.
-    pub const START: Self = Self(0);
+    pub(super) const START: Self = Self(0);
 }
 
 impl Hub {
@@ -87,29 +87,29 @@ impl Hub {
     ///
     /// # Errors
     /// If signals cannot be heard.
-    pub fn new() -> Result<Self, Failure> {
+    pub(super) fn new() -> Result<Self, Failure> {
         let (sender, receiver) = channel();
         hear_signals(sender.clone())?;
         Ok(Self { sender, receiver, journal: Vec::new(), dismissed: Vec::new(), stopping: None })
     }
 
     /// A way to tell it something.
-    pub fn sender(&self) -> Sender<Happening> {
+    pub(super) fn sender(&self) -> Sender<Happening> {
         self.sender.clone()
     }
 
     /// The end of the journal as it is now.
-    pub fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         Mark(self.journal.len())
     }
 
     /// From now on the end of this service is expected.
-    pub fn dismiss(&mut self, name: &str) {
+    pub(super) fn dismiss(&mut self, name: &str) {
         self.dismissed.push(name.to_owned());
     }
 
     /// What happened since `mark` and was heard of.
-    pub fn since(&self, mark: Mark) -> &[Happening] {
+    pub(super) fn since(&self, mark: Mark) -> &[Happening] {
         self.journal.get(mark.0..).unwrap_or_default()
     }
 
@@ -117,7 +117,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Interrupted`].
-    pub fn wait<T>(
+    pub(super) fn wait<T>(
         &mut self,
         mark: Mark,
         limit: Duration,
@@ -145,7 +145,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Interrupted`], never by timeout.
-    pub fn catch_up(&mut self, observe: &mut dyn FnMut(&Happening)) -> Result<(), Interrupted> {
+    pub(super) fn catch_up(&mut self, observe: &mut dyn FnMut(&Happening)) -> Result<(), Interrupted> {
         loop {
             match self.next(Some(Instant::now())) {
                 Ok(happening) => {
@@ -162,7 +162,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Interrupted`]; by timeout only with a deadline.
-    pub fn next(&mut self, deadline: Option<Instant>) -> Result<Happening, Interrupted> {
+    pub(super) fn next(&mut self, deadline: Option<Instant>) -> Result<Happening, Interrupted> {
         if let Some(why) = &self.stopping {
             return Err(why.clone());
         }

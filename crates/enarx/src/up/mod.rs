@@ -28,7 +28,7 @@ use self::guest::Guest;
 use self::hub::{Happening, Interrupted};
 use self::world::World;
 use crate::cli::Global;
-use crate::failure::{EXIT_FAILED, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::{self, Style};
 
 const EXAMPLES: &str = "\
@@ -161,6 +161,3 @@ fn show(happening: &Happening, style: Style, verbose: bool) -> Option<String> {
         _ => None,
     }
 }
-
-/// The exit code of a check that did not hold.
-const CHECK_FAILED: u8 = EXIT_FAILED;

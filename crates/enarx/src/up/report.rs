@@ -9,7 +9,7 @@ use crate::output::{self, Style};
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// As expected.
     Ok,
     /// Not as expected.
@@ -20,7 +20,7 @@ pub enum Verdict {
 
 /// One check.
 #[derive(Clone, Debug, Serialize)]
-pub struct Check {
+pub(super) struct Check {
     /// What was tried.
     pub check: String,
     /// What had to happen.
@@ -33,7 +33,7 @@ pub struct Check {
 
 /// How long a piece took.
 #[derive(Clone, Debug, Serialize)]
-pub struct Timing {
+pub(super) struct Timing {
     /// Of which Keep.
     pub keep: String,
     /// Which piece.
@@ -44,7 +44,7 @@ pub struct Timing {
 
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// The checks, in order.
     pub checks: Vec<Check>,
     /// Wall-clock times.
@@ -56,13 +56,13 @@ const CELL_CHARS: usize = 90;
 
 impl Report {
     /// Adds a check.
-    pub fn add(&mut self, check: &str, expected: &str, got: impl Into<String>, ok: bool) {
+    pub(super) fn add(&mut self, check: &str, expected: &str, got: impl Into<String>, ok: bool) {
         let verdict = if ok { Verdict::Ok } else { Verdict::Failed };
         self.push(check, expected, got.into(), verdict);
     }
 
     /// Adds a check that cannot be made here.
-    pub fn skip(&mut self, check: &str, why: &str) {
+    pub(super) fn skip(&mut self, check: &str, why: &str) {
         self.push(check, "", why.to_owned(), Verdict::Skipped);
     }
 
@@ -71,17 +71,17 @@ impl Report {
     }
 
     /// How many checks came out so.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub(super) fn count(&self, verdict: Verdict) -> usize {
         self.checks.iter().filter(|check| check.verdict == verdict).count()
     }
 
     /// Whether all held that could be made.
-    pub fn ok(&self) -> bool {
+    pub(super) fn ok(&self) -> bool {
         self.count(Verdict::Failed) == 0
     }
 
     /// Both tables, for people.
-    pub fn table(&self, style: Style) -> String {
+    pub(super) fn table(&self, style: Style) -> String {
         let mut rows = vec![["check", "expected", "got", "ok"].map(|title| style.bold(title)).to_vec()];
         rows.extend(self.checks.iter().map(|check| {
             let verdict = match check.verdict {
@@ -100,7 +100,7 @@ impl Report {
     }
 
     /// The same for programs.
-    pub fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> serde_json::Value {
         serde_json::json!({
             "ok": self.ok(), "failed": self.count(Verdict::Failed), "skipped": self.count(Verdict::Skipped),
             "checks": self.checks, "timings": self.timings,

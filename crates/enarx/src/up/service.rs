@@ -29,9 +29,7 @@ const LOG_BYTES: u64 = 8 * 1024;
 
 /// A running service. Dropping it ends it.
 #[derive(Debug)]
-pub struct Service {
-    name: String,
-    pid: u32,
+pub(super) struct Service {
     handle: OwnedFd,
     log: PathBuf,
     ended: Receiver<()>,
@@ -49,7 +47,7 @@ struct Ready {
 ///
 /// # Errors
 /// If this program cannot tell where it lies.
-pub fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Failure> {
+pub(super) fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Failure> {
     let here = std::env::current_exe().context("cannot tell where this program lies")?;
     let mut command = Command::new(here);
     command.arg("__child").arg("--parent").arg(std::process::id().to_string()).arg("--").arg(program).args(arguments);
@@ -61,7 +59,7 @@ pub fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Failure> 
 }
 
 /// Keeps settings for services of the user's own from those started here.
-pub fn forget_settings(command: &mut Command) {
+pub(super) fn forget_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("STEWARD_") || name.starts_with("DRAWBRIDGE_")) {
             command.env_remove(name);
@@ -76,13 +74,12 @@ impl Service {
     ///
     /// # Errors
     /// If it cannot be started or ends before it listens, with the last lines of its log.
-    pub fn start(name: &str, program: &Path, arguments: &[OsString], log: &Path, hub: &Sender<Happening>) -> Result<Self, Failure> {
+    pub(super) fn start(name: &str, program: &Path, arguments: &[OsString], log: &Path, hub: &Sender<Happening>) -> Result<Self, Failure> {
         let what = || format!("cannot start {name}");
         let file = OpenOptions::new().create(true).append(true).open(log).context(what())?;
         let mut command = tied(program, arguments)?;
         command.stdout(Stdio::piped()).stderr(file);
         let mut child = command.spawn().context(what())?;
-        let pid = child.id();
         let handle = match open_handle(&child) {
             Ok(handle) => handle,
             Err(failure) => {
@@ -110,7 +107,7 @@ impl Service {
             let _ = hub.send(Happening::Died { name: owned, how });
         };
         std::thread::Builder::new().name(format!("watch {name}")).spawn(watch).context(what())?;
-        let mut service = Self { name: name.to_owned(), pid, handle, log: log.to_path_buf(), ended, url: String::new() };
+        let mut service = Self { handle, log: log.to_path_buf(), ended, url: String::new() };
         match ready.recv_timeout(START) {
             Ok(Some(url)) => {
                 service.url = url;
@@ -131,34 +128,24 @@ impl Service {
         Failure::new(what).why(format!("{why}{}", tail(&self.log))).next(format!("its whole log is in {}", self.log.display()))
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Its log.
-    pub fn log(&self) -> &Path {
+    pub(super) fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Its process identifier.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// Host and port where it listens.
-    pub fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         self.url.strip_prefix("https://").unwrap_or(&self.url).trim_end_matches('/')
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         // It may have ended: as good.
         let _ = pidfd_send_signal(&self.handle, signal);
     }
 
     /// Kills it at once and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.signal(Signal::KILL);
         // After SIGKILL the end is certain; the limit only guards against a process stuck in the kernel.
         let _ = self.ended.recv_timeout(START);
@@ -187,7 +174,7 @@ fn reap(mut child: Child) {
 }
 
 /// How a process ended, in words.
-pub fn describe(status: std::io::Result<ExitStatus>) -> String {
+pub(super) fn describe(status: std::io::Result<ExitStatus>) -> String {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
@@ -200,7 +187,7 @@ pub fn describe(status: std::io::Result<ExitStatus>) -> String {
 }
 
 /// The last lines of a log, each on a line of its own; nothing if there are none.
-pub fn tail(log: &Path) -> String {
+pub(super) fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();

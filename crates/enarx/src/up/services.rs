@@ -14,26 +14,26 @@ use crate::failure::{Context as _, Failure};
 use crate::{cmd, files};
 
 /// The program of the attestation authority.
-pub const STEWARD: &str = "steward";
+pub(super) const STEWARD: &str = "steward";
 /// The program of the registry.
-pub const DRAWBRIDGE: &str = "drawbridge";
+pub(super) const DRAWBRIDGE: &str = "drawbridge";
 
 /// Chain of the services' TLS certificate, in the state directory.
-pub const TLS_CHAIN: &str = "tls.pem";
+pub(super) const TLS_CHAIN: &str = "tls.pem";
 /// Its key.
-pub const TLS_KEY: &str = "tls.key";
+pub(super) const TLS_KEY: &str = "tls.key";
 /// Its root.
-pub const TLS_ROOT: &str = "tls-root.pem";
+pub(super) const TLS_ROOT: &str = "tls-root.pem";
 /// Steward's root.
-pub const STEWARD_ROOT: &str = "steward/ca.pem";
+pub(super) const STEWARD_ROOT: &str = "steward/ca.pem";
 /// Its key.
-pub const STEWARD_KEY: &str = "steward/ca.key";
+pub(super) const STEWARD_KEY: &str = "steward/ca.key";
 /// Steward's policy.
-pub const POLICY: &str = "policy.toml";
+pub(super) const POLICY: &str = "policy.toml";
 /// The simulated silicon.
-pub const SILICON: &str = "silicon";
+pub(super) const SILICON: &str = "silicon";
 /// Its roots.
-pub const SILICON_ROOTS: &str = "silicon-roots.pem";
+pub(super) const SILICON_ROOTS: &str = "silicon-roots.pem";
 
 /// Arguments of a command line.
 fn arguments<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<OsString> {
@@ -42,7 +42,7 @@ fn arguments<const N: usize>(words: [&dyn AsRef<std::ffi::OsStr>; N]) -> Vec<OsS
 
 /// What a program that ended said.
 #[derive(Debug)]
-pub struct Said {
+pub(super) struct Said {
     /// Whether it ended well.
     pub success: bool,
     /// Its standard output.
@@ -55,7 +55,7 @@ pub struct Said {
 ///
 /// # Errors
 /// If it cannot be started.
-pub fn call(program: &str, arguments: &[OsString]) -> Result<Said, Failure> {
+pub(super) fn call(program: &str, arguments: &[OsString]) -> Result<Said, Failure> {
     let mut command = Command::new(files::beside(program)?);
     service::forget_settings(&mut command);
     command.args(arguments).stdin(Stdio::null());
@@ -74,7 +74,7 @@ impl World {
     ///
     /// # Errors
     /// What `steward ca init` says.
-    pub fn make_authority(&self) -> Result<Sha256, Failure> {
+    pub(super) fn make_authority(&self) -> Result<Sha256, Failure> {
         must(STEWARD, &arguments([&"ca", &"init", &self.state.path("steward"), &"--name", &"enarx up"]))?;
         let certificate = cmd::verify::certificates(&self.state.path(STEWARD_ROOT))?;
         let certificate = certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
@@ -85,7 +85,7 @@ impl World {
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn start_drawbridge(&self, name: &str, issuer: &str, store: &str, port: u16) -> Result<Service, Failure> {
+    pub(super) fn start_drawbridge(&self, name: &str, issuer: &str, store: &str, port: u16) -> Result<Service, Failure> {
         let host = format!("localhost:{port}");
         let command = arguments([
             &"serve",
@@ -114,7 +114,7 @@ impl World {
     ///
     /// # Errors
     /// If the registry's key cannot be had.
-    pub fn write_policy(&self, file: &str, places: &Places) -> Result<(), Failure> {
+    pub(super) fn write_policy(&self, file: &str, places: &Places) -> Result<(), Failure> {
         let key = must(DRAWBRIDGE, &arguments([&"key", &"show", &"--store", &self.state.path("store")]))?;
         self.state.write(file, policy(&self.measurement, &key, places))?;
         Ok(())
@@ -124,7 +124,7 @@ impl World {
     ///
     /// # Errors
     /// If it does not come up.
-    pub fn start_steward(&self, name: &str, policy: &str, simulated: bool) -> Result<Service, Failure> {
+    pub(super) fn start_steward(&self, name: &str, policy: &str, simulated: bool) -> Result<Service, Failure> {
         let port = free_port()?;
         let mut command = arguments([
             &"serve",
@@ -151,12 +151,12 @@ impl World {
 }
 
 /// The URL of a service by the name in its certificate.
-pub fn localhost(service: &Service) -> String {
+pub(super) fn localhost(service: &Service) -> String {
     format!("https://localhost:{}", port_of(service))
 }
 
 /// The port of a service.
-pub fn port_of(service: &Service) -> &str {
+pub(super) fn port_of(service: &Service) -> &str {
     service.authority().rsplit(':').next().unwrap_or_default()
 }
 

@@ -14,7 +14,7 @@ const MARKER_TEXT: &str = "State of `enarx up`. Everything in this directory is 
 
 /// A fresh, locked state directory. The lock goes with this value.
 #[derive(Debug)]
-pub struct State {
+pub(super) struct State {
     directory: PathBuf,
     // Held for its lock.
     _lock: File,
@@ -25,7 +25,7 @@ impl State {
     ///
     /// # Errors
     /// If the environment does not say.
-    pub fn default_directory() -> Result<PathBuf, Failure> {
+    pub(super) fn default_directory() -> Result<PathBuf, Failure> {
         Ok(files::state_directory()?.join("up"))
     }
 
@@ -33,7 +33,7 @@ impl State {
     ///
     /// # Errors
     /// In these cases, and if it cannot be made.
-    pub fn create(directory: &Path) -> Result<Self, Failure> {
+    pub(super) fn create(directory: &Path) -> Result<Self, Failure> {
         let what = || format!("cannot use {} as the state directory", directory.display());
         files::make_private_directory(directory)?;
         let directory = &fs::canonicalize(directory).context(what())?;
@@ -68,12 +68,12 @@ impl State {
     }
 
     /// A path in it.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// The directory itself.
-    pub fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -81,7 +81,7 @@ impl State {
     ///
     /// # Errors
     /// If that fails.
-    pub fn make_directory(&self, name: &str) -> Result<PathBuf, Failure> {
+    pub(super) fn make_directory(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.path(name);
         files::make_private_directory(&path)?;
         Ok(path)
@@ -91,7 +91,7 @@ impl State {
     ///
     /// # Errors
     /// If that fails.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf, Failure> {
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf, Failure> {
         let path = self.path(name);
         files::write_private(&path, bytes.as_ref())?;
         Ok(path)
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn leaves_others_alone() {
         let scratch = tempfile::tempdir().unwrap();
-        fs::File::create(scratch.path().join("mine")).unwrap();
+        File::create(scratch.path().join("mine")).unwrap();
         let failure = State::create(scratch.path()).unwrap_err();
         assert!(failure.next.unwrap().contains("--state"));
         assert!(scratch.path().join("mine").exists());
@@ -136,7 +136,7 @@ mod tests {
     fn does_not_follow_links_out() {
         let scratch = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
-        fs::File::create(outside.path().join("precious")).unwrap();
+        File::create(outside.path().join("precious")).unwrap();
         let state = State::create(scratch.path()).unwrap();
         std::os::unix::fs::symlink(outside.path(), state.path("link")).unwrap();
         drop(state);

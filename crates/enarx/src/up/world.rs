@@ -33,15 +33,13 @@ use crate::{files, keeps, output, silicon};
 const SUBJECT: &str = "developer";
 
 /// See the module.
-pub struct World {
+pub(super) struct World {
     /// Where everything comes together.
     pub hub: Hub,
     /// The state directory.
     pub state: State,
     /// The Keep's runtime.
     pub exec: Image,
-    /// Where it lies.
-    pub exec_path: PathBuf,
     /// What simulated silicon measures of it.
     pub measurement: [u8; 48],
     /// Most verbose log level of Keeps.
@@ -55,7 +53,7 @@ pub struct World {
 }
 
 /// What is there once the services are up.
-pub struct Services {
+pub(super) struct Services {
     /// The registry.
     pub drawbridge: Service,
     /// The attestation authority.
@@ -73,7 +71,7 @@ impl World {
     ///
     /// # Errors
     /// If something is missing or taken, in one line.
-    pub fn prepare(args: &UpArgs, global: &Global) -> Result<Self, Failure> {
+    pub(super) fn prepare(args: &UpArgs, global: &Global) -> Result<Self, Failure> {
         let exec_path = files::find_exec(args.exec.as_deref()).map_err(|failure| failure.code(EXIT_FAILED))?;
         let exec = Image::read(&exec_path).map_err(|error| keeps::failure_of(&error).code(EXIT_FAILED))?;
         for program in [STEWARD, DRAWBRIDGE] {
@@ -90,7 +88,6 @@ impl World {
             hub: Hub::new()?,
             state,
             exec,
-            exec_path,
             measurement,
             level: global.log_filter,
             chat_port,
@@ -103,7 +100,7 @@ impl World {
     ///
     /// # Errors
     /// Before they are up.
-    pub fn services(&self) -> Result<&Services, Failure> {
+    pub(super) fn services(&self) -> Result<&Services, Failure> {
         self.services.as_ref().ok_or_else(|| Failure::new("the services are not up yet"))
     }
 
@@ -111,7 +108,7 @@ impl World {
     ///
     /// # Errors
     /// If one does not come up.
-    pub fn start_services(&mut self) -> Result<(), Failure> {
+    pub(super) fn start_services(&mut self) -> Result<(), Failure> {
         let style = output::stderr_style();
         output::talk(&style.bold("Enarx on this machine. The silicon is simulated: this shows everything and protects nothing."));
         let row = |name: &str, place: &str, what: &str| output::talk(&format!("  {:<11} {place:<28} {what}", style.bold(name)));
@@ -160,7 +157,7 @@ impl World {
     ///
     /// # Errors
     /// What issuer and registry say.
-    pub fn publish_demo(&mut self) -> Result<(), Failure> {
+    pub(super) fn publish_demo(&mut self) -> Result<(), Failure> {
         let services = self.services()?;
         let issuer = self.issuer.as_ref().ok_or_else(|| Failure::new("the issuer is not up yet"))?.0.issuer().to_owned();
         let host = services.places.registry.clone();
@@ -189,7 +186,7 @@ impl World {
     ///
     /// # Errors
     /// What the registry says.
-    pub fn publish(&self, registry: &Registry, repo: &str, files: demo::Files) -> Result<Sha256, Failure> {
+    pub(super) fn publish(&self, registry: &Registry, repo: &str, files: demo::Files) -> Result<Sha256, Failure> {
         registry.repo_put(demo::USER, repo, &RepoRecord { public: false, discoverable: true })?;
         Ok(registry.publish(&self.slug(repo)?, files, &mut |_| {})?.digest)
     }
@@ -198,13 +195,13 @@ impl World {
     ///
     /// # Errors
     /// If the services are not up.
-    pub fn registry(&self) -> Result<Registry, Failure> {
+    pub(super) fn registry(&self) -> Result<Registry, Failure> {
         let services = self.services()?;
         Registry::open(&services.places.registry, &services.reach, &TokenArgs::default(), &self.token_store())
     }
 
     /// Tokens go into the state directory, not into the user's store.
-    pub fn token_store(&self) -> TokenStore {
+    pub(super) fn token_store(&self) -> TokenStore {
         TokenStore::at(&self.state.path("tokens"))
     }
 
@@ -212,7 +209,7 @@ impl World {
     ///
     /// # Errors
     /// If the services are not up.
-    pub fn slug(&self, repo: &str) -> Result<Slug, Failure> {
+    pub(super) fn slug(&self, repo: &str) -> Result<Slug, Failure> {
         let registry = &self.services()?.places.registry;
         format!("{registry}/{}/{repo}:{}", demo::USER, demo::TAG).parse().context("cannot name the demo's packages")
     }
@@ -221,7 +218,7 @@ impl World {
     ///
     /// # Errors
     /// If this machine cannot start Keeps.
-    pub fn deploy(&self, name: &str, slug: &Slug) -> Result<Guest, Failure> {
+    pub(super) fn deploy(&self, name: &str, slug: &Slug) -> Result<Guest, Failure> {
         self.deploy_with(name, slug, true, None)
     }
 
@@ -229,7 +226,7 @@ impl World {
     ///
     /// # Errors
     /// If this machine cannot start Keeps.
-    pub fn deploy_with(&self, name: &str, slug: &Slug, attested: bool, steward: Option<String>) -> Result<Guest, Failure> {
+    pub(super) fn deploy_with(&self, name: &str, slug: &Slug, attested: bool, steward: Option<String>) -> Result<Guest, Failure> {
         let services = self.services()?;
         let order = Order {
             name,
@@ -246,7 +243,7 @@ impl World {
     ///
     /// # Errors
     /// If the Keep gives up or ends, if a service dies, if it takes too long, or at Ctrl-C.
-    pub fn wait_for<T>(&mut self, name: &str, since: Mark, what: &str, mut wanted: impl FnMut(&Happening) -> Option<T>) -> Result<T, Failure> {
+    pub(super) fn wait_for<T>(&mut self, name: &str, since: Mark, what: &str, mut wanted: impl FnMut(&Happening) -> Option<T>) -> Result<T, Failure> {
         let (style, verbose) = (output::stderr_style(), self.level >= Level::Info);
         let mut observe = |happening: &Happening| {
             if let Some(text) = show(happening, style, verbose) {
@@ -284,14 +281,14 @@ impl World {
     }
 
     /// Shows something that happened.
-    pub fn observe(&self, happening: &Happening) {
+    pub(super) fn observe(&self, happening: &Happening) {
         if let Some(text) = show(happening, output::stderr_style(), self.level >= Level::Info) {
             output::talk_raw(&text);
         }
     }
 
     /// How an interruption is told.
-    pub fn interrupted(&self, what: &str, interrupted: &Interrupted) -> Failure {
+    pub(super) fn interrupted(&self, what: &str, interrupted: &Interrupted) -> Failure {
         match interrupted {
             Interrupted::Stop => Failure::silent(130),
             Interrupted::Timeout => Failure::new(format!("waited {} s in vain: {what}", PATIENCE.as_secs()))
@@ -307,7 +304,7 @@ impl World {
     ///
     /// # Errors
     /// As `outcome`.
-    pub fn explain(mut self, outcome: Outcome) -> Outcome {
+    pub(super) fn explain(mut self, outcome: Outcome) -> Outcome {
         let outcome = match outcome {
             Err(failure) if !failure.what.is_empty() => match self.hub.catch_up(&mut |_| {}) {
                 Err(interrupted @ (Interrupted::Died(..) | Interrupted::Stop)) => Err(self.interrupted("", &interrupted)),
@@ -328,7 +325,7 @@ impl World {
     }
 
     /// The log of a service.
-    pub fn log_of(&self, name: &str) -> PathBuf {
+    pub(super) fn log_of(&self, name: &str) -> PathBuf {
         self.state.path(&format!("{name}.log"))
     }
 
@@ -336,7 +333,7 @@ impl World {
     ///
     /// # Errors
     /// If the services are not up.
-    pub fn lines_to_paste(&self, style: output::Style) -> Result<String, Failure> {
+    pub(super) fn lines_to_paste(&self, style: output::Style) -> Result<String, Failure> {
         let services = self.services()?;
         let ca = self.state.path(STEWARD_ROOT);
         let ca = ca.display();
@@ -375,7 +372,7 @@ impl World {
     }
 
     /// From now on lines that are typed are told to the hub.
-    pub fn listen_to_keyboard(&self) {
+    pub(super) fn listen_to_keyboard(&self) {
         let sender: Sender<Happening> = self.hub.sender();
         // A background job that reads its terminal is stopped by it.
         let stdin = std::io::stdin();
@@ -417,7 +414,7 @@ fn free_chat_port(port: u16) -> Result<u16, Failure> {
 ///
 /// # Errors
 /// If there is none.
-pub fn free_port() -> Result<u16, Failure> {
+pub(super) fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     listener.local_addr().map(|address| address.port()).context("cannot find a free port")
 }

@@ -98,8 +98,8 @@ fn flip(bytes: &mut [u8], at: usize) {
 /// Flips a bit in the signature of the processor's certificate, which stands at its end.
 fn flip_in_certificate(endorsements: &mut Vec<u8>) {
     let Ok(mut parsed) = evidence::snp::Endorsements::from_der(endorsements) else { return };
-    let last = parsed.vek.len().saturating_sub(1);
-    flip(&mut parsed.vek, last);
+    let last = parsed.vcek.len().saturating_sub(1);
+    flip(&mut parsed.vcek, last);
     if let Ok(damaged) = parsed.to_der() {
         *endorsements = damaged;
     }

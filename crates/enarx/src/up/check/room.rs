@@ -3,17 +3,18 @@
 //! The room: what outsiders can verify, and whom it turns away.
 
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use testkit::pki::DevCa;
-use types::config::HostPort;
 use types::hostlink::{Event, FromKeep};
 use verify::tls::KeepServerVerifier;
-use verify::{Anchors, Requirements, Usage};
+use verify::{Anchors, Requirements};
 
 use super::{Checker, Got};
 use crate::failure::{Context as _, Failure};
@@ -21,7 +22,10 @@ use crate::up::hub::{Happening, Mark};
 use crate::up::services::STEWARD_ROOT;
 use crate::up::world::World;
 use crate::up::{ROOM, demo};
-use crate::{cmd, output, reach, tlspeek};
+use crate::{cmd, output, reach};
+
+/// How long the room may take to open its door, or to close it.
+const KNOCK: Duration = Duration::from_secs(10);
 
 /// Makes the checks.
 pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
@@ -49,9 +53,8 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
 /// What the room's certificate proves, and why that is not enough.
 fn judge(world: &World, allow_simulated: bool) -> Result<(verify::Identity, Option<String>), Failure> {
     let what = "cannot judge the room's certificate";
-    let place = HostPort { host: "localhost".to_owned(), port: Some(world.chat_port) };
-    let peek = tlspeek::peek(&place).context(what)?;
-    let identity = verify::identify(&peek.chain, &anchors(world)?, reach::now(), Usage::Server).context(what)?;
+    let probe = verify::probe("localhost", world.chat_port, &anchors(world)?, reach::now()).context(what)?;
+    let identity = probe.identity.context(what)?;
     let requirements = Requirements { allow_simulated, ..Requirements::default() };
     let unmet = requirements.check(&identity).err().map(|unmet| unmet.to_string());
     Ok((identity, unmet))
@@ -89,7 +92,9 @@ fn knock(world: &World, identity: Option<(String, String)>) -> Result<Option<Str
     };
     let name = ServerName::try_from("localhost").context(what)?;
     let connection = ClientConnection::new(Arc::new(config), name).context(what)?;
-    let socket = tlspeek::connect("localhost", world.chat_port).context(what)?;
+    let socket = TcpStream::connect(("localhost", world.chat_port)).context(what)?;
+    socket.set_read_timeout(Some(KNOCK)).context(what)?;
+    socket.set_write_timeout(Some(KNOCK)).context(what)?;
     let mut stream = StreamOwned::new(connection, socket);
     // A TLS 1.3 client is done before the server has judged it, so a refusal shows when it reads.
     let _ = stream.write_all(b"let me in\n").and_then(|()| stream.flush());
