@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_specification() {
         let bare = Claims { pubkey_hash: [0x11; 48], nonce: None, workload: None };
-        let expected = format!("a16b7075626b65792d68617368{}{}", "583382075830", "11".repeat(48));
+        let expected = format!("a16b7075626b65792d68617368{}{}", "583482075830", "11".repeat(48));
         assert_eq!(hex::encode(bare.to_bytes()), expected);
         let keys: Vec<usize> = ["nonce", "workload", "slug", "digest", "statement", "pubkey-hash"]
             .iter()

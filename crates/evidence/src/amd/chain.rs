@@ -15,18 +15,56 @@ use super::{Product, Tcb};
 use crate::asn1::{Certificate, Crl};
 use crate::check::{Check, Refusal, ensure};
 use crate::crypto::Verifier;
-use crate::policy::{Relaxation, Relaxed};
+use crate::policy::{Relaxation, Relaxed, SnpPolicy};
 
-/// A chip's key, with a verified chain.
-#[derive(Debug)]
-pub(crate) struct Endorsed<'a> {
-    pub(crate) product: Product,
-    pub(crate) tcb: Tcb,
-    pub(crate) kind: VekKind,
-    /// SEC 1 point, 97 bytes.
-    pub(crate) public: &'a [u8],
+impl Roots {
+    /// Checks ARK and ASK against the ARK's revocation lists (DER). Lists of other issuers play no role.
+    ///
+    /// # Errors
+    /// A list that is missing, malformed, forged, not current, or that has one of them.
+    pub fn check_revocation(
+        &self,
+        crls: &[&[u8]],
+        policy: &SnpPolicy,
+        now: Timestamp,
+        verifier: &dyn Verifier,
+    ) -> Result<(), Refusal> {
+        let reread = |_| Refusal::new(Check::UntrustedRoot, "the root cannot be read");
+        let ark = Certificate::parse(self.ark_der()).map_err(reread)?;
+        let ask = Certificate::parse(self.ask_der()).map_err(reread)?;
+        let mut relaxed = Relaxed::new(policy);
+        revocation(&ark, &[&ark, &ask], crls, now, &mut relaxed, verifier)
+    }
+}
+
+/// A key that signs reports, with a verified chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorsed<'a> {
+    /// The line of processors.
+    pub product: Product,
+    /// The TCB for which the key was derived.
+    pub tcb: Tcb,
+    /// Whose key it is.
+    pub kind: VekKind,
+    /// The key: P-384, uncompressed SEC 1 point, 97 bytes.
+    pub public: &'a [u8],
     /// Whether the root is not AMD's.
-    pub(crate) simulated: bool,
+    pub simulated: bool,
+}
+
+/// Verifies the certificate of a VCEK or VLEK up to one of `anchors`, without a report. `crls` are DER.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify_vek<'a>(
+    vek: &'a [u8],
+    crls: &[&[u8]],
+    anchors: &[Roots],
+    policy: &SnpPolicy,
+    now: Timestamp,
+    verifier: &dyn Verifier,
+) -> Result<Endorsed<'a>, Refusal> {
+    verify_chain(vek, crls, anchors, now, &mut Relaxed::new(policy), verifier)
 }
 
 /// Verifies the certificate of a chip's key up to one of `anchors`, with the revocation lists `crls` (DER).

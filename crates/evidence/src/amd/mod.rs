@@ -11,9 +11,11 @@ use std::str::FromStr;
 
 #[cfg(feature = "vendor-roots")]
 pub use roots::vendor_roots;
+pub use chain::{Endorsed, verify_vek};
+pub(crate) use chain::verify_chain;
 pub use roots::{ARK_FINGERPRINTS, BadRoots, Roots};
-pub(crate) use chain::{Endorsed, verify_chain};
-pub(crate) use vek::{VekKind, p384_point};
+pub use vek::VekKind;
+pub(crate) use vek::p384_point;
 
 use crate::result::TcbSummary;
 

@@ -41,10 +41,10 @@ pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
 
 /// Whose key it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum VekKind {
-    /// The chip's own; with its hardware identity.
+pub enum VekKind {
+    /// The chip's own; with its hardware identity, 64 bytes or (Turin) 8.
     Vcek(Vec<u8>),
-    /// A cloud provider's; with the provider's name.
+    /// A cloud provider's; with the provider's name (CSP_ID).
     Vlek(String),
 }
 

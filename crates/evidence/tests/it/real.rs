@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Evidence of real hardware, with the verdicts that are known for it (`evidence/README.md` beside the checkout).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use enarx_evidence as evidence;
+use evidence::amd::{Roots, verify_vek};
+use evidence::crypto::AwsLc;
+use evidence::policy::Policy;
+use evidence::snp::{Endorsements, Report, verify_snp};
+use evidence::{Refusal, appraise};
+use serde::Deserialize;
+use types::time::Timestamp;
+
+#[derive(Deserialize)]
+struct Case {
+    facts: BTreeMap<String, toml::Value>,
+    verdict: Vec<Verdict>,
+}
+
+#[derive(Deserialize)]
+struct Verdict {
+    at: Timestamp,
+    policy: String,
+    expect: String,
+    reasons: Vec<String>,
+}
+
+/// The folder, if it is there. Says loudly if it is not.
+fn folder(test: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evidence");
+    if !folder.is_dir() {
+        println!("SKIP {test}: no evidence of real hardware in ../shared/evidence");
+        return None;
+    }
+    Some(folder)
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn case(folder: &Path, name: &str) -> (PathBuf, Case) {
+    let path = folder.join("snp").join(name);
+    let text = fs::read_to_string(path.join("facts.toml")).unwrap();
+    let case = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    (path, case)
+}
+
+fn anchors(folder: &Path) -> Vec<Roots> {
+    ["milan", "genoa", "turin"]
+        .map(|product| {
+            let der = |kind| read(&folder.join(format!("roots/vendor/{product}-{kind}.der")));
+            Roots::from_der(&der("ark"), &der("ask"), Some(&der("asvk")), &AwsLc).unwrap()
+        })
+        .to_vec()
+}
+
+/// The reason, in the words of the evidence's README, that a failed check stands for.
+fn reason(check: &str) -> &str {
+    match check {
+        "report-signature" => "bad-signature",
+        "vek-signature" => "chain-invalid",
+        "debug" => "debug-enabled",
+        "vmpl" => "vmpl-not-zero",
+        "vlek" => "vlek-not-allowed",
+        "certificate-expired" => "vek-expired",
+        "crl-expired" => "collateral-expired",
+        "tcb-minimum" => "tcb-too-old",
+        "revoked" => "certificate-revoked",
+        other => other,
+    }
+}
+
+fn hold(name: &str, verdict: &Verdict, outcome: Result<(), Refusal>) {
+    let Verdict { at, policy, expect, reasons } = verdict;
+    match (expect.as_str(), outcome) {
+        ("accept", Ok(())) => {}
+        ("reject", Err(refusal)) => {
+            let named = reasons.iter().any(|known| known == reason(refusal.check));
+            assert!(named, "{name} at {at} under {policy}: wanted {reasons:?}, found {refusal}");
+        }
+        (_, outcome) => panic!("{name} at {at} under {policy}: wanted {expect}, found {outcome:?}"),
+    }
+}
+
+/// A policy file for the words of a verdict: takes what the case's guest is, and nothing that the words do not name.
+fn policy(case: &Case, words: &str, has_crl: bool) -> Policy {
+    let fact = |name: &str| case.facts.get(name).and_then(toml::Value::as_str).unwrap_or_default();
+    let mut allow = vec!["\"alias-check\"", "\"chip-id-masked\""];
+    if !has_crl {
+        allow.push("\"crl-missing\"");
+    }
+    let mut text = format!(
+        "[snp]\nallow = [{}]\nfamily_id = [\"{}\"]\nimage_id = [\"{}\"]\nhost_data = [\"{}\"]\n",
+        allow.join(", "),
+        fact("family_id"),
+        fact("image_id"),
+        fact("host_data"),
+    );
+    if !words.contains("vcek only") {
+        text.push_str("vlek = [\"CN=cc-us-east-2.amazonaws.com\"]\n");
+    }
+    if words.contains("max vmpl 1") {
+        text.push_str("max_vmpl = 1\n");
+    }
+    if words == "min-tcb: snp>=8 and microcode>=115" {
+        text.push_str("[snp.minimum_tcb.Milan]\nsnp = 8\nmicrocode = 115\n");
+    }
+    Policy::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn crls(path: &Path) -> Vec<(String, Vec<u8>)> {
+    ["milan.crl", "genoa.crl"]
+        .iter()
+        .filter(|name| path.join(name).is_file())
+        .map(|name| (format!("https://kdsintf.amd.com/{name}"), read(&path.join(name))))
+        .collect()
+}
+
+#[test]
+fn reports_get_their_known_verdicts() {
+    let Some(folder) = folder("reports_get_their_known_verdicts") else { return };
+    let anchors = anchors(&folder);
+    let mut verdicts = 0;
+    let mut names: Vec<_> = fs::read_dir(folder.join("snp"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| folder.join("snp").join(name).join("report.bin").is_file())
+        .collect();
+    names.sort();
+    for name in &names {
+        let (path, case) = case(&folder, name);
+        let endorsements = Endorsements { vcek: read(&path.join("vek.der")), crls: crls(&path) };
+        let report = read(&path.join("report.bin"));
+        for verdict in &case.verdict {
+            let policy = policy(&case, &verdict.policy, !endorsements.crls.is_empty());
+            let outcome = verify_snp(&report, &endorsements, &policy.snp, &anchors, verdict.at, &AwsLc);
+            if let Ok(verified) = &outcome {
+                assert!(!verified.simulated && !verified.pinned);
+                facts_agree(name, &case, &verified.report);
+            }
+            hold(name, verdict, outcome.map(drop));
+            verdicts += 1;
+        }
+    }
+    assert!(names.len() >= 13 && verdicts >= 18, "{} reports, {verdicts} verdicts", names.len());
+}
+
+fn facts_agree(name: &str, case: &Case, report: &Report) {
+    let hex = |fact: &str, bytes: &[u8]| {
+        assert_eq!(case.facts[fact].as_str(), Some(hex::encode(bytes).as_str()), "{name}: {fact}");
+    };
+    hex("measurement", &report.measurement);
+    hex("report_data", &report.report_data);
+    hex("host_data", &report.host_data);
+    hex("id_key_digest", &report.id_key_digest);
+    hex("author_key_digest", &report.author_key_digest);
+    hex("family_id", &report.family_id);
+    hex("image_id", &report.image_id);
+    hex("chip_id", &report.chip_id);
+    let number = |fact: &str, number: u32| {
+        assert_eq!(case.facts[fact].as_integer(), Some(number.into()), "{name}: {fact}");
+    };
+    number("report_version", report.version);
+    number("guest_svn", report.guest_svn);
+    number("vmpl", report.vmpl);
+    let flag = |fact: &str, flag: bool| {
+        assert_eq!(case.facts[fact].as_bool(), Some(flag), "{name}: {fact}");
+    };
+    flag("policy_smt", report.policy.smt());
+    flag("policy_debug", report.policy.debug());
+    flag("policy_migrate_ma", report.policy.migrate_ma());
+    flag("policy_single_socket", report.policy.single_socket());
+    flag("alias_check_complete", report.platform_info.alias_check_complete());
+    flag("author_key_en", report.key_info.author_key());
+    flag("mask_chip_key", report.key_info.mask_chip_key());
+    flag("chip_id_masked", report.chip_id_masked());
+    let version = report.current_version.to_string();
+    assert_eq!(case.facts["current_version"].as_str(), Some(version.as_str()), "{name}");
+}
+
+#[test]
+fn the_request_of_the_original_enarx() {
+    let Some(folder) = folder("the_request_of_the_original_enarx") else { return };
+    let (path, case) = case(&folder, "milan-v2-enarx-csr");
+    let (request, anchors) = (read(&path.join("request.csr")), anchors(&folder));
+    let fact = |name: &str| case.facts[name].as_str().unwrap().to_owned();
+    let relaxed = Policy::parse("[snp]\nallow = [\"alias-check\"]\n").unwrap();
+    for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {
+        let outcome = appraise(&request, &relaxed, &anchors, "test", verdict.at, &AwsLc);
+        hold("request.csr", verdict, outcome.map(drop));
+    }
+    let then: Timestamp = "2022-12-01T00:00:00Z".parse().unwrap();
+    let decide = |policy: &str| {
+        let policy = Policy::parse(&format!("[snp]\nallow = [\"alias-check\"]\n{policy}")).unwrap();
+        appraise(&request, &policy, &anchors, "test", then, &AwsLc)
+    };
+    let decision = decide("").unwrap();
+    let facts = &decision.result.facts;
+    assert_eq!(decision.spki_der.len(), 120);
+    assert_eq!(facts.measurement, fact("measurement"));
+    assert_eq!(facts.signer, Some(fact("author_key_digest")));
+    assert_eq!(facts.id_key, Some(fact("id_key_digest")));
+    assert_eq!(facts.chip_id, Some(fact("chip_id")));
+    assert_eq!((facts.product.as_str(), facts.tcb.microcode), ("Milan", 93));
+    assert_eq!(facts.relaxations, ["alias-check"]);
+    assert!(!facts.simulated && !facts.debug && !facts.pinned);
+    // A request of that time names no workload, whoever pins it.
+    for pin in ["hash", "signer", "id_key_digest"] {
+        let value = match pin {
+            "hash" => fact("measurement"),
+            "signer" => fact("author_key_digest"),
+            _ => fact("id_key_digest"),
+        };
+        let decision = decide(&format!("{pin} = [\"{value}\"]\n")).unwrap();
+        assert!(decision.result.facts.pinned && decision.result.facts.workload.is_none());
+        assert_eq!(decision.names, evidence::Names::default());
+    }
+    // What the original's own tests refuse.
+    let other = "00112233".repeat(12);
+    assert_eq!(decide(&format!("signer = [\"{other}\"]\n")).unwrap_err().check, "signer");
+    assert_eq!(decide("abi = \">254.0\"\n").unwrap_err().check, "abi");
+    let id_key = fact("id_key_digest");
+    let refused = decide(&format!("id_key_digest_blacklist = [\"{id_key}\"]\n")).unwrap_err();
+    assert_eq!(refused.check, "id-key");
+    // Without the relaxation, and with a byte of it changed anywhere.
+    let strict = Policy::parse("").unwrap();
+    let refused = appraise(&request, &strict, &anchors, "test", then, &AwsLc).unwrap_err();
+    assert_eq!(refused.check, "alias-check");
+    for at in (0..request.len()).step_by(7) {
+        let mut changed = request.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert!(appraise(&changed, &relaxed, &anchors, "test", then, &AwsLc).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_revoked_authority_vouches_for_nothing() {
+    let Some(folder) = folder("a_revoked_authority_vouches_for_nothing") else { return };
+    let (path, case) = case(&folder, "neg-genoa-revoked-ask");
+    let der = |name: &str| read(&path.join(name));
+    let policy = Policy::parse("").unwrap();
+    for verdict in &case.verdict {
+        let ask = if verdict.policy.contains("ica-current.der") { "ica-current.der" } else { "ica.der" };
+        let roots = Roots::from_der(&der("ark.der"), &der(ask), None, &AwsLc).unwrap();
+        assert!(!roots.simulated());
+        let crl = der("genoa.crl");
+        let outcome = roots.check_revocation(&[&crl], &policy.snp, verdict.at, &AwsLc);
+        hold("neg-genoa-revoked-ask", verdict, outcome);
+    }
+}
+
+#[test]
+fn certificates_without_a_report() {
+    let Some(folder) = folder("certificates_without_a_report") else { return };
+    let (path, case) = case(&folder, "vcek-shapes");
+    let anchors = anchors(&folder);
+    let policy = Policy::parse("[snp]\nallow = [\"crl-missing\"]\n").unwrap();
+    let mut chains = 0;
+    for verdict in &case.verdict {
+        let Some(file) = verdict.policy.strip_prefix("chain of ") else { continue };
+        let der = read(&path.join(file));
+        let outcome = verify_vek(&der, &[], &anchors, &policy.snp, verdict.at, &AwsLc);
+        hold("vcek-shapes", verdict, outcome.map(drop));
+        chains += 1;
+    }
+    assert_eq!(chains, 3);
+}
+
+#[cfg(feature = "vendor-roots")]
+#[test]
+fn the_built_in_roots_are_the_vendors() {
+    let built_in = evidence::amd::vendor_roots(&AwsLc).unwrap();
+    assert_eq!(built_in.len(), 3);
+    assert!(built_in.iter().all(|roots| !roots.simulated() && roots.asvk_der().is_none()));
+    let Some(folder) = folder("the_built_in_roots_are_the_vendors") else { return };
+    for (ours, theirs) in built_in.iter().zip(anchors(&folder)) {
+        assert_eq!((ours.ark_der(), ours.ask_der()), (theirs.ark_der(), theirs.ask_der()));
+    }
+}
