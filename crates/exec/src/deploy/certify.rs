@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use evidence::claims::pubkey_hash_of;
 use types::hostlink::Event;
 
 use crate::deploy::{Context, Failure, Stage, reach};
@@ -34,7 +35,7 @@ pub(super) fn certify(
         ("technology", "SEV-SNP".to_owned()),
         ("report", format!("version {}", report.version)),
         ("measurement", hex::encode(report.measurement)),
-        ("bound to the key", format!("sha384:{}", hex::encode(identity::sha384(key.spki_der())))),
+        ("bound to the key", format!("sha384:{}", hex::encode(pubkey_hash_of(key.spki_der())))),
         ("bound to the workload", workload.digest.to_string()),
     ];
     if let Some((slug, _)) = workload.named {
@@ -89,6 +90,3 @@ fn facts_of(certificate: &verify::Identity) -> Vec<(&'static str, String)> {
     facts.push(("valid", format!("{} to {}", certificate.not_before, certificate.not_after)));
     facts
 }
-
-#[cfg(test)]
-mod tests {}

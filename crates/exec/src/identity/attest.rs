@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-use evidence::claims::{Claims, WorkloadClaim};
+use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
 use evidence::csr;
 use evidence::snp::Report;
 use types::digest::Sha256;
@@ -70,7 +70,7 @@ pub struct Evidence {
 /// [`AttestError`]. Evidence that is about something else is refused here already, not only by Steward.
 pub fn attest(key: &Key, workload: Workload<'_>, platform: Platform<'_>) -> Result<Evidence, AttestError> {
     let claims = Claims {
-        pubkey_hash: sha384(key.spki_der()),
+        pubkey_hash: pubkey_hash_of(key.spki_der()),
         nonce: None,
         workload: Some(WorkloadClaim {
             digest: *workload.digest,
@@ -104,13 +104,4 @@ pub fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, AttestError> {
     let tbs = csr::build(key.spki_der(), &evidence.extension);
     let signature = key.sign(tbs.bytes()).map_err(AttestError::Key)?;
     Ok(tbs.assemble(&signature))
-}
-
-pub(crate) fn sha384(bytes: &[u8]) -> [u8; 48] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA384, bytes);
-    let mut out = [0; 48];
-    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
-        *to = *from;
-    }
-    out
 }

@@ -2,6 +2,7 @@
 
 //! Who the Keep is: its key, the evidence of its TEE, the certificate that Steward issues for both.
 
+mod attest;
 mod fallback;
 mod key;
 mod steward;
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use types::time::Timestamp;
 
+pub use self::attest::{AttestError, Evidence, Platform, Workload, attest, request};
 pub use self::key::{Key, KeyError};
 pub use self::steward::{CertifyError, Claimed, check, request as request_certificate};
 

@@ -24,7 +24,7 @@ use types::hostlink::Event;
 use types::peer::Peer;
 
 use crate::clock::Clock;
-use crate::hostlink::{Level, Link};
+use crate::hostlink::Link;
 use crate::identity::Identity;
 use crate::net::connection::Layer;
 use crate::net::policy::Policy;
@@ -134,7 +134,6 @@ impl Network {
             None => (Layer::Plain { outbox: Vec::new(), sent: 0 }, Peer::Anonymous),
             Some(tls) => {
                 let (connection, peer) = tls.handshake(&socket, until).map_err(|reason| {
-                    self.link.log(Level::Warn, &format!("refused the server {host}:{port} ({remote}): {reason}"));
                     self.link.event(Event::Refused { address: format!("{host}:{port}"), reason: reason.clone() });
                     NetError::new(NetErrorKind::Tls, format!("{host}:{port} was refused: {reason}"))
                 })?;
