@@ -2,6 +2,8 @@
 // Takes memory until there is none, then stops as most programs do.
 #include <stdlib.h>
 #include <string.h>
+// Seen from outside, so that the compiler does not leave the blocks out.
+char *volatile kept;
 int main(void) {
   for (;;) {
     char *block = malloc(1 << 20);
@@ -9,5 +11,6 @@ int main(void) {
       abort();
     }
     memset(block, 1, 1 << 20);
+    kept = block;
   }
 }

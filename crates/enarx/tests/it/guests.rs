@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::enarx;
@@ -108,8 +108,9 @@ fn echo(module: Option<PathBuf>, name: &str) {
          [[files]]\nkind = \"listen\"\nname = \"echo\"\nprot = \"tcp\"\naddr = \"127.0.0.1\"\nport = {port}\n"
     );
     fs::write(&config, text).unwrap();
-    let mut child = Running(enarx().arg("run").arg("--config").arg(&config).arg(module).stderr(Stdio::piped()).spawn().unwrap());
-    wait_for_listener(&mut child.0, port);
+    let mut child = Running(enarx().args(["run", "--log-filter", "info", "--config"]).arg(&config).arg(module).stderr(Stdio::piped()).spawn().unwrap());
+    // Held to the end: a Keep that cannot write to its log would not be the same Keep.
+    let _log = wait_for_listener(&mut child.0, port);
     for connection in 0..2 {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         for (round, size) in [1usize, 100, 5_000, 60_000].into_iter().enumerate() {
@@ -127,18 +128,16 @@ fn echo(module: Option<PathBuf>, name: &str) {
 }
 
 /// Waits until `enarx` says that the port listens.
-fn wait_for_listener(child: &mut Child, port: u16) {
-    let stderr = child.stderr.take().unwrap();
+fn wait_for_listener(child: &mut Child, port: u16) -> BufReader<ChildStderr> {
+    let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
-    for line in BufReader::new(stderr).lines() {
-        let line = line.unwrap();
-        if line.contains("listening") && line.contains(&port.to_string()) {
-            return;
+    loop {
+        let start = said.len();
+        assert!(log.read_line(&mut said).unwrap() > 0, "the Keep never listened on port {port}; it said:\n{said}");
+        if said[start..].contains(&format!("listening on port {port}")) {
+            return log;
         }
-        said.push_str(&line);
-        said.push('\n');
     }
-    panic!("the Keep never listened on port {port}; it said:\n{said}");
 }
 
 #[test]
