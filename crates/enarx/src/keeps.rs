@@ -79,7 +79,8 @@ impl Show {
             Event::Step { .. } if self.steps || self.level >= Level::Info => output::talk_raw(&step(event, style)),
             Event::Timing { phase, micros } if self.level >= Level::Info => output::talk(&format!("{phase}: {}", output::micros(*micros))),
             Event::Listening { port } => output::talk(&format!("listening on port {port}")),
-            Event::Refused { address, reason } => output::talk(&format!("{} {address}: {reason}", style.warn("refused"))),
+            // The Keep logs it as well, as a warning.
+            Event::Refused { address, reason } if self.level < Level::Warn => output::talk(&format!("{} {address}: {reason}", style.warn("refused"))),
             _ => {}
         }
     }

@@ -76,7 +76,7 @@ impl Checker<'_> {
         };
         let style = output::stderr_style();
         let mark = if ok { style.good("  ok") } else { style.bad("  NO") };
-        output::talk(&format!("{mark}  {check}: {got}"));
+        output::talk(&format!("{mark}  {check}: {}", got.lines().next().unwrap_or_default()));
         self.report.add(check, expected, got, ok);
         Ok(())
     }

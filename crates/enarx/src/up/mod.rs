@@ -152,7 +152,6 @@ fn show(happening: &Happening, style: Style, verbose: bool) -> Option<String> {
         Happening::Keep { name, message: FromKeep::Event { event } } => match event {
             Event::Step { .. } => Some(crate::keeps::step(event, style)),
             Event::Listening { port } => Some(format!("{} listening on port {port}\n", who(name))),
-            Event::Refused { address, reason } => Some(format!("{} {} {address}: {reason}\n", who(name), style.warn("refused"))),
             Event::Failed { stage, message, .. } => Some(format!("{} {} ({stage}): {message}\n", who(name), style.warn("gave up"))),
             Event::Timing { phase, micros } if verbose => Some(format!("{} {phase}: {}\n", who(name), output::micros(*micros))),
             _ => None,

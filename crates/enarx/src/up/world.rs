@@ -320,7 +320,9 @@ impl World {
                 output::talk("everything has been ended");
                 Err(failure)
             }
-            other => other,
+            // Whatever failed inside: of `up` it is a failure.
+            Err(failure) => Err(failure.code(EXIT_FAILED)),
+            Ok(code) => Ok(code),
         }
     }
 
