@@ -10,20 +10,18 @@ use types::hostlink::Event;
 use crate::deploy::{Context, Failure, Stage, reach};
 use crate::identity::{self, AttestError, CertifyError, Claimed, Identity, Key, Workload};
 
-/// Gets a certificate for `key` and `workload` from Steward at `steward`.
-///
-/// `Ok(Err(key))`: this backend cannot attest, and gives the key back.
+/// Gets a certificate for a new key and `workload` from Steward at `steward`; `None`: this backend cannot attest.
 pub(super) fn certify(
     context: &Context<'_>,
-    key: Key,
     workload: Workload<'_>,
     steward: &str,
-) -> Result<Result<Identity, Key>, Failure> {
+) -> Result<Option<Identity>, Failure> {
     let link = context.link;
+    let key = Key::generate().map_err(|error| Failure::new(Stage::Attest, error))?;
     let since = Instant::now();
     let evidence = match identity::attest(&key, workload, context.platform) {
         Ok(evidence) => evidence,
-        Err(AttestError::Unsupported) => return Ok(Err(key)),
+        Err(AttestError::Unsupported) => return Ok(None),
         Err(error) => {
             return Err(Failure::new(Stage::Attest, error)
                 .hint("the platform answers, but not as it should: see `enarx platform info`"));
@@ -61,7 +59,7 @@ pub(super) fn certify(
     link.step(8, "Steward appraised the evidence and signed", facts_of(&certificate));
     let identity = Identity::certified(key, chain);
     link.event(Event::Certificate { chain_pem: identity.chain_pem() });
-    Ok(Ok(identity))
+    Ok(Some(identity))
 }
 
 fn refused(error: CertifyError) -> Failure {

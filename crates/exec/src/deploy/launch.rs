@@ -18,9 +18,9 @@ const MAIN: &str = "main.wasm";
 pub(super) fn run(context: &Context<'_>, prepared: Prepared) -> Result<i32, Failure> {
     let link = context.link;
     let Prepared { config, files, digest, identity } = prepared;
-    let network = Network::new(&config, &identity, context.clock, link)
+    let network = Network::new(&config, identity.as_ref(), context.clock, link)
         .map_err(|error| Failure::new(Stage::Config, error))?;
-    let certified = if identity.is_certified() { "with the certificate of Steward" } else { "without a certificate" };
+    let certified = if identity.is_some() { "with the certificate of Steward" } else { "without a certificate" };
     link.step(
         13,
         "The workload runs",

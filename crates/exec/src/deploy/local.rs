@@ -6,7 +6,7 @@ use drawbridge_core::package_digest;
 
 use crate::deploy::{Context, Failure, Prepared, Stage, certify, configuration};
 use crate::hostlink::Level;
-use crate::identity::{Identity, Key, Workload};
+use crate::identity::Workload;
 
 /// Checks the files, and gets a certificate for their digest if there is a Steward and `attest` says so.
 pub(super) fn prepare(
@@ -17,25 +17,18 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Failure> {
     let config = configuration(&files, args)?;
     let digest = package_digest(files.clone()).map_err(|error| Failure::new(Stage::Config, error))?;
-    let key = Key::generate().map_err(|error| Failure::new(Stage::Attest, error))?;
-    let steward = config.steward.as_deref();
-    let key = match steward.filter(|_| attest) {
-        None => {
-            if steward.is_some() {
-                context.link.log(Level::Warn, "no evidence on this backend, so no certificate: others see this Keep as anonymous");
-            }
-            key
-        }
-        Some(steward) => {
+    let identity = match config.steward.as_deref() {
+        Some(steward) if attest => {
             let workload = Workload { digest: &digest, named: None };
-            match certify::certify(context, key, workload, steward)? {
-                Ok(identity) => return Ok(Prepared { config, files, digest, identity }),
-                Err(_) => return Err(cannot_attest()),
-            }
+            Some(certify::certify(context, workload, steward)?.ok_or_else(cannot_attest)?)
         }
+        Some(_) => {
+            let line = "no evidence on this backend, so no certificate: others see this Keep as anonymous";
+            context.link.log(Level::Warn, line);
+            None
+        }
+        None => None,
     };
-    let identity =
-        Identity::anonymous(key, context.clock.now()).map_err(|error| Failure::new(Stage::Certify, error))?;
     Ok(Prepared { config, files, digest, identity })
 }
 

@@ -49,7 +49,8 @@ struct Prepared {
     config: Config,
     files: Vec<(String, Vec<u8>)>,
     digest: Sha256,
-    identity: Identity,
+    /// `None`: nobody vouches for the Keep, and it is anonymous to others.
+    identity: Option<Identity>,
 }
 
 /// Does what the boot message asks for; the Keep's exit code. Everything worth knowing goes over the link.

@@ -13,7 +13,7 @@ use types::slug::Slug;
 use crate::deploy::local::cannot_attest;
 use crate::deploy::{Context, Failure, Prepared, Stage, certify, configuration, reach};
 use crate::hostlink::{Level, micros};
-use crate::identity::{Identity, Key, Workload};
+use crate::identity::{Identity, Workload};
 
 /// Steps 1 to 12.
 pub(super) fn prepare(
@@ -36,9 +36,8 @@ pub(super) fn prepare(
     let alive = format!("{} µs after its start", micros(link.started()));
     link.step(4, "The Keep is up, and holds nothing yet", vec![("asked and answered", alive)]);
 
-    let key = Key::generate().map_err(|error| Failure::new(Stage::Attest, error))?;
-    let identity = identify(context, key, &name, &info, steward, insecure_no_tee)?;
-    let files = fetch(context, slug, &digest, &identity)?;
+    let identity = identify(context, &name, &info, steward, insecure_no_tee)?;
+    let files = fetch(context, slug, &digest, identity.as_ref())?;
     let config = configuration(&files, Vec::new())?;
     same_steward(config.steward.as_deref(), steward)?;
     Ok(Prepared { config, files, digest, identity })
@@ -90,25 +89,24 @@ fn check_statement(slug: &Slug, info: &DeployInfo) -> Result<String, Failure> {
 /// Steps 5 to 8, or the reason to go on without a certificate.
 fn identify(
     context: &Context<'_>,
-    key: Key,
     name: &Slug,
     info: &DeployInfo,
     steward: Option<&str>,
     insecure_no_tee: bool,
-) -> Result<Identity, Failure> {
-    let (key, reason) = match steward {
-        None => (key, "the workload names no Steward"),
+) -> Result<Option<Identity>, Failure> {
+    let reason = match steward {
+        None => "the workload names no Steward",
         Some(steward) => {
             let workload = Workload { digest: &info.digest, named: Some((name, &info.statement)) };
-            match certify::certify(context, key, workload, steward)? {
-                Ok(identity) => return Ok(identity),
-                Err(_) if !insecure_no_tee => return Err(cannot_attest()),
-                Err(key) => (key, "--insecure-no-tee: there is no evidence"),
+            match certify::certify(context, workload, steward)? {
+                Some(identity) => return Ok(Some(identity)),
+                None if !insecure_no_tee => return Err(cannot_attest()),
+                None => "--insecure-no-tee: there is no evidence",
             }
         }
     };
     context.link.log(Level::Warn, &format!("no certificate ({reason}): others see this Keep as anonymous"));
-    Identity::anonymous(key, context.clock.now()).map_err(|error| Failure::new(Stage::Certify, error))
+    Ok(None)
 }
 
 /// Steps 9 to 12.
@@ -116,13 +114,12 @@ fn fetch(
     context: &Context<'_>,
     slug: &Slug,
     digest: &Sha256,
-    identity: &Identity,
+    identity: Option<&Identity>,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let link = context.link;
     let since = Instant::now();
-    let shown = Some(identity).filter(|identity| identity.is_certified());
-    let agent = reach::agent(context, shown)?;
-    let way = if shown.is_some() { "with the certificate of Steward" } else { "anonymously" };
+    let agent = reach::agent(context, identity)?;
+    let way = if identity.is_some() { "with the certificate of Steward" } else { "anonymously" };
     link.step(9, "The Keep asks Drawbridge for the workload", vec![("authenticated", way.to_owned())]);
     let files = Client::new(&slug.host, agent).fetch_package(slug, digest).map_err(|error| {
         let hint = match (error.hint(), error.status()) {
@@ -136,7 +133,7 @@ fn fetch(
     })?;
     link.timing("fetch", since);
     let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
-    let released = if shown.is_some() { "to the attested Keep" } else { "to everybody: it is public" };
+    let released = if identity.is_some() { "to the attested Keep" } else { "to everybody: it is public" };
     link.step(10, "Drawbridge checked who asks, and released the workload", vec![("released", released.to_owned())]);
     link.step(
         11,

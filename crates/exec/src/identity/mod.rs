@@ -20,7 +20,6 @@ pub use self::steward::{CertifyError, Claimed, check, request as request_certifi
 pub struct Identity {
     key: Key,
     chain: Vec<Vec<u8>>,
-    certified: bool,
 }
 
 impl Identity {
@@ -30,13 +29,13 @@ impl Identity {
     /// [`KeyError`].
     pub fn anonymous(key: Key, now: Timestamp) -> Result<Self, KeyError> {
         let chain = vec![fallback::certificate(&key, now)?];
-        Ok(Self { key, chain, certified: false })
+        Ok(Self { key, chain })
     }
 
     /// The identity of a Keep with a certificate: the chain, leaf first, DER. That the leaf is for this key is the
     /// caller's to check ([`check`]).
     pub fn certified(key: Key, chain: Vec<Vec<u8>>) -> Self {
-        Self { key, chain, certified: true }
+        Self { key, chain }
     }
 
     /// The chain, leaf first, DER.
@@ -59,11 +58,6 @@ impl Identity {
             pem.push_str("-----END CERTIFICATE-----\n");
         }
         pem
-    }
-
-    /// Whether somebody else vouches for it.
-    pub fn is_certified(&self) -> bool {
-        self.certified
     }
 
     /// The key.

@@ -47,11 +47,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network that `config` describes, with the Keep's identity.
+    /// The network that `config` describes. Without `identity` the Keep is anonymous to others.
     ///
     /// # Errors
     /// [`NetErrorKind::Tls`] if the identity or the anchors of the configuration cannot be used.
-    pub fn new(config: &Config, identity: &Identity, clock: &Clock, link: &Link) -> Result<Self, NetError> {
+    pub fn new(config: &Config, identity: Option<&Identity>, clock: &Clock, link: &Link) -> Result<Self, NetError> {
         Ok(Self {
             config: config.clone(),
             policy: Policy::new(config, identity, clock)?,

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustls::client::danger::ServerCertVerifier;
@@ -23,7 +23,7 @@ use verify::tls::{ClientMode, KeepClientVerifier, KeepServerVerifier, web_pki_ro
 use verify::{Anchors, Requirements, Usage};
 
 use crate::clock::Clock;
-use crate::identity::Identity;
+use crate::identity::{Identity, Key};
 use crate::net::anybody::Anybody;
 use crate::net::connection::OUTBOX_BYTES;
 use crate::net::error::{NetError, NetErrorKind};
@@ -32,7 +32,9 @@ use crate::net::error::{NetError, NetErrorKind};
 pub(crate) struct Policy {
     anchors: Anchors,
     insecure_simulated: bool,
-    certificate: Arc<SingleCertAndKey>,
+    /// Made when it is first needed, if the Keep has none: most workloads without one do not speak TLS at all.
+    certificate: OnceLock<Arc<SingleCertAndKey>>,
+    certified: bool,
     clock: Clock,
     provider: Arc<CryptoProvider>,
 }
@@ -85,21 +87,36 @@ pub(crate) struct ClientTls {
 }
 
 impl Policy {
+    /// The policy of `config`; without `identity` the Keep is anonymous.
+    ///
     /// # Errors
     /// [`NetErrorKind::Tls`] if the identity cannot be used.
-    pub(crate) fn new(config: &Config, identity: &Identity, clock: &Clock) -> Result<Self, NetError> {
+    pub(crate) fn new(config: &Config, identity: Option<&Identity>, clock: &Clock) -> Result<Self, NetError> {
         let provider = verify::provider();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key().pkcs8_der().to_vec()));
-        let key = provider.key_provider.load_private_key(key).map_err(|error| unusable(&error))?;
-        let chain = identity.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
-        let certificate = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)));
+        let certificate = match identity {
+            Some(identity) => OnceLock::from(usable(identity, &provider)?),
+            None => OnceLock::new(),
+        };
         Ok(Self {
             anchors: Anchors::from_pins(&config.trust.steward),
             insecure_simulated: config.trust.insecure_simulated,
             certificate,
+            certified: identity.is_some(),
             clock: clock.clone(),
             provider,
         })
+    }
+
+    /// What this Keep shows to others.
+    fn certificate(&self) -> Result<Arc<SingleCertAndKey>, NetError> {
+        if let Some(certificate) = self.certificate.get() {
+            return Ok(Arc::clone(certificate));
+        }
+        let made = Key::generate()
+            .and_then(|key| Identity::anonymous(key, self.clock.now()))
+            .map_err(|error| NetError::new(NetErrorKind::Tls, error.to_string()))?;
+        let certificate = usable(&made, &self.provider)?;
+        Ok(Arc::clone(self.certificate.get_or_init(|| certificate)))
     }
 
     /// TLS for those who connect under `rule`.
@@ -121,7 +138,7 @@ impl Policy {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| unusable(&error))?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::clone(&self.certificate) as _);
+            .with_cert_resolver(self.certificate()?);
         // Each connection proves anew who is there: nothing is resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -144,13 +161,18 @@ impl Policy {
                 .build()
                 .map_err(|error| unusable(&rustls::Error::General(error.to_string())))?
         };
-        let mut config = ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time())
+        let builder = ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| unusable(&error))?
             // The name says no more than that the verifier is chosen here; each of the two verifies.
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_client_cert_resolver(Arc::clone(&self.certificate) as _);
+            .with_custom_certificate_verifier(verifier);
+        // A certificate that proves nothing is not worth showing.
+        let mut config = if self.certified {
+            builder.with_client_cert_resolver(self.certificate()?)
+        } else {
+            builder.with_no_client_auth()
+        };
         config.resumption = Resumption::disabled();
         let introduction = keep.then(|| self.introduction(requirements, Usage::Server));
         Ok(ClientTls { config: Arc::new(config), name: server_name(host)?, introduction })
@@ -232,6 +254,14 @@ impl ClientTls {
         let peer = self.introduction.map_or(Peer::Anonymous, |known| known.peer(tls.peer_certificates()));
         Ok((tls, peer))
     }
+}
+
+/// An identity in the form that rustls takes.
+fn usable(identity: &Identity, provider: &CryptoProvider) -> Result<Arc<SingleCertAndKey>, NetError> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key().pkcs8_der().to_vec()));
+    let key = provider.key_provider.load_private_key(key).map_err(|error| unusable(&error))?;
+    let chain = identity.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
+    Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
 }
 
 /// The Keep's clock for rustls.

@@ -15,7 +15,7 @@ use types::hostlink::{self, Event, FromKeep};
 
 use crate::clock::Clock;
 use crate::hostlink::{Level, Link};
-use crate::identity::{Identity, Key};
+use crate::identity::Identity;
 use crate::net::{Connection, Listener, Network};
 use crate::poll::{Interest, PollSet};
 
@@ -24,15 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network with this identity, and the host's end of its link.
 fn network_as(config: &str, identity: &Identity) -> (Network, UnixStream) {
+    network_with(config, Some(identity))
+}
+
+fn network(config: &str) -> (Network, UnixStream) {
+    network_with(config, None)
+}
+
+fn network_with(config: &str, identity: Option<&Identity>) -> (Network, UnixStream) {
     let (host, keep) = UnixStream::pair().unwrap();
     host.set_read_timeout(Some(PATIENCE)).unwrap();
     let link = Link::new(keep, Level::Error, Instant::now());
     (Network::new(&Config::parse(config).unwrap(), identity, &Clock::new(), &link).unwrap(), host)
-}
-
-fn network(config: &str) -> (Network, UnixStream) {
-    let identity = Identity::anonymous(Key::generate().unwrap(), Clock::new().now()).unwrap();
-    network_as(config, &identity)
 }
 
 /// The next refusal that the host is told of.

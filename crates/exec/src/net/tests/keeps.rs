@@ -273,10 +273,9 @@ fn a_demand_that_nobody_can_meet_is_an_error_at_once() {
         // Refused even earlier.
         return;
     };
-    let identity = Identity::anonymous(Key::generate().unwrap(), now()).unwrap();
     let (_host, keep) = UnixStream::pair().unwrap();
     let link = crate::hostlink::Link::new(keep, crate::hostlink::Level::Error, std::time::Instant::now());
-    let network = crate::net::Network::new(&config, &identity, &Clock::new(), &link).unwrap();
+    let network = crate::net::Network::new(&config, None, &Clock::new(), &link).unwrap();
     assert_eq!(network.listen(0).unwrap_err().kind, NetErrorKind::Policy);
     assert_eq!(network.connect("127.0.0.1", Some(1)).unwrap_err().kind, NetErrorKind::Policy);
 }
