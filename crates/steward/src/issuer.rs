@@ -10,6 +10,7 @@ use der::{Decode as _, Encode as _};
 use evidence::crypto::AwsLc;
 use evidence::result::AttestationResult;
 use types::problem::Problem;
+use types::time::Timestamp;
 
 use crate::authority::Authority;
 use crate::certificate::{self, Order};
@@ -88,6 +89,7 @@ impl Issuer {
 
     fn decide(&self, request: &[u8]) -> Result<Issued, Refused> {
         let now = self.clock.now();
+        self.authority_is_valid(now)?;
         let loaded = self.policies.current();
         let decision = evidence::appraise(
             request,
@@ -125,6 +127,22 @@ impl Issuer {
             serial: made.serial,
             result: order.result,
         })
+    }
+
+    /// A root that ran out while Steward ran signs nothing that anybody would accept.
+    fn authority_is_valid(&self, now: Timestamp) -> Result<(), Refused> {
+        let (first, last) = (self.authority.not_before(), self.authority.not_after());
+        if (first..last).contains(&now) {
+            return Ok(());
+        }
+        let detail = format!(
+            "this Steward's CA is valid from {first} to {last}, and by its clock it is {now}"
+        );
+        tracing::error!(detail, "no certificate could be made");
+        let problem = Problem::new(503, "Service Unavailable", detail)
+            .check("steward.authority")
+            .hint("tell the operator: the CA needs to be renewed, or the clock to be set");
+        Err(Box::new(problem))
     }
 
     /// DER of the PkiPath: SEQUENCE OF Certificate, from the root's end to the new certificate (RFC 6066 section 10.1).
@@ -202,4 +220,55 @@ fn log_refused(problem: &Problem) {
         detail = problem.detail,
         "request refused"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::{CA_SECONDS, generate};
+    use crate::policies::Loaded;
+
+    fn issuer(now: Timestamp) -> Issuer {
+        let start = Timestamp(1_700_000_000);
+        let root = generate("Test CA", start).unwrap();
+        let authority = Authority::from_pem(
+            root.certificate_pem.as_bytes(),
+            root.key_pem.as_bytes(),
+            start,
+        )
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.toml");
+        chassis::durable::write(&path, b"", 0o644).unwrap();
+        let policies = Policies::new(Loaded::read(&path).unwrap());
+        Issuer::new(
+            authority,
+            policies,
+            Anchors::vendors().unwrap(),
+            Clock::Fixed(now),
+        )
+    }
+
+    #[test]
+    fn nothing_is_signed_outside_of_the_authoritys_time() {
+        let check = |now: u64| {
+            let problem = issuer(Timestamp(now)).issue(b"no request").unwrap_err();
+            (problem.status, problem.check.unwrap_or_default())
+        };
+        let (first, last) = (1_700_000_000, 1_700_000_000 + CA_SECONDS);
+        for outside in [first - 1, last, last + 1] {
+            assert_eq!(check(outside), (503, "steward.authority".to_owned()));
+        }
+        for inside in [first, last - 1] {
+            assert_eq!(check(inside), (400, "request-malformed".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_first_address_counts() {
+        let issuer = issuer(Timestamp(1_700_000_000));
+        issuer.set_url("https://steward.example.com/");
+        issuer.set_url("https://127.0.0.1:3000");
+        assert_eq!(issuer.url.get().unwrap(), "https://steward.example.com");
+    }
 }

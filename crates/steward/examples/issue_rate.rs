@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How many certificates one core issues, compared with what its signature operations alone would allow.
+//!
+//! `cargo run --release -p steward --example issue_rate`
+//!
+//! The work of one request is measured twice: as a whole (parse, appraise, write, sign, lint), and as nothing but the
+//! signature checks that it makes and the signature that it writes. The ratio of the two does not depend on the machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a measuring program, not a part of the product"
+)]
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+use chassis::clock::Clock;
+use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
+use evidence::crypto::{AwsLc, BadSignature, Verifier};
+use evidence::{csr, snp};
+use steward::authority::{Authority, generate};
+use steward::issuer::Issuer;
+use steward::policies::{Loaded, Policies};
+use steward::roots::Anchors;
+use testkit::silicon::{Options, SimulatedSnp};
+use types::digest::Sha256;
+
+/// How long each of the two is measured.
+const MEASURED: Duration = Duration::from_secs(5);
+const MEASUREMENT: [u8; 48] = [7; 48];
+
+thread_local! {
+    static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// AWS-LC, with a watch.
+struct Timed;
+
+fn timed(check: impl FnOnce() -> Result<(), BadSignature>) -> Result<(), BadSignature> {
+    let start = Instant::now();
+    let result = check();
+    SPENT.set(SPENT.get() + start.elapsed());
+    result
+}
+
+impl Verifier for Timed {
+    fn ecdsa_p384_sha384(&self, k: &[u8], m: &[u8], s: &[u8; 96]) -> Result<(), BadSignature> {
+        timed(|| AwsLc.ecdsa_p384_sha384(k, m, s))
+    }
+
+    fn ecdsa_p384_sha384_der(&self, k: &[u8], m: &[u8], s: &[u8]) -> Result<(), BadSignature> {
+        timed(|| AwsLc.ecdsa_p384_sha384_der(k, m, s))
+    }
+
+    fn ecdsa_p256_sha256(&self, k: &[u8], m: &[u8], s: &[u8; 64]) -> Result<(), BadSignature> {
+        timed(|| AwsLc.ecdsa_p256_sha256(k, m, s))
+    }
+
+    fn rsa_pss_sha384(&self, k: &[u8], m: &[u8], s: &[u8]) -> Result<(), BadSignature> {
+        timed(|| AwsLc.rsa_pss_sha384(k, m, s))
+    }
+}
+
+/// A request as a Keep makes it.
+fn request(silicon: &SimulatedSnp) -> Vec<u8> {
+    let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+    let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap();
+    let workload = WorkloadClaim {
+        digest: Sha256::of(b"workload"),
+        slug: None,
+        statement: None,
+    };
+    let claims = Claims {
+        pubkey_hash: pubkey_hash_of(spki.as_ref()),
+        nonce: None,
+        workload: Some(workload),
+    };
+    let blob = silicon
+        .attestation(&claims.report_data(), &MEASUREMENT)
+        .unwrap();
+    let (report, endorsements) = snp::split_attestation(&blob).unwrap();
+    let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
+    let tbs = csr::build(spki.as_ref(), &value);
+    let signature = key.sign(&SystemRandom::new(), tbs.bytes()).unwrap();
+    tbs.assemble(signature.as_ref())
+}
+
+/// Time that `work` takes, averaged over [`MEASURED`].
+fn average(mut work: impl FnMut()) -> Duration {
+    work();
+    let start = Instant::now();
+    let mut rounds = 0;
+    while start.elapsed() < MEASURED {
+        work();
+        rounds += 1;
+    }
+    start.elapsed() / rounds
+}
+
+/// Time of the signature that a certificate gets, and of checking it again.
+fn own_signature() -> Duration {
+    let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+    let random = SystemRandom::new();
+    let message = [0; 2048];
+    average(|| {
+        let signature = key.sign(&random, &message).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, key.public_key().as_ref())
+            .verify(&message, signature.as_ref())
+            .unwrap();
+    })
+}
+
+fn main() {
+    let now = Clock::System.now();
+    let silicon = SimulatedSnp::generate(now, Options::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    chassis::durable::write(&path("roots.pem"), silicon.roots_pem().as_bytes(), 0o600).unwrap();
+    let policy = format!("[snp]\nhash = [\"{}\"]\n", hex::encode(MEASUREMENT));
+    chassis::durable::write(&path("policy.toml"), policy.as_bytes(), 0o600).unwrap();
+    let policy = Loaded::read(&path("policy.toml")).unwrap();
+    let mut anchors = Anchors::vendors().unwrap();
+    anchors.add_insecure_simulated(&path("roots.pem")).unwrap();
+    let root = generate("Measured", now.minus(3600)).unwrap();
+    let authority = Authority::from_pem(
+        root.certificate_pem.as_bytes(),
+        root.key_pem.as_bytes(),
+        now,
+    )
+    .unwrap();
+    let request = request(&silicon);
+
+    let roots = evidence::amd::Roots::from_pem(&silicon.roots_pem(), &AwsLc).unwrap();
+    let appraised = policy.policy.clone();
+    let mut rounds = 0;
+    let appraisal = average(|| {
+        rounds += 1;
+        evidence::appraise(&request, &appraised, &roots, "measured", now, &Timed).unwrap();
+    });
+    let checks = SPENT.get() / rounds;
+    let own = own_signature();
+
+    let issuer = Issuer::new(authority, Policies::new(policy), anchors, Clock::Fixed(now));
+    issuer.set_url("https://steward.example.com");
+    let whole = average(|| {
+        issuer.issue(&request).unwrap();
+    });
+
+    let rate = |time: Duration| 1.0 / time.as_secs_f64();
+    let signatures = checks + own;
+    println!("one core, one certificate:");
+    println!("  appraisal                {appraisal:>10.1?}, of it signature checks {checks:.1?}");
+    println!("  signing, and checking it {own:>10.1?}");
+    println!(
+        "  all of it                {whole:>10.1?}   {:.0} certificates/s",
+        rate(whole)
+    );
+    println!(
+        "  signatures alone         {signatures:>10.1?}   {:.0} certificates/s",
+        rate(signatures)
+    );
+    println!(
+        "ratio {:.2} (issuance rate / rate of its signature operations alone)",
+        signatures.as_secs_f64() / whole.as_secs_f64()
+    );
+}
