@@ -158,7 +158,10 @@ fn vouched(
         format!("the registry says that {slug} is {}, not {digest}", parsed.statement.digest)
     })?;
     ensure(parsed.statement.iat <= now.plus(STATEMENT_SKEW_SECONDS).0, Check::Statement, || {
-        format!("the registry's statement is of {}, and it is {now}", Timestamp(parsed.statement.iat))
+        format!(
+            "the registry's statement is of {}, and it is {now}",
+            Timestamp(parsed.statement.iat)
+        )
     })
 }
 

@@ -135,7 +135,8 @@ impl<'a> Certificate<'a> {
             let serial = IntRef::decode(reader)?.as_bytes();
             let algorithm = element(reader, Tag::Sequence)?;
             let issuer = element(reader, Tag::Sequence)?;
-            let (not_before, not_after) = reader.sequence(|r| Ok::<_, der::Error>((time(r)?, time(r)?)))?;
+            let (not_before, not_after) =
+                reader.sequence(|r| Ok::<_, der::Error>((time(r)?, time(r)?)))?;
             let subject = element(reader, Tag::Sequence)?;
             let spki = element(reader, Tag::Sequence)?;
             let extensions = reader
@@ -156,7 +157,10 @@ impl<'a> Certificate<'a> {
     }
 
     /// The one extension of this type; `Err` if there are several.
-    pub(crate) fn extension(&self, oid: ObjectIdentifier) -> std::result::Result<Option<&Extension>, ()> {
+    pub(crate) fn extension(
+        &self,
+        oid: ObjectIdentifier,
+    ) -> std::result::Result<Option<&Extension>, ()> {
         let mut found = self.extensions.iter().filter(|e| e.extn_id == oid);
         match (found.next(), found.next()) {
             (first, None) => Ok(first),
@@ -232,7 +236,9 @@ pub(crate) fn name(der: &[u8]) -> Result<Vec<(ObjectIdentifier, &str)>> {
                 let oid = ObjectIdentifier::decode(r)?;
                 let value = AnyRef::decode(r)?;
                 let text = match value.header().tag() {
-                    Tag::Utf8String | Tag::PrintableString => std::str::from_utf8(value.value()).ok(),
+                    Tag::Utf8String | Tag::PrintableString => {
+                        std::str::from_utf8(value.value()).ok()
+                    }
                     _ => None,
                 };
                 text.map(|text| (oid, text)).ok_or_else(|| wrong(r))

@@ -206,7 +206,8 @@ mod tests {
         let full = claims();
         let mut local = claims();
         local.nonce = None;
-        local.workload = Some(WorkloadClaim { digest: Sha256([9; 32]), slug: None, statement: None });
+        local.workload =
+            Some(WorkloadClaim { digest: Sha256([9; 32]), slug: None, statement: None });
         let bare = Claims { pubkey_hash: [0; 48], nonce: None, workload: None };
         for claims in [full, local, bare] {
             assert_eq!(Claims::from_bytes(&claims.to_bytes()), Ok(claims.clone()));

@@ -78,9 +78,7 @@ fn check(
     message: &[u8],
     signature: &[u8],
 ) -> Result<(), BadSignature> {
-    UnparsedPublicKey::new(algorithm, public)
-        .verify(message, signature)
-        .map_err(|_| BadSignature)
+    UnparsedPublicKey::new(algorithm, public).verify(message, signature).map_err(|_| BadSignature)
 }
 
 impl Verifier for AwsLc {

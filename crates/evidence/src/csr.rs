@@ -96,20 +96,25 @@ fn parts(der: &[u8]) -> der::Result<Parts<'_>> {
     })
 }
 
-/// The one extension of the one attribute: type, whether critical, value.
-fn extension(attributes: &[u8]) -> der::Result<(ObjectIdentifier, bool, &[u8])> {
+/// An extension: type, whether critical, value.
+type Extension<'a> = (ObjectIdentifier, bool, &'a [u8]);
+
+/// The one extension of the one attribute; `None` if the attribute asks for none.
+fn extension(attributes: &[u8]) -> der::Result<Option<Extension<'_>>> {
     asn1::sequence(attributes, |attribute| {
         if ObjectIdentifier::decode(attribute)? != EXTENSION_REQUEST {
             return Err(asn1::wrong(attribute));
         }
         let values = asn1::contents(asn1::element(attribute, Tag::Set)?)?;
-        let extensions = asn1::sequence(values, |list| asn1::element(list, Tag::Sequence))?;
-        asn1::sequence(extensions, |extension| {
+        if values == [SEQUENCE, 0] {
+            return Ok(None);
+        }
+        let extension = asn1::sequence(values, |list| asn1::element(list, Tag::Sequence))?;
+        asn1::sequence(extension, |extension| {
             let oid = ObjectIdentifier::decode(extension)?;
-            let critical =
-                asn1::follows(extension, Tag::Boolean) && bool::decode(extension)?;
+            let critical = asn1::follows(extension, Tag::Boolean) && bool::decode(extension)?;
             let value = <&OctetStringRef>::decode(extension)?.as_bytes();
-            Ok((oid, critical, value))
+            Ok(Some((oid, critical, value)))
         })
     })
 }
@@ -124,7 +129,8 @@ impl Request {
         if der.len() > limits::REQUEST_BYTES_MAX {
             return Err(malformed("the request is larger than 64 KiB".into()));
         }
-        let parts = parts(der).map_err(|e| malformed(format!("it is no PKCS#10 request in DER: {e}")))?;
+        let parts =
+            parts(der).map_err(|e| malformed(format!("it is no PKCS#10 request in DER: {e}")))?;
         ensure(parts.subject == [SEQUENCE, 0], Check::RequestMalformed, || {
             "the request asks for a subject; Steward gives names, the request does not".into()
         })?;
@@ -136,19 +142,26 @@ impl Request {
         ensure(signed, Check::RequestSignature, || {
             "the request's own signature does not verify".into()
         })?;
-        ensure(!parts.attributes.is_empty(), Check::EvidenceMissing, || {
-            "the request carries no evidence".into()
-        })?;
-        let (oid, critical, value) = extension(parts.attributes).map_err(|e| {
+        let extension =
+            if parts.attributes.is_empty() { Ok(None) } else { extension(parts.attributes) };
+        let extension = extension.map_err(|e| {
             malformed(format!("the request has not one extensionRequest with one extension: {e}"))
         })?;
+        let Some((oid, critical, value)) = extension else {
+            return Err(Refusal::new(Check::EvidenceMissing, "the request carries no evidence"));
+        };
         ensure(!LEGACY_OTHERS.contains(&oid), Check::EvidenceUnsupported, || {
             "the request's evidence is none of SEV-SNP".into()
         })?;
         let evidence = match oid {
             EVIDENCE => decode_evidence(value),
             LEGACY_SNP => decode_legacy(value),
-            _ => return Err(Refusal::new(Check::EvidenceMissing, format!("the request asks for the extension {oid}, which is no evidence"))),
+            _ => {
+                return Err(Refusal::new(
+                    Check::EvidenceMissing,
+                    format!("the request asks for the extension {oid}, which is no evidence"),
+                ));
+            }
         };
         ensure(!critical, Check::RequestMalformed, || "the evidence is marked critical".into())?;
         let evidence = evidence.ok_or_else(|| {
@@ -163,9 +176,9 @@ pub fn encode_evidence(report: &[u8], claims: &[u8], endorsements: &[u8]) -> Vec
     let mut out = Vec::with_capacity(report.len() + claims.len() + endorsements.len() + 32);
     let mut encoder = Encoder::new(&mut out);
     // Writing to memory does not fail.
-    let _ = encoder.tag(CborTag::new(TEE_REPORT)).and_then(|e| {
-        e.array(3)?.bytes(report)?.bytes(claims)?.bytes(endorsements)
-    });
+    let _ = encoder
+        .tag(CborTag::new(TEE_REPORT))
+        .and_then(|e| e.array(3)?.bytes(report)?.bytes(claims)?.bytes(endorsements));
     out
 }
 
@@ -207,9 +220,14 @@ impl Tbs {
 
     /// The request, with the signature in DER put to it.
     pub fn assemble(&self, signature: &[u8]) -> Vec<u8> {
-        let signature = asn1::tlv(BIT_STRING, &[&[0], signature].concat());
-        asn1::tlv(SEQUENCE, &[&self.0[..], &ECDSA_SHA384, &signature].concat())
+        assemble(&self.0, signature)
     }
+}
+
+/// A request of any signed part, with its signature in DER.
+pub fn assemble(info: &[u8], signature: &[u8]) -> Vec<u8> {
+    let signature = asn1::tlv(BIT_STRING, &[&[0], signature].concat());
+    asn1::tlv(SEQUENCE, &[info, &ECDSA_SHA384, &signature].concat())
 }
 
 /// A request for the key `spki_der` with evidence that carries claims; `extension` is from [`encode_evidence`].

@@ -146,22 +146,14 @@ impl Facts {
     }
 
     fn vector(&self) -> Vector {
-        let silicon = if self.simulated {
-            UNRECOGNIZED
-        } else {
-            AFFIRMING
-        };
+        let silicon = if self.simulated { UNRECOGNIZED } else { AFFIRMING };
         Vector {
             configuration: match (self.debug, self.relaxations.is_empty()) {
                 (true, _) => CONFIGURATION_UNSUPPORTABLE,
                 (false, false) => CONFIGURATION_UNSAFE,
                 (false, true) => AFFIRMING,
             },
-            executables: if self.pinned {
-                AFFIRMING
-            } else {
-                EXECUTABLES_UNRECOGNIZED
-            },
+            executables: if self.pinned { AFFIRMING } else { EXECUTABLES_UNRECOGNIZED },
             hardware: silicon,
             instance_identity: silicon,
         }
@@ -171,17 +163,12 @@ impl Facts {
     fn check(&self) -> Result<(), NotAResult> {
         let hex = |text: &str, bytes: usize| {
             text.len() == 2 * bytes
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         let digest = |text: &Option<String>| text.as_deref().is_none_or(|text| hex(text, 48));
         let well_formed = [
             (self.tee == "snp", "its TEE is unknown"),
-            (
-                hex(&self.measurement, 48),
-                "its measurement is not 96 hex digits",
-            ),
+            (hex(&self.measurement, 48), "its measurement is not 96 hex digits"),
             (digest(&self.signer), "its signer is not 96 hex digits"),
             (digest(&self.id_key), "its ID key is not 96 hex digits"),
             (
@@ -281,11 +268,7 @@ pub struct NotAResult(String);
 
 impl fmt::Display for NotAResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the attestation-result extension is malformed: {}",
-            self.0
-        )
+        write!(f, "the attestation-result extension is malformed: {}", self.0)
     }
 }
 
@@ -300,10 +283,7 @@ impl AttestationResult {
     /// The EAR as JSON: sorted members, no white space.
     pub fn to_json(&self) -> String {
         let ear = Ear {
-            verifier: Verifier {
-                build: self.build.clone(),
-                developer: DEVELOPER.to_owned(),
-            },
+            verifier: Verifier { build: self.build.clone(), developer: DEVELOPER.to_owned() },
             eat_profile: PROFILE.to_owned(),
             iat: self.issued_at.0,
             submods: Submods {
@@ -324,9 +304,7 @@ impl AttestationResult {
     pub fn to_extension(&self) -> Vec<u8> {
         let body = URL_SAFE_NO_PAD.encode(self.to_json());
         let record = format!("[\"{MEDIA_TYPE}\",\"{body}\",{INDICATOR_RESULT}]");
-        Utf8StringRef::new(&record)
-            .and_then(|text| text.to_der())
-            .unwrap_or_default()
+        Utf8StringRef::new(&record).and_then(|text| text.to_der()).unwrap_or_default()
     }
 
     /// Reads the extension's value, at most [`limits::RESULT_BYTES_MAX`] bytes.
@@ -342,9 +320,7 @@ impl AttestationResult {
         let (kind, body, indicator): (String, String, u64) =
             serde_json::from_str(text.as_str()).map_err(|e| wrong(&e))?;
         if kind != MEDIA_TYPE || indicator != INDICATOR_RESULT {
-            return Err(wrong(
-                &"it is no record of an unsigned attestation result in JSON",
-            ));
+            return Err(wrong(&"it is no record of an unsigned attestation result in JSON"));
         }
         let json = URL_SAFE_NO_PAD.decode(body).map_err(|e| wrong(&e))?;
         let ear: Ear = serde_json::from_slice(&json).map_err(|e| wrong(&e))?;
@@ -393,13 +369,7 @@ mod tests {
                 relaxations: Vec::new(),
                 signer: None,
                 simulated: false,
-                tcb: TcbSummary {
-                    bootloader: 2,
-                    fmc: None,
-                    microcode: 93,
-                    snp: 6,
-                    tee: 0,
-                },
+                tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
                 tee: "snp".into(),
                 vmpl: 0,
                 workload: Some(WorkloadName {
@@ -437,10 +407,8 @@ mod tests {
             digest = digest
         );
         assert_eq!(result().to_json(), wanted);
-        let record = format!(
-            r#"["application/eat-ucs+json","{}",8]"#,
-            URL_SAFE_NO_PAD.encode(&wanted)
-        );
+        let record =
+            format!(r#"["application/eat-ucs+json","{}",8]"#, URL_SAFE_NO_PAD.encode(&wanted));
         assert!(result().to_extension().ends_with(record.as_bytes()));
     }
 
@@ -500,10 +468,7 @@ mod tests {
             ("\"guest_svn\":1,", ""),
             ("\"chip_id\":null,", ""),
             ("\"guest_svn\":1", "\"guest_svn\": 1"),
-            (
-                "\"debug\":false,\"guest_svn\":1",
-                "\"guest_svn\":1,\"debug\":false",
-            ),
+            ("\"debug\":false,\"guest_svn\":1", "\"guest_svn\":1,\"debug\":false"),
             ("\"hardware\":2", "\"hardware\":3"),
             ("h/u/r:1.0.0", "h/u/r"),
             ("h/u/r:1.0.0", slug.as_str()),
@@ -519,10 +484,7 @@ mod tests {
         ] {
             let forged = json.replace(from, to);
             assert_ne!(forged, json, "{from}");
-            assert!(
-                AttestationResult::from_extension(&pack(&forged)).is_err(),
-                "{to}"
-            );
+            assert!(AttestationResult::from_extension(&pack(&forged)).is_err(), "{to}");
         }
         assert!(AttestationResult::from_extension(&[]).is_err());
         assert!(

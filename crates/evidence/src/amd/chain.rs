@@ -141,9 +141,19 @@ fn issuer<'r>(
     let name = split_name(vek.certificate.issuer).map_or("an issuer without a name", |(_, cn)| cn);
     let name = name.escape_debug();
     Err(if named {
-        Refusal::new(Check::VekSignature, format!("the certificate of the chip's key is not signed by the {name} that is trusted"))
+        Refusal::new(
+            Check::VekSignature,
+            format!(
+                "the certificate of the chip's key is not signed by the {name} that is trusted"
+            ),
+        )
     } else {
-        Refusal::new(Check::UntrustedRoot, format!("the certificate of the chip's key was issued by \"{name}\", which is not trusted"))
+        Refusal::new(
+            Check::UntrustedRoot,
+            format!(
+                "the certificate of the chip's key was issued by \"{name}\", which is not trusted"
+            ),
+        )
     })
 }
 
@@ -163,7 +173,8 @@ fn revocation(
         if der.len() > types::limits::CRL_BYTES_MAX {
             return Err(malformed("a revocation list is larger than any".into()));
         }
-        let crl = Crl::parse(der).map_err(|e| malformed(format!("a revocation list is malformed: {e}")))?;
+        let crl = Crl::parse(der)
+            .map_err(|e| malformed(format!("a revocation list is malformed: {e}")))?;
         if crl.issuer != ark.subject {
             continue;
         }
@@ -177,10 +188,15 @@ fn revocation(
         )?;
         if let Some(revoked) = chain.iter().find(|c| crl.revoked.contains(&c.serial)) {
             let serial = hex::encode(revoked.serial);
-            return Err(Refusal::new(Check::Revoked, format!("the certificate with serial 0x{serial} is revoked")));
+            return Err(Refusal::new(
+                Check::Revoked,
+                format!("the certificate with serial 0x{serial} is revoked"),
+            ));
         }
         let Some(next) = crl.next_update else {
-            return Err(malformed("the revocation list does not say when the next one comes".into()));
+            return Err(malformed(
+                "the revocation list does not say when the next one comes".into(),
+            ));
         };
         ensure(crl.this_update <= now, Check::CrlExpired, || {
             format!("the revocation list is of {}, and it is {now}", crl.this_update)

@@ -9,10 +9,10 @@ mod vek;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use chain::verify_chain;
+pub use chain::{Endorsed, verify_vek};
 #[cfg(feature = "vendor-roots")]
 pub use roots::vendor_roots;
-pub use chain::{Endorsed, verify_vek};
-pub(crate) use chain::verify_chain;
 pub use roots::{ARK_FINGERPRINTS, BadRoots, Roots};
 pub use vek::VekKind;
 pub(crate) use vek::p384_point;

@@ -139,7 +139,9 @@ impl Roots {
         let Some(product) = common.strip_prefix("ARK-").and_then(|line| line.parse().ok()) else {
             return bad(format!("\"{}\" is no ARK of a known product", common.escape_debug()));
         };
-        if root.issuer != root.subject || !signed_by(&root.signed, root.algorithm, root.spki, verifier) {
+        if root.issuer != root.subject
+            || !signed_by(&root.signed, root.algorithm, root.spki, verifier)
+        {
             return bad(format!("{common} is not signed by itself"));
         }
         authority(&root, KeyUsages::KeyCertSign | KeyUsages::CRLSign, None)?;
@@ -160,7 +162,8 @@ impl Roots {
             check(asvk, format!("SEV-VLEK-{product}"))?;
         }
         let fingerprint = Sha256::of(ark).to_hex();
-        let genuine = ARK_FINGERPRINTS.iter().any(|(line, pin)| *line == product && *pin == fingerprint);
+        let genuine =
+            ARK_FINGERPRINTS.iter().any(|(line, pin)| *line == product && *pin == fingerprint);
         Ok(Self {
             ark: ark.to_vec(),
             ask: ask.to_vec(),
@@ -189,7 +192,10 @@ impl Roots {
         let named = |wanted: &str| {
             certificates.iter().find(|der| {
                 let parsed = Certificate::parse(der).ok();
-                parsed.as_ref().and_then(|c| split_name(c.subject)).is_some_and(|(_, cn)| cn == wanted)
+                parsed
+                    .as_ref()
+                    .and_then(|c| split_name(c.subject))
+                    .is_some_and(|(_, cn)| cn == wanted)
             })
         };
         let mut roots = Vec::new();
@@ -248,7 +254,9 @@ fn authority(
 ) -> Result<(), BadRoots> {
     let value = |oid| match certificate.extension(oid) {
         Ok(Some(extension)) if extension.critical => Ok(extension.extn_value.as_bytes()),
-        _ => bad("a CA certificate has not one critical key usage and one basic constraints extension"),
+        _ => bad(
+            "a CA certificate has not one critical key usage and one basic constraints extension",
+        ),
     };
     let constraints = BasicConstraints::from_der(value(ID_CE_BASIC_CONSTRAINTS)?);
     let usage = KeyUsage::from_der(value(ID_CE_KEY_USAGE)?);

@@ -70,7 +70,11 @@ fn value(certificate: &Certificate<'_>, oid: ObjectIdentifier) -> Result<Option<
         .map_err(|()| malformed("an extension of the VCEK is there twice"))
 }
 
-fn required(certificate: &Certificate<'_>, oid: ObjectIdentifier, name: &str) -> Result<Vec<u8>, Refusal> {
+fn required(
+    certificate: &Certificate<'_>,
+    oid: ObjectIdentifier,
+    name: &str,
+) -> Result<Vec<u8>, Refusal> {
     value(certificate, oid)?.ok_or_else(|| malformed(&format!("the VCEK has no {name} extension")))
 }
 
@@ -119,7 +123,9 @@ impl<'a> Vek<'a> {
             Product::Turin => Some(number(&certificate, FMC, "FMC")?),
             Product::Milan | Product::Genoa => {
                 if value(&certificate, FMC)?.is_some() {
-                    return Err(malformed("the VCEK has an FMC extension, which its product has not"));
+                    return Err(malformed(
+                        "the VCEK has an FMC extension, which its product has not",
+                    ));
                 }
                 None
             }
@@ -133,7 +139,10 @@ impl<'a> Vek<'a> {
         };
         let kind = match (value(&certificate, HWID)?, value(&certificate, CSP_ID)?) {
             (Some(bytes), None) => VekKind::Vcek(hwid(&bytes, product).ok_or_else(|| {
-                malformed(&format!("the VCEK's hardware identity has not {} bytes", product.hwid_bytes()))
+                malformed(&format!(
+                    "the VCEK's hardware identity has not {} bytes",
+                    product.hwid_bytes()
+                ))
             })?),
             (None, Some(bytes)) => VekKind::Vlek(
                 Ia5StringRef::from_der(&bytes)

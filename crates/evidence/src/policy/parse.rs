@@ -196,10 +196,7 @@ fn some_digests<const N: usize>(
     value.map(|value| digests(Some(value))).transpose()
 }
 
-fn blacklist(
-    value: Option<Value<'_>>,
-    wanted: &[[u8; 48]],
-) -> Result<Vec<[u8; 48]>, PolicyError> {
+fn blacklist(value: Option<Value<'_>>, wanted: &[[u8; 48]]) -> Result<Vec<[u8; 48]>, PolicyError> {
     let refuse = |value: Value<'_>| {
         let digest = digest(&value)?;
         if wanted.contains(&digest) {

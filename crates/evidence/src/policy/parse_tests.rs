@@ -117,7 +117,9 @@ fn errors_name_the_place_and_the_way_out() {
         ("[snp]\nhost_data = [\"abc\"]\n".to_owned(), 2, "64 hex"),
         (format!("[snp]\nhash = [\"{hash}\"]\nhash_blacklist = [\"{hash}\"]\n"), 3, "both"),
         (
-            format!("[snp]\nid_key_digest = [\"{hash}\"]\nid_key_digest_blacklist = [\"{hash}\"]\n"),
+            format!(
+                "[snp]\nid_key_digest = [\"{hash}\"]\nid_key_digest_blacklist = [\"{hash}\"]\n"
+            ),
             3,
             "both",
         ),
@@ -145,7 +147,11 @@ fn errors_name_the_place_and_the_way_out() {
             3,
             "private",
         ),
-        (format!("{0}{0}", format_args!("[[registry]]\nhost = \"h\"\nkey = '{JWK}'\n")), 4, "twice"),
+        (
+            format!("{0}{0}", format_args!("[[registry]]\nhost = \"h\"\nkey = '{JWK}'\n")),
+            4,
+            "twice",
+        ),
         ("[[grant]]\nworkload = \"h/u/r\"\n".to_owned(), 1, "names"),
         ("[[grant]]\nworkload = \"r\"\ndns = [\"a\"]\n".to_owned(), 2, "host/user/repo"),
         ("[[grant]]\nworkload = \"h/u/r\"\ndns = [\"*.a\"]\n".to_owned(), 3, "DNS"),

@@ -31,7 +31,10 @@ pub(super) fn check(
     if report.vmpl != 0 {
         let named = report.vmpl <= policy.max_vmpl;
         relaxed.decide(named, Relaxation::Vmpl, Check::Vmpl, || {
-            format!("the report was asked for at VMPL {}, below the guest's highest privilege", report.vmpl)
+            format!(
+                "the report was asked for at VMPL {}, below the guest's highest privilege",
+                report.vmpl
+            )
         })?;
     }
     if !report.platform_info.alias_check_complete() {
@@ -54,9 +57,11 @@ pub(super) fn check(
         format!("the guest policy has bits {denied:#x} that the policy does not list")
     })?;
     let found = report.platform_info.0 & PLATFORM_FLAGS;
-    ensure(policy.platform_info_flags.is_none_or(|wanted| wanted == found), Check::PlatformFlags, || {
-        format!("the platform's SMT and TSME bits are {found:02b}")
-    })?;
+    ensure(
+        policy.platform_info_flags.is_none_or(|wanted| wanted == found),
+        Check::PlatformFlags,
+        || format!("the platform's SMT and TSME bits are {found:02b}"),
+    )?;
     for requirement in &policy.require {
         ensure(met_by(*requirement, report), Check::Require, || {
             format!("\"{}\" is required and not there", requirement.name())
@@ -105,7 +110,13 @@ pub(super) fn pin(report: &Report, policy: &SnpPolicy) -> Result<bool, Refusal> 
     })?;
     let author = report.key_info.author_key().then_some(&report.author_key_digest);
     let lists = [
-        (Check::Measurement, "measurement", Some(&report.measurement), &policy.hash, &policy.hash_blacklist),
+        (
+            Check::Measurement,
+            "measurement",
+            Some(&report.measurement),
+            &policy.hash,
+            &policy.hash_blacklist,
+        ),
         (Check::Signer, "author key", author, &policy.signer, &Vec::new()),
         (
             Check::IdKey,

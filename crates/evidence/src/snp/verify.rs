@@ -87,7 +87,9 @@ fn signing_key(
         VekKind::Vlek(_) => SigningKey::Vlek,
     };
     ensure(report.key_info.signing_key() == Some(kind), Check::VekKind, || {
-        format!("the certificate is one for a {kind:?}, but the report says that it was signed by the other kind")
+        format!(
+            "the certificate is one for a {kind:?}, but the report says that it was signed by the other kind"
+        )
     })?;
     match &vek.kind {
         VekKind::Vcek(_) => Ok(()),
@@ -106,7 +108,10 @@ fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<()
         let found = Product::of_cpuid(cpuid.family, cpuid.model);
         ensure(found == Some(vek.product), Check::Product, || {
             let (family, model) = (cpuid.family, cpuid.model);
-            format!("the report is of family {family:#x}, model {model:#x}, and the certificate of a {}", vek.product)
+            format!(
+                "the report is of family {family:#x}, model {model:#x}, and the certificate of a {}",
+                vek.product
+            )
         })?;
     }
     ensure(policy.products.contains(&vek.product), Check::Product, || {
@@ -141,7 +146,8 @@ fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<Tcb, R
         format!("the committed firmware ({committed}) is newer than the current one ({current})")
     })?;
     if let Some(floor) = policy.minimum_tcb.get(&vek.product) {
-        for (name, tcb) in [("reported", &reported), ("committed", &committed), ("launch", &launch)] {
+        for (name, tcb) in [("reported", &reported), ("committed", &committed), ("launch", &launch)]
+        {
             ensure(tcb.at_least(floor), Check::TcbMinimum, || {
                 format!("the {name} TCB ({tcb}) is below the policy's minimum ({floor})")
             })?;

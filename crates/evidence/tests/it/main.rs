@@ -2,4 +2,13 @@
 
 //! Appraisal from outside: real evidence with known verdicts, and simulated silicon for everything that real one never does.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something else happens than it says"
+)]
+
+mod checks;
 mod real;
+mod requests;
+mod world;

@@ -6,6 +6,7 @@
 //! reached. It proves nothing, and each certificate says so: its subject's organisation is [`ORGANISATION`].
 
 mod chain;
+mod issue;
 mod report;
 
 use std::fmt;
@@ -21,9 +22,11 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, RsaKey
 use der::pem::LineEnding;
 use types::time::Timestamp;
 
+use self::issue::Authorities;
 use crate::pki::enc;
 
-pub use report::Shape;
+pub use issue::{AuthoritySpec, CrlSpec, Key, VekSpec};
+pub use report::{Shape, Tcb};
 
 /// Organisation in the names of all certificates here.
 pub const ORGANISATION: &str = "SIMULATED silicon, not AMD";
@@ -54,16 +57,20 @@ pub enum SiliconError {
     Crypto,
     /// A file cannot be read or written.
     File(io::Error),
+    /// The silicon was loaded, and its authorities' keys are not stored.
+    Loaded,
 }
 
 impl fmt::Display for SiliconError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Crypto => f.write_str("a key of the simulated silicon cannot be made or used"),
-            Self::File(error) => write!(
-                f,
-                "a file of the simulated silicon cannot be read or written: {error}"
-            ),
+            Self::File(error) => {
+                write!(f, "a file of the simulated silicon cannot be read or written: {error}")
+            }
+            Self::Loaded => {
+                f.write_str("stored silicon issues no certificates: its authorities' keys are gone")
+            }
         }
     }
 }
@@ -80,6 +87,8 @@ impl From<io::Error> for SiliconError {
 pub const ARK_SERIAL: [u8; 3] = [0x7f, 0, 0];
 /// Serial number of the authority that signs for chips.
 pub const ASK_SERIAL: [u8; 3] = [0x7f, 0, 1];
+/// Serial number of the authority that signs for cloud providers. It has the key of the one for chips.
+pub const ASVK_SERIAL: [u8; 3] = [0x7f, 1, 1];
 
 /// A simulated SEV-SNP machine.
 #[derive(Clone)]
@@ -88,21 +97,25 @@ pub struct SimulatedSnp {
     shape: Shape,
 }
 
-/// What does not change once it is made.
+/// What does not change with the shape.
+#[derive(Clone)]
 struct Parts {
-    vcek_key: EcdsaKeyPair,
+    vcek_key: Arc<EcdsaKeyPair>,
     vcek_key_der: Vec<u8>,
+    /// Not stored.
+    authorities: Option<Arc<Authorities>>,
+    /// Of all certificates.
+    validity: (Timestamp, Timestamp),
     ark: Vec<u8>,
     ask: Vec<u8>,
+    asvk: Vec<u8>,
     vcek: Vec<u8>,
     crl: Vec<u8>,
 }
 
 impl fmt::Debug for SimulatedSnp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SimulatedSnp")
-            .field("shape", &self.shape)
-            .finish_non_exhaustive()
+        f.debug_struct("SimulatedSnp").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
@@ -113,70 +126,38 @@ impl SimulatedSnp {
     /// [`SiliconError::Crypto`].
     pub fn generate(now: Timestamp, options: Options) -> Result<Self, SiliconError> {
         let rsa = || RsaKeyPair::generate(KeySize::Rsa4096).map_err(|_| SiliconError::Crypto);
-        let (ark_key, ask_key) = (rsa()?, rsa()?);
+        let authorities = Authorities { ark: rsa()?, ask: rsa()? };
         let vcek_key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)
             .map_err(|_| SiliconError::Crypto)?;
-        let vcek_key_der = vcek_key
-            .to_pkcs8v1()
-            .map_err(|_| SiliconError::Crypto)?
-            .as_ref()
-            .to_vec();
-        let from = now.minus(SKEW_SECONDS);
-        let until = now.plus(CERTIFICATE_SECONDS);
-        let product = &options.shape.product;
-        let (ark_name, ask_name) = (
-            chain::name(&format!("ARK-{product}")),
-            chain::name(&format!("SEV-{product}")),
-        );
-        let ark_spki = chain::spki_rsa(&ark_key)?;
-        let ask_spki = chain::spki_rsa(&ask_key)?;
-        let ark = chain::certificate(
-            &chain::Tbs {
-                serial: &ARK_SERIAL,
-                issuer: &ark_name,
-                validity: (from, until),
-                subject: &ark_name,
-                spki: &ark_spki,
-                extensions: &chain::authority(None),
-            },
-            &ark_key,
-        )?;
-        let ask = chain::certificate(
-            &chain::Tbs {
-                serial: &ASK_SERIAL,
-                issuer: &ark_name,
-                validity: (from, until),
-                subject: &ask_name,
-                spki: &ask_spki,
-                extensions: &chain::authority(Some(0)),
-            },
-            &ark_key,
-        )?;
-        let vcek = chain::certificate(
-            &chain::Tbs {
-                serial: &[0],
-                issuer: &ask_name,
-                validity: (from, options.vcek_until.unwrap_or(until)),
-                subject: &chain::name("SEV-VCEK"),
-                spki: &chain::spki_p384(&vcek_key)?,
-                extensions: &chain::vcek(&options.shape),
-            },
-            &ask_key,
-        )?;
+        let vcek_key_der =
+            vcek_key.to_pkcs8v1().map_err(|_| SiliconError::Crypto)?.as_ref().to_vec();
+        let validity = (now.minus(SKEW_SECONDS), now.plus(CERTIFICATE_SECONDS));
+        let shape = &options.shape;
+        let product = &shape.product;
+        let ark = authorities.authority(&AuthoritySpec::ark(product, validity))?;
+        let ask = authorities.authority(&AuthoritySpec::ask(product, validity))?;
+        let asvk = authorities.authority(&AuthoritySpec::asvk(product, validity))?;
+        let mut vek = VekSpec::of(shape, validity);
+        if let Some(until) = options.vcek_until {
+            vek.validity.1 = until;
+        }
+        let vcek = authorities.vek(&vek, &chain::spki(&vcek_key)?)?;
         let crl_until = options.crl_until.unwrap_or(now.plus(CRL_SECONDS));
-        let crl = chain::crl(&ark_name, from, crl_until, &options.revoked, &ark_key)?;
+        let mut crl = CrlSpec::of(product, validity.0, crl_until);
+        crl.revoked.clone_from(&options.revoked);
+        let crl = authorities.crl(&crl)?;
         let parts = Parts {
-            vcek_key,
+            vcek_key: Arc::new(vcek_key),
             vcek_key_der,
+            authorities: Some(Arc::new(authorities)),
+            validity,
             ark,
             ask,
+            asvk,
             vcek,
             crl,
         };
-        Ok(Self {
-            parts: Arc::new(parts),
-            shape: options.shape,
-        })
+        Ok(Self { parts: Arc::new(parts), shape: options.shape })
     }
 
     /// The same chip with other reports. Product, TCB and chip identifier stay: they are in its certificate.
@@ -184,10 +165,14 @@ impl SimulatedSnp {
     pub fn with_shape(&self, change: impl FnOnce(&mut Shape)) -> Self {
         let mut shape = self.shape.clone();
         change(&mut shape);
-        Self {
-            parts: Arc::clone(&self.parts),
-            shape,
-        }
+        Self { parts: Arc::clone(&self.parts), shape }
+    }
+
+    /// The same chip with other certificates.
+    fn with_parts(&self, change: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Parts::clone(&self.parts);
+        change(&mut parts);
+        Self { parts: Arc::new(parts), shape: self.shape.clone() }
     }
 
     /// The same chip with a guest that its host may debug.
@@ -205,8 +190,7 @@ impl SimulatedSnp {
         report_data: &[u8; 64],
         measurement: &[u8; 48],
     ) -> Result<Vec<u8>, SiliconError> {
-        self.shape
-            .report(report_data, measurement, &self.parts.vcek_key)
+        self.shape.report(report_data, measurement, &self.parts.vcek_key)
     }
 
     /// What `get_attestation` gives (docs/FORMATS.md 3.4): the report, and the DER of certificate and CRL.
@@ -219,21 +203,20 @@ impl SimulatedSnp {
         measurement: &[u8; 48],
     ) -> Result<Vec<u8>, SiliconError> {
         let mut blob = self.report(report_data, measurement)?;
-        let url = enc::utf8(&format!(
-            "https://simulated.invalid/vcek/v1/{}/crl",
-            self.shape.product
-        ));
+        let url =
+            enc::utf8(&format!("https://simulated.invalid/vcek/v1/{}/crl", self.shape.product));
         let list = enc::seq(&[&enc::seq(&[&enc::seq(&[&url, &self.parts.crl])])]);
         blob.extend(enc::seq(&[&self.parts.vcek, &list]));
         Ok(blob)
     }
 
-    /// ARK and ASK, PEM, for Steward's `--insecure-simulated-roots`.
+    /// ARK, ASK and ASVK, PEM, for Steward's `--insecure-simulated-roots`.
     pub fn roots_pem(&self) -> String {
         let pem = |der: &[u8]| {
             der::pem::encode_string("CERTIFICATE", LineEnding::LF, der).unwrap_or_default()
         };
-        format!("{}{}", pem(&self.parts.ark), pem(&self.parts.ask))
+        let Parts { ark, ask, asvk, .. } = &*self.parts;
+        format!("{}{}{}", pem(ark), pem(ask), pem(asvk))
     }
 
     /// ARK, DER.
@@ -244,6 +227,11 @@ impl SimulatedSnp {
     /// ASK, DER.
     pub fn ask(&self) -> &[u8] {
         &self.parts.ask
+    }
+
+    /// ASVK, DER.
+    pub fn asvk(&self) -> &[u8] {
+        &self.parts.asvk
     }
 
     /// VCEK certificate, DER.
@@ -266,6 +254,7 @@ impl SimulatedSnp {
         for (name, bytes) in [
             ("ark.der", &parts.ark),
             ("ask.der", &parts.ask),
+            ("asvk.der", &parts.asvk),
             ("vcek.der", &parts.vcek),
             ("crl.der", &parts.crl),
             ("shape.json", &shape),
@@ -297,27 +286,24 @@ impl SimulatedSnp {
             .map_err(|_| SiliconError::Crypto)?;
         let shape = serde_json::from_slice(&read("shape.json")?).map_err(io::Error::other)?;
         let parts = Parts {
-            vcek_key,
+            vcek_key: Arc::new(vcek_key),
             vcek_key_der,
+            authorities: None,
+            validity: (Timestamp(0), Timestamp(0)),
             ark: read("ark.der")?,
             ask: read("ask.der")?,
+            asvk: read("asvk.der")?,
             vcek: read("vcek.der")?,
             crl: read("crl.der")?,
         };
-        Ok(Self {
-            parts: Arc::new(parts),
-            shape,
-        })
+        Ok(Self { parts: Arc::new(parts), shape })
     }
 }
 
 /// What simulated silicon measures of a Keep whose program has these bytes: SHA-384 over a label and their SHA-384.
 pub fn simulated_measurement(exec: &[u8]) -> [u8; 48] {
     let inner = digest(&SHA384, exec);
-    let outer = digest(
-        &SHA384,
-        &[b"enarx simulated measurement v1\0", inner.as_ref()].concat(),
-    );
+    let outer = digest(&SHA384, &[b"enarx simulated measurement v1\0", inner.as_ref()].concat());
     let mut measurement = [0; 48];
     for (to, from) in measurement.iter_mut().zip(outer.as_ref()) {
         *to = *from;
@@ -339,13 +325,7 @@ mod tests {
     fn certificates_say_that_they_are_simulated() {
         for der in [SILICON.ark(), SILICON.ask(), SILICON.vcek()] {
             let certificate = x509_cert::Certificate::from_der(der).unwrap();
-            assert!(
-                certificate
-                    .tbs_certificate()
-                    .subject()
-                    .to_string()
-                    .contains("SIMULATED")
-            );
+            assert!(certificate.tbs_certificate().subject().to_string().contains("SIMULATED"));
         }
     }
 

@@ -69,12 +69,7 @@ impl Default for Shape {
             platform_info: 1 | 1 << 5,
             vmpl: 0,
             guest_svn: 0,
-            tcb: Tcb {
-                bootloader: 4,
-                tee: 0,
-                snp: 24,
-                microcode: 219,
-            },
+            tcb: Tcb { bootloader: 4, tee: 0, snp: 24, microcode: 219 },
             fmc: None,
             chip: 1,
             mask_chip_id: false,
@@ -102,16 +97,7 @@ impl Shape {
         let tcb = &self.tcb;
         match self.fmc {
             None => [tcb.bootloader, tcb.tee, 0, 0, 0, 0, tcb.snp, tcb.microcode],
-            Some(fmc) => [
-                fmc,
-                tcb.bootloader,
-                tcb.tee,
-                tcb.snp,
-                0,
-                0,
-                0,
-                tcb.microcode,
-            ],
+            Some(fmc) => [fmc, tcb.bootloader, tcb.tee, tcb.snp, 0, 0, 0, tcb.microcode],
         }
     }
 
@@ -156,9 +142,7 @@ impl Shape {
             put(*at, &[*value]);
         }
         let signed = report.get(..SIGNED_BYTES).unwrap_or_default();
-        let signature = key
-            .sign(&SystemRandom::new(), signed)
-            .map_err(|_| SiliconError::Crypto)?;
+        let signature = key.sign(&SystemRandom::new(), signed).map_err(|_| SiliconError::Crypto)?;
         // r and s, 48 bytes big endian each, become 72 bytes little endian each.
         for (half, at) in signature.as_ref().chunks(48).zip([672, 744]) {
             for (to, from) in report.iter_mut().skip(at).zip(half.iter().rev()) {

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Whole requests: form, binding, names.
+
+use const_oid::ObjectIdentifier;
+use enarx_evidence::claims::{self, WorkloadClaim};
+use enarx_evidence::csr;
+use enarx_evidence::result::Status;
+use enarx_evidence::snp::split_attestation;
+use proptest::prelude::*;
+use types::digest::Sha256;
+use types::slug::Slug;
+
+use crate::world::{Key, MEASUREMENT, MILAN, NOW, Registry, decide, policy};
+
+const HOST: &str = "store.example.com";
+
+fn slug() -> Slug {
+    format!("{HOST}/team/app:1.2.0").parse().unwrap()
+}
+
+fn digest() -> Sha256 {
+    Sha256::of(b"the package")
+}
+
+fn workload(named: Option<(&Slug, String)>) -> WorkloadClaim {
+    let (slug, statement) = named.map(|(slug, statement)| (slug.clone(), statement)).unzip();
+    WorkloadClaim { digest: digest(), slug, statement }
+}
+
+fn pinned() -> String {
+    format!("[snp]\nhash = [\"{}\"]\n", hex::encode(MEASUREMENT))
+}
+
+fn check(request: &[u8], policy: &str) -> &'static str {
+    match decide(request, policy) {
+        Ok(decision) => panic!("taken: {decision:?}"),
+        Err(refusal) => refusal.check,
+    }
+}
+
+#[test]
+fn names_follow_from_pin_statement_and_grant() {
+    let (key, registry) = (Key::new(), Registry::new());
+    let statement = registry.statement(&slug(), digest(), NOW);
+    let named = key.request(&MILAN, &key.claims(Some(workload(Some((&slug(), statement))))));
+    let local = key.request(&MILAN, &key.claims(Some(workload(None))));
+    let bare = key.request(&MILAN, &key.claims(None));
+    let grants = format!(
+        "[[grant]]\nworkload = \"{HOST}/team/app:^1\"\ndns = [\"b.example.com\", \"a.example.com\"]\nip = [\"192.0.2.7\"]\n\
+         [[grant]]\nworkload = \"{HOST}/team/other\"\ndns = [\"other.example.com\"]\n"
+    );
+    let full = format!("{}{}{grants}", pinned(), registry.entry(HOST));
+
+    let decision = decide(&named, &full).unwrap();
+    assert_eq!(decision.spki_der, key.spki);
+    assert_eq!((decision.names.slug, decision.names.digest), (Some(slug()), Some(digest())));
+    assert_eq!(decision.names.dns, ["a.example.com", "b.example.com"]);
+    assert_eq!(decision.names.ip.len(), 1);
+    assert_eq!(decision.lifetime_seconds, 86_400);
+    let result = &decision.result;
+    assert_eq!((result.build.as_str(), result.issued_at), ("test 1", NOW));
+    assert_eq!(result.policy, policy(&full).digest);
+    assert!(result.facts.simulated && result.facts.pinned);
+    assert_eq!(result.status(), Status::Contraindicated, "simulated silicon proves nothing");
+    let name = result.facts.workload.clone().unwrap();
+    assert_eq!((name.slug, name.digest), (Some(slug()), digest()));
+
+    let decision = decide(&local, &full).unwrap();
+    assert_eq!((decision.names.slug, decision.names.digest), (None, Some(digest())));
+    assert!(decision.names.dns.is_empty() && decision.names.ip.is_empty());
+    let decision = decide(&bare, &full).unwrap();
+    assert!(decision.result.facts.pinned && decision.result.facts.workload.is_none());
+
+    // Nobody pins the Keep: it may claim what it likes, and gets no name at all.
+    let unpinned = format!("{}{grants}", registry.entry(HOST));
+    for request in [&named, &local, &bare] {
+        let decision = decide(request, &unpinned).unwrap();
+        assert_eq!(decision.names, enarx_evidence::Names::default());
+        assert!(!decision.result.facts.pinned && decision.result.facts.workload.is_none());
+    }
+}
+
+#[test]
+fn a_name_takes_its_registrys_word() {
+    let (key, registry, stranger) = (Key::new(), Registry::new(), Registry::new());
+    let policy = format!("{}{}", pinned(), registry.entry(HOST));
+    let ask = |slug: &Slug, statement: String| {
+        let claims = key.claims(Some(workload(Some((slug, statement)))));
+        check(&key.request(&MILAN, &claims), &policy)
+    };
+    let good = registry.statement(&slug(), digest(), NOW);
+    let other: Slug = format!("{HOST}/team/app:1.2.1").parse().unwrap();
+    let elsewhere: Slug = "other.example.com/team/app:1.2.0".parse().unwrap();
+    assert_eq!(ask(&slug(), stranger.statement(&slug(), digest(), NOW)), "registry");
+    assert_eq!(ask(&elsewhere, registry.statement(&elsewhere, digest(), NOW)), "registry");
+    assert_eq!(ask(&slug(), registry.statement(&slug(), Sha256::of(b"another"), NOW)), "statement");
+    assert_eq!(ask(&other, good.clone()), "statement");
+    assert_eq!(ask(&slug(), registry.statement(&slug(), digest(), NOW.plus(301))), "statement");
+    assert_eq!(ask(&slug(), "a.b.c".into()), "statement");
+    // A statement that was signed, with another signature of the same registry put to it.
+    let elsewhere = registry.statement(&other, digest(), NOW);
+    let (input, _) = good.rsplit_once('.').unwrap();
+    let (_, signature) = elsewhere.rsplit_once('.').unwrap();
+    assert_eq!(ask(&slug(), format!("{input}.{signature}")), "statement");
+    // A name without statement, and a statement without name, are no claims.
+    let mut claims = key.claims(Some(workload(Some((&slug(), good)))));
+    claims.workload.as_mut().unwrap().statement = None;
+    assert_eq!(check(&key.request(&MILAN, &claims), &policy), "claims-malformed");
+}
+
+#[test]
+fn evidence_is_bound_to_key_and_claims() {
+    let (key, thief) = (Key::new(), Key::new());
+    let claims = key.claims(Some(workload(None)));
+    let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
+    let (report, endorsements) = split_attestation(&blob).unwrap();
+    let request = |key: &Key, claims: &[u8]| {
+        let value = csr::encode_evidence(report, claims, endorsements);
+        key.sign(&csr::build(&key.spki, &value))
+    };
+    assert!(decide(&request(&key, &claims.to_bytes()), "").is_ok());
+    // The evidence with another key; with claims about that key; with another workload.
+    assert_eq!(check(&request(&thief, &claims.to_bytes()), ""), "key-binding");
+    assert_eq!(check(&request(&thief, &thief.claims(None).to_bytes()), ""), "key-binding");
+    assert_eq!(check(&request(&key, &key.claims(None).to_bytes()), ""), "key-binding");
+    // What binds the key alone is no evidence for claims, and claims are none for the old form.
+    let value = csr::encode_legacy(report, endorsements);
+    let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
+    assert_eq!(check(&legacy, ""), "key-binding");
+}
+
+#[test]
+fn the_old_form_binds_all_64_bytes() {
+    let key = Key::new();
+    let request = |data: &[u8; 64]| {
+        let blob = MILAN.attestation(data, &MEASUREMENT).unwrap();
+        let (report, endorsements) = split_attestation(&blob).unwrap();
+        let value = csr::encode_legacy(report, endorsements);
+        key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value))
+    };
+    let data = claims::legacy_report_data(&key.spki);
+    let decision = decide(&request(&data), &pinned()).unwrap();
+    assert!(decision.result.facts.pinned && decision.names == enarx_evidence::Names::default());
+    for at in [0, 47, 48, 63] {
+        let mut other = data;
+        other[at] ^= 1;
+        assert_eq!(check(&request(&other), &pinned()), "key-binding", "byte {at}");
+    }
+}
+
+#[test]
+fn the_form_of_a_request() {
+    let key = Key::new();
+    let good = key.request(&MILAN, &key.claims(None));
+    assert!(decide(&good, "").is_ok());
+    let oid = |text: &str| ObjectIdentifier::new_unwrap(text);
+    let asks = |oid, value: &[u8]| key.sign(&csr::build_with(&key.spki, oid, value));
+
+    for request in [&[][..], b"not DER", &good[..good.len() - 1], &[&good[..], &[0]].concat()] {
+        assert_eq!(check(request, ""), "request-malformed");
+    }
+    assert_eq!(check(&vec![0x30; 65 * 1024], ""), "request-malformed");
+    assert_eq!(check(&asks(oid("1.3.6.1.4.1.58270.1.1"), &[]), ""), "evidence-unsupported");
+    assert_eq!(check(&asks(oid("1.3.6.1.4.1.58270.1.2"), &[1]), ""), "evidence-unsupported");
+    assert_eq!(check(&asks(oid("2.5.29.17"), &[0x30, 0]), ""), "evidence-missing");
+    for value in [&[][..], &[0x30, 0], &[0xd9, 0xea, 0x61, 0x83, 0x40, 0x40, 0x40]] {
+        assert_eq!(check(&asks(csr::EVIDENCE, value), ""), "evidence-malformed");
+        assert_eq!(check(&asks(csr::LEGACY_SNP, value), ""), "evidence-malformed");
+    }
+    let nothing = csr::encode_evidence(&[0; 1184], &[0xa0], &[0x30, 0]);
+    assert_eq!(check(&asks(csr::EVIDENCE, &nothing), ""), "evidence-malformed");
+
+    // Another signature of the same key; the same request with another key; no signature.
+    let other = Key::new();
+    let at = good.windows(key.spki.len()).position(|window| window == key.spki).unwrap();
+    let mut swapped = good.clone();
+    swapped[at..at + key.spki.len()].copy_from_slice(&other.spki);
+    assert_eq!(check(&swapped, ""), "request-signature");
+    let tbs = csr::build(&key.spki, &[]);
+    assert_eq!(check(&tbs.assemble(&[]), ""), "request-signature");
+
+    // A key on another curve, or none.
+    for spki in [&[0x30, 0][..], &key.spki[..119]] {
+        let request = key.sign(&csr::build(spki, &[]));
+        assert!(["request-key", "request-malformed"].contains(&check(&request, "")));
+    }
+    let mut compressed = key.spki.clone();
+    compressed[23] = 2;
+    assert_eq!(check(&key.sign(&csr::build(&compressed, &[])), ""), "request-key");
+}
+
+/// Edits of the signed part of a request, which is then signed again: nothing but the one form is taken.
+#[test]
+fn nothing_else_can_be_asked_for() {
+    let key = Key::new();
+    let claims = key.claims(None);
+    let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
+    let (report, endorsements) = split_attestation(&blob).unwrap();
+    let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
+    let extension = |critical: bool| {
+        let oid = tlv(6, csr::EVIDENCE.as_bytes());
+        let critical = if critical { vec![1, 1, 0xff] } else { vec![] };
+        tlv(0x30, &[oid, critical, tlv(4, &value)].concat())
+    };
+    let attribute = |extensions: &[u8]| {
+        let oid = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+        tlv(0x30, &[tlv(6, oid.as_bytes()), tlv(0x31, &tlv(0x30, extensions))].concat())
+    };
+    let request = |version: u8, subject: &[u8], attributes: &[u8]| {
+        let parts = [&[2, 1, version][..], subject, &key.spki, &tlv(0xa0, attributes)].concat();
+        key.sign_bytes(&tlv(0x30, &parts))
+    };
+    let one = attribute(&extension(false));
+    let empty = [0x30, 0];
+    let cn = tlv(0x30, &[tlv(6, &[0x55, 4, 3]), tlv(12, b"bank.example.com")].concat());
+    let subject = tlv(0x30, &tlv(0x31, &cn));
+    assert!(decide(&request(0, &empty, &one), "").is_ok());
+    let challenge = tlv(
+        0x30,
+        &[tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 7]), tlv(0x31, &tlv(12, b"x"))]
+            .concat(),
+    );
+    for (what, request, expected) in [
+        ("another version", request(1, &empty, &one), "request-malformed"),
+        ("a subject", request(0, &subject, &one), "request-malformed"),
+        (
+            "a critical extension",
+            request(0, &empty, &attribute(&extension(true))),
+            "request-malformed",
+        ),
+        (
+            "two extensions",
+            request(0, &empty, &attribute(&[extension(false), extension(false)].concat())),
+            "request-malformed",
+        ),
+        (
+            "two attributes",
+            request(0, &empty, &[one.clone(), one.clone()].concat()),
+            "request-malformed",
+        ),
+        ("another attribute", request(0, &empty, &challenge), "request-malformed"),
+        (
+            "another attribute too",
+            request(0, &empty, &[challenge.clone(), one].concat()),
+            "request-malformed",
+        ),
+        ("no extension", request(0, &empty, &attribute(&[])), "evidence-missing"),
+        ("no attribute", request(0, &empty, &[]), "evidence-missing"),
+    ] {
+        assert_eq!(check(&request, ""), expected, "{what}");
+    }
+}
+
+fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+    match value.len() {
+        0..=127 => [&[tag, length[1]], value].concat(),
+        128..=255 => [&[tag, 0x81, length[1]], value].concat(),
+        _ => [&[tag, 0x82, length[0], length[1]], value].concat(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn mutated_requests_never_panic_and_never_pass(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        thread_local! {
+            static GOOD: (Key, Vec<u8>) = {
+                let key = Key::new();
+                let request = key.request(&MILAN, &key.claims(None));
+                (key, request)
+            };
+        }
+        let good = GOOD.with(|(_, request)| request.clone());
+        let mut changed = good.clone();
+        for (at, xor) in flips {
+            let at = at.index(changed.len());
+            changed[at] ^= xor;
+        }
+        prop_assert!(changed == good || decide(&changed, "").is_err());
+        prop_assert!(decide(&good[..cut.index(good.len())], "").is_err());
+    }
+
+    /// Evidence that is signed as it should be, around parts that are not.
+    #[test]
+    fn mutated_evidence_never_panics(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..4),
+        part in 0..3_usize,
+    ) {
+        let key = Key::new();
+        let claims = key.claims(None);
+        let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
+        let (report, endorsements) = split_attestation(&blob).unwrap();
+        let mut parts = [report.to_vec(), claims.to_bytes(), endorsements.to_vec()];
+        let changed = &mut parts[part];
+        let before = changed.clone();
+        for (at, xor) in flips {
+            let at = at.index(changed.len());
+            changed[at] ^= xor;
+        }
+        let same = *changed == before;
+        // The URL of a revocation list is nobody's claim.
+        let url = part == 2;
+        let value = csr::encode_evidence(&parts[0], &parts[1], &parts[2]);
+        let request = key.sign(&csr::build(&key.spki, &value));
+        prop_assert!(same || url || decide(&request, "").is_err());
+    }
+}
