@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let _ = drawbridge_core::statement::Parsed::parse(text);
+});
