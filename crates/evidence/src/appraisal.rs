@@ -100,6 +100,9 @@ fn binding(
     ensure(claims.pubkey_hash == claims::pubkey_hash_of(spki_der), Check::KeyBinding, || {
         "the report was made for another key than the request's".into()
     })?;
+    ensure(claims.nonce.is_none(), Check::Nonce, || {
+        "the claims carry a nonce that was not handed out here".into()
+    })?;
     Ok(claims.workload)
 }
 

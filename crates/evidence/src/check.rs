@@ -42,6 +42,8 @@ checks! {
     EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2 and 3.3 describe it";
     /// The claims are well-formed and deterministic.
     ClaimsMalformed = "claims-malformed", "encode the claims as docs/FORMATS.md section 3.1 describes them";
+    /// The claims carry no nonce that this verifier has not handed out; it hands out none.
+    Nonce = "nonce", "leave the nonce out of the claims";
     /// The report binds the request's key and claims.
     KeyBinding = "key-binding", "ask the CPU for a new report over this key; a report cannot be used with another one";
 
@@ -67,7 +69,7 @@ checks! {
     /// The certificates are valid now.
     CertificateExpired = "certificate-expired", "fetch a current VCEK; compare the clocks";
     /// There is a revocation list of the vendor's root.
-    CrlMissing = "crl-missing", "send the CRL of the product along with the VCEK: `enarx platform` caches it, AMD serves it at /vcek/v1/<product>/crl";
+    CrlMissing = "crl-missing", "send the CRL of the product along with the VCEK; AMD serves it at https://kdsintf.amd.com/vcek/v1/<product>/crl";
     /// It is well-formed.
     CrlMalformed = "crl-malformed", "send the CRL as AMD's key distribution service gives it, in DER";
     /// The root signed it.

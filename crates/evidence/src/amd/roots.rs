@@ -7,7 +7,7 @@ use std::fmt;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519::COMMON_NAME;
 use const_oid::db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE};
-use der::{Decode as _, Encode as _, pem};
+use der::{Decode as _, pem};
 use types::digest::Sha256;
 use types::limits;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
@@ -268,8 +268,7 @@ fn authority(
         (Ok(constraints), Ok(usage))
             if constraints.ca
                 && (path.is_none() || constraints.path_len_constraint == path)
-                && usage.0 == usages
-                && usage.to_der().is_ok() =>
+                && usage.0 == usages =>
         {
             Ok(())
         }

@@ -164,3 +164,36 @@ impl<'a> Vek<'a> {
         Ok(Self { certificate, product, tcb, kind, public })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn real_certificates_in_all_their_shapes() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evidence/snp");
+        if !folder.is_dir() {
+            let mut err = std::io::stderr();
+            let _ = writeln!(
+                err,
+                "SKIP real_certificates_in_all_their_shapes: no evidence of real hardware"
+            );
+            return;
+        }
+        let read = |name: &str| std::fs::read(folder.join("vcek-shapes").join(name)).unwrap();
+        let hwid: Vec<u8> = (0..64).collect();
+        for name in ["vcek-hwid-raw-invalid.der", "vcek-hwid-octetstring-invalid.der"] {
+            let der = read(name);
+            let vek = Vek::parse(&der).unwrap();
+            assert_eq!((vek.product, &vek.kind), (Product::Milan, &VekKind::Vcek(hwid.clone())));
+        }
+        let der = read("vcek-turin-valid.der");
+        let vek = Vek::parse(&der).unwrap();
+        let hwid = vec![0x1e, 0x55, 0x0a, 0x8e, 0xe5, 0xcf, 0x9f, 0x4d];
+        assert_eq!((vek.product, &vek.kind), (Product::Turin, &VekKind::Vcek(hwid)));
+        assert_eq!((vek.tcb.fmc, vek.tcb.microcode), (Some(0), 9));
+    }
+}

@@ -74,7 +74,8 @@ fn fields_are_where_the_specification_puts_them() {
 
 #[test]
 fn policy_bits_are_where_the_specification_puts_them() {
-    let bits: [(u8, fn(GuestPolicy) -> bool); 9] = [
+    type Bit = (u8, fn(GuestPolicy) -> bool);
+    let bits: [Bit; 9] = [
         (16, GuestPolicy::smt),
         (18, GuestPolicy::migrate_ma),
         (19, GuestPolicy::debug),

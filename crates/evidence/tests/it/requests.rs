@@ -124,6 +124,10 @@ fn evidence_is_bound_to_key_and_claims() {
     assert_eq!(check(&request(&thief, &claims.to_bytes()), ""), "key-binding");
     assert_eq!(check(&request(&thief, &thief.claims(None).to_bytes()), ""), "key-binding");
     assert_eq!(check(&request(&key, &key.claims(None).to_bytes()), ""), "key-binding");
+    // A nonce that nobody handed out would only look like freshness.
+    let mut stale = key.claims(None);
+    stale.nonce = Some(vec![1; 16]);
+    assert_eq!(check(&key.request(&MILAN, &stale), ""), "nonce");
     // What binds the key alone is no evidence for claims, and claims are none for the old form.
     let value = csr::encode_legacy(report, endorsements);
     let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
