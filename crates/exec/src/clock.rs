@@ -49,7 +49,10 @@ impl Clock {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the one reader of the host's clock in a Keep")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one reader of the host's clock in a Keep"
+)]
 fn host_nanoseconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -14,6 +14,9 @@ use std::time::Instant;
 use types::hostlink::{self, Boot, Event, FromKeep, ToKeep, Workload};
 use types::{limits, slug};
 
+/// Files of a package: path, parts separated by `/`, and content.
+pub type Files = Vec<(String, Vec<u8>)>;
+
 /// A line longer than this is cut before it is sent.
 const LOG_BYTES_MAX: usize = 4096;
 
@@ -68,9 +71,10 @@ impl Link {
     ///
     /// # Errors
     /// What the stream says, and [`io::ErrorKind::InvalidData`] for a message that breaks the format or its limits.
-    pub fn boot(mut stream: UnixStream, started: Instant) -> io::Result<(Self, Boot, Vec<(String, Vec<u8>)>)> {
-        let boot: Boot = hostlink::receive(&mut stream)?
-            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the loader sent no boot message"))?;
+    pub fn boot(mut stream: UnixStream, started: Instant) -> io::Result<(Self, Boot, Files)> {
+        let boot: Boot = hostlink::receive(&mut stream)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::UnexpectedEof, "the loader sent no boot message")
+        })?;
         let files = match &boot.workload {
             Workload::Local { files, .. } => receive_files(&mut stream, files)?,
             Workload::Remote { .. } => Vec::new(),
@@ -131,7 +135,10 @@ impl Link {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         if host.len() > limits::HOST_NAME_BYTES_MAX || !slug::valid_host(host) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{host}` is no host name")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("`{host}` is no host name"),
+            ));
         }
         let mut stream = self.lock();
         hostlink::send(&mut *stream, &FromKeep::Resolve { host: host.to_owned(), port })?;
@@ -141,9 +148,16 @@ impl Link {
         let ToKeep::Resolved { addresses, error } = answer;
         if addresses.is_empty() {
             let reason = error.unwrap_or_else(|| "no addresses".to_owned());
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("cannot resolve {host}: {reason}")));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("cannot resolve {host}: {reason}"),
+            ));
         }
-        Ok(addresses.into_iter().take(limits::ADDRESSES_MAX).map(|a| SocketAddr::new(a, port)).collect())
+        Ok(addresses
+            .into_iter()
+            .take(limits::ADDRESSES_MAX)
+            .map(|a| SocketAddr::new(a, port))
+            .collect())
     }
 
     fn send(&self, message: &FromKeep) {
@@ -165,7 +179,7 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-fn receive_files(stream: &mut impl Read, headers: &[hostlink::FileHeader]) -> io::Result<Vec<(String, Vec<u8>)>> {
+fn receive_files(stream: &mut impl Read, headers: &[hostlink::FileHeader]) -> io::Result<Files> {
     if headers.len() > limits::PACKAGE_FILES_MAX {
         return Err(invalid(format!("more than {} files", limits::PACKAGE_FILES_MAX)));
     }
@@ -180,7 +194,10 @@ fn receive_files(stream: &mut impl Read, headers: &[hostlink::FileHeader]) -> io
         let mut bytes = Vec::new();
         stream.by_ref().take(header.length).read_to_end(&mut bytes)?;
         if bytes.len() != length {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} ends too early", header.path)));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{} ends too early", header.path),
+            ));
         }
         if files.insert(header.path.clone(), bytes).is_some() {
             return Err(invalid(format!("{} is there twice", header.path)));
@@ -209,7 +226,8 @@ mod tests {
     #[test]
     fn takes_boot_and_files() {
         let (mut host, keep) = UnixStream::pair().unwrap();
-        hostlink::send(&mut host, &local(vec![header("main.wasm", 3), header("Enarx.toml", 0)])).unwrap();
+        hostlink::send(&mut host, &local(vec![header("main.wasm", 3), header("Enarx.toml", 0)]))
+            .unwrap();
         host.write_all(b"abc").unwrap();
         let (_, _, files) = Link::boot(keep, Instant::now()).unwrap();
         assert_eq!(files, [("Enarx.toml".into(), vec![]), ("main.wasm".into(), b"abc".to_vec())]);

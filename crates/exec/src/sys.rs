@@ -2,7 +2,10 @@
 
 //! The two things that take `unsafe`: the system call for evidence, and taking over the descriptor of the link.
 
-#![allow(unsafe_code, reason = "a system call that no library knows, and a descriptor that is inherited")]
+#![allow(
+    unsafe_code,
+    reason = "a system call that no library knows, and a descriptor that is inherited"
+)]
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -38,7 +41,8 @@ pub enum NoEvidence {
 /// # Errors
 /// [`NoEvidence`]; answers that are too long or contradict themselves are failures.
 pub fn attestation(report_data: &[u8; 64]) -> Result<(Vec<u8>, Technology), NoEvidence> {
-    let malformed = |what: &str| NoEvidence::Failed(io::Error::new(io::ErrorKind::InvalidData, what));
+    let malformed =
+        |what: &str| NoEvidence::Failed(io::Error::new(io::ErrorKind::InvalidData, what));
     let (size, technology) = get_attestation(report_data, None)?;
     let technology = match technology {
         0 => return Err(NoEvidence::Unsupported),
@@ -61,7 +65,10 @@ pub fn attestation(report_data: &[u8; 64]) -> Result<(Vec<u8>, Technology), NoEv
 
 /// The bare call: length and technology. Without a buffer it asks for the size.
 #[cfg(target_arch = "x86_64")]
-fn get_attestation(report_data: &[u8; 64], buffer: Option<&mut [u8]>) -> Result<(usize, u64), NoEvidence> {
+fn get_attestation(
+    report_data: &[u8; 64],
+    buffer: Option<&mut [u8]>,
+) -> Result<(usize, u64), NoEvidence> {
     let (address, room) = buffer.map_or((std::ptr::null_mut(), 0), |b| (b.as_mut_ptr(), b.len()));
     let result: i64;
     let technology: u64;

@@ -41,18 +41,23 @@ pub(super) fn certify(
     }
     link.step(5, "The CPU attested to the Keep, its key and the workload", facts);
 
-    let csr = identity::request(&key, &evidence).map_err(|error| Failure::new(Stage::Attest, error))?;
+    let csr =
+        identity::request(&key, &evidence).map_err(|error| Failure::new(Stage::Attest, error))?;
     link.step(
         6,
         "The Keep made a certification request; its key never leaves it",
-        vec![("key", "P-384, made in the Keep".to_owned()), ("request", format!("{} bytes, with the evidence", csr.len()))],
+        vec![
+            ("key", "P-384, made in the Keep".to_owned()),
+            ("request", format!("{} bytes, with the evidence", csr.len())),
+        ],
     );
 
     let since = Instant::now();
     let agent = reach::agent(context, None)?;
     link.step(7, "The request goes to Steward", vec![("steward", steward.to_owned())]);
     let claimed_slug = workload.named.map(|(slug, _)| slug.clone().without_digest());
-    let claimed = Claimed { spki_der: key.spki_der(), digest: workload.digest, slug: claimed_slug.as_ref() };
+    let claimed =
+        Claimed { spki_der: key.spki_der(), digest: workload.digest, slug: claimed_slug.as_ref() };
     let chain = identity::request_certificate(&agent, steward, &csr).map_err(refused)?;
     let certificate = identity::check(&chain, claimed, context.clock).map_err(refused)?;
     link.timing("certificate", since);
@@ -85,6 +90,14 @@ fn facts_of(certificate: &verify::Identity) -> Vec<(&'static str, String)> {
     if let Some(digest) = &certificate.digest {
         facts.push(("digest", digest.to_string()));
     }
+    let status = match (certificate.result.status(), certificate.result.facts.simulated) {
+        (status, true) => format!("{status}: the silicon is simulated and proves nothing"),
+        (status, false) => status.to_string(),
+    };
+    facts.push(("status", status));
+    let policy =
+        certificate.policy_uri.clone().unwrap_or_else(|| certificate.result.policy.to_string());
+    facts.push(("policy", policy));
     facts.push(("valid", format!("{} to {}", certificate.not_before, certificate.not_after)));
     facts
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use types::hostlink::{EXIT_LIMIT, EXIT_TRAP, Ending, Event};
 
 use crate::deploy::{Context, Failure, Prepared, Stage};
-use crate::hostlink::{Level, Link};
+use crate::hostlink::{Files, Level, Link};
 use crate::net::Network;
 use crate::runtime::{self, Job, Outcome, RuntimeEvent};
 
@@ -20,7 +20,11 @@ pub(super) fn run(context: &Context<'_>, prepared: Prepared) -> Result<i32, Fail
     let Prepared { config, files, digest, identity } = prepared;
     let network = Network::new(&config, identity.as_ref(), context.clock, link)
         .map_err(|error| Failure::new(Stage::Config, error))?;
-    let certified = if identity.is_some() { "with the certificate of Steward" } else { "without a certificate" };
+    let certified = if identity.is_some() {
+        "with the certificate of Steward"
+    } else {
+        "without a certificate"
+    };
     link.step(
         13,
         "The workload runs",
@@ -41,10 +45,12 @@ pub(super) fn run(context: &Context<'_>, prepared: Prepared) -> Result<i32, Fail
     let (outcome, code) = match runtime::run(job) {
         Outcome::Exited(code) => (Ending::Exited { code }, code),
         Outcome::Trapped { message } => (Ending::Trapped { message }, EXIT_TRAP),
-        Outcome::LimitReached { which, message } => (Ending::Limit { which: which.to_string(), message }, EXIT_LIMIT),
+        Outcome::LimitReached { which, message } => {
+            (Ending::Limit { which: which.to_string(), message }, EXIT_LIMIT)
+        }
         Outcome::Invalid { message } => {
-            return Err(Failure::new(Stage::Run, message)
-                .hint("main.wasm must be a WebAssembly module for WASI preview 1 with a `_start`"));
+            // The runtime says what to do about it in the same breath.
+            return Err(Failure::new(Stage::Run, message));
         }
     };
     link.event(Event::Ended { outcome, digest });
@@ -52,7 +58,7 @@ pub(super) fn run(context: &Context<'_>, prepared: Prepared) -> Result<i32, Fail
 }
 
 /// The program, and the files as the workload sees them (the program among them).
-fn split(files: Vec<(String, Vec<u8>)>) -> Result<(Vec<u8>, Vec<(String, Vec<u8>)>), Failure> {
+fn split(files: Files) -> Result<(Vec<u8>, Files), Failure> {
     let wasm = files
         .iter()
         .find(|(path, _)| path == MAIN)
@@ -74,6 +80,8 @@ fn reporter(link: Link) -> Rc<dyn Fn(RuntimeEvent)> {
         RuntimeEvent::LimitReached { which, message } => {
             link.log(Level::Warn, &format!("limit on {which}: {message}"));
         }
-        RuntimeEvent::NetworkRefused { path, message } => link.log(Level::Warn, &format!("{path}: {message}")),
+        RuntimeEvent::NetworkRefused { path, message } => {
+            link.log(Level::Warn, &format!("{path}: {message}"))
+        }
     })
 }

@@ -5,25 +5,27 @@
 use drawbridge_core::package_digest;
 
 use crate::deploy::{Context, Failure, Prepared, Stage, certify, configuration};
-use crate::hostlink::Level;
+use crate::hostlink::{Files, Level};
 use crate::identity::Workload;
 
 /// Checks the files, and gets a certificate for their digest if there is a Steward and `attest` says so.
 pub(super) fn prepare(
     context: &Context<'_>,
-    files: Vec<(String, Vec<u8>)>,
+    files: Files,
     args: Vec<String>,
     attest: bool,
 ) -> Result<Prepared, Failure> {
     let config = configuration(&files, args)?;
-    let digest = package_digest(files.clone()).map_err(|error| Failure::new(Stage::Config, error))?;
+    let digest =
+        package_digest(files.clone()).map_err(|error| Failure::new(Stage::Config, error))?;
     let identity = match config.steward.as_deref() {
         Some(steward) if attest => {
             let workload = Workload { digest: &digest, named: None };
             Some(certify::certify(context, workload, steward)?.ok_or_else(cannot_attest)?)
         }
         Some(_) => {
-            let line = "no evidence on this backend, so no certificate: others see this Keep as anonymous";
+            let line =
+                "no evidence on this backend, so no certificate: others see this Keep as anonymous";
             context.link.log(Level::Warn, line);
             None
         }

@@ -28,7 +28,7 @@ use types::digest::Sha256;
 use types::hostlink::{Boot, EXIT_KEEP, Workload};
 
 use crate::clock::Clock;
-use crate::hostlink::{Level, Link};
+use crate::hostlink::{Files, Level, Link};
 use crate::identity::{Identity, Platform};
 
 pub use self::failure::{Failure, Stage};
@@ -47,14 +47,14 @@ pub(crate) struct Context<'a> {
 /// A workload that is ready to run.
 struct Prepared {
     config: Config,
-    files: Vec<(String, Vec<u8>)>,
+    files: Files,
     digest: Sha256,
     /// `None`: nobody vouches for the Keep, and it is anonymous to others.
     identity: Option<Identity>,
 }
 
 /// Does what the boot message asks for; the Keep's exit code. Everything worth knowing goes over the link.
-pub fn run(boot: Boot, files: Vec<(String, Vec<u8>)>, link: &Link, clock: &Clock, platform: Platform<'_>) -> i32 {
+pub fn run(boot: Boot, files: Files, link: &Link, clock: &Clock, platform: Platform<'_>) -> i32 {
     let context = Context { link, clock, platform, reach_roots_pem: &boot.reach_roots_pem };
     let prepared = match boot.workload {
         Workload::Local { args, attest, .. } => local::prepare(&context, files, args, attest),

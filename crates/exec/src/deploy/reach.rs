@@ -11,7 +11,10 @@ use crate::deploy::{Context, Failure, Stage};
 use crate::identity::Identity;
 
 /// An https client; with `identity` it shows the Keep's certificate.
-pub(super) fn agent(context: &Context<'_>, identity: Option<&Identity>) -> Result<ureq::Agent, Failure> {
+pub(super) fn agent(
+    context: &Context<'_>,
+    identity: Option<&Identity>,
+) -> Result<ureq::Agent, Failure> {
     let link = context.link.clone();
     let mut builder = verify::https::Agent::builder()
         .clock(context.clock.reader())
@@ -22,10 +25,14 @@ pub(super) fn agent(context: &Context<'_>, identity: Option<&Identity>) -> Resul
         builder.roots_pem(context.reach_roots_pem)
     };
     if let Some(identity) = identity {
-        builder = builder.client_identity(identity.chain().to_vec(), identity.key().pkcs8_der().to_vec());
+        builder =
+            builder.client_identity(identity.chain().to_vec(), identity.key().pkcs8_der().to_vec());
     }
     builder.build().map_err(|error| {
-        Failure::new(Stage::Boot, format!("the roots to reach Steward and Drawbridge cannot be used: {error}"))
-            .hint("pass PEM certificates of authorities, or none for the public Web PKI")
+        Failure::new(
+            Stage::Boot,
+            format!("the roots to reach Steward and Drawbridge cannot be used: {error}"),
+        )
+        .hint("pass PEM certificates of authorities, or none for the public Web PKI")
     })
 }

@@ -12,7 +12,7 @@ use types::slug::Slug;
 
 use crate::deploy::local::cannot_attest;
 use crate::deploy::{Context, Failure, Prepared, Stage, certify, configuration, reach};
-use crate::hostlink::{Level, micros};
+use crate::hostlink::{Files, Level, micros};
 use crate::identity::{Identity, Workload};
 
 /// Steps 1 to 12.
@@ -28,7 +28,11 @@ pub(super) fn prepare(
         |digest| format!("{digest}, pinned"),
     );
     let name = slug.clone().without_digest();
-    link.step(1, "The administrator named the workload", vec![("workload", name.to_string()), ("digest", pinned)]);
+    link.step(
+        1,
+        "The administrator named the workload",
+        vec![("workload", name.to_string()), ("digest", pinned)],
+    );
 
     let info = look_up(context, slug)?;
     let steward = info.steward.as_deref().or(steward);
@@ -75,13 +79,20 @@ fn look_up(context: &Context<'_>, slug: &Slug) -> Result<DeployInfo, Failure> {
 /// which knows the registries' keys.
 fn check_statement(slug: &Slug, info: &DeployInfo) -> Result<String, Failure> {
     let hint = "the registry contradicts itself; its operator has to look at it";
-    let parsed = Parsed::parse(&info.statement).map_err(|error| Failure::new(Stage::Resolve, error).hint(hint))?;
-    let stated = parsed.statement.slug().map_err(|error| Failure::new(Stage::Resolve, error).hint(hint))?;
+    let parsed = Parsed::parse(&info.statement)
+        .map_err(|error| Failure::new(Stage::Resolve, error).hint(hint))?;
+    let stated =
+        parsed.statement.slug().map_err(|error| Failure::new(Stage::Resolve, error).hint(hint))?;
     if stated.without_digest() != slug.clone().without_digest() {
-        return Err(Failure::new(Stage::Resolve, "the registry's statement is about another tag").hint(hint));
+        return Err(Failure::new(Stage::Resolve, "the registry's statement is about another tag")
+            .hint(hint));
     }
     if parsed.statement.digest != info.digest {
-        return Err(Failure::new(Stage::Resolve, "the registry's statement is about another digest").hint(hint));
+        return Err(Failure::new(
+            Stage::Resolve,
+            "the registry's statement is about another digest",
+        )
+        .hint(hint));
     }
     Ok(parsed.kid)
 }
@@ -105,7 +116,9 @@ fn identify(
             }
         }
     };
-    context.link.log(Level::Warn, &format!("no certificate ({reason}): others see this Keep as anonymous"));
+    context
+        .link
+        .log(Level::Warn, &format!("no certificate ({reason}): others see this Keep as anonymous"));
     Ok(None)
 }
 
@@ -115,12 +128,16 @@ fn fetch(
     slug: &Slug,
     digest: &Sha256,
     identity: Option<&Identity>,
-) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+) -> Result<Files, Failure> {
     let link = context.link;
     let since = Instant::now();
     let agent = reach::agent(context, identity)?;
     let way = if identity.is_some() { "with the certificate of Steward" } else { "anonymously" };
-    link.step(9, "The Keep asks Drawbridge for the workload", vec![("authenticated", way.to_owned())]);
+    link.step(
+        9,
+        "The Keep asks Drawbridge for the workload",
+        vec![("authenticated", way.to_owned())],
+    );
     let files = Client::new(&slug.host, agent).fetch_package(slug, digest).map_err(|error| {
         let hint = match (error.hint(), error.status()) {
             (Some(hint), _) => hint,
@@ -133,14 +150,23 @@ fn fetch(
     })?;
     link.timing("fetch", since);
     let bytes: usize = files.iter().map(|(_, content)| content.len()).sum();
-    let released = if identity.is_some() { "to the attested Keep" } else { "to everybody: it is public" };
-    link.step(10, "Drawbridge checked who asks, and released the workload", vec![("released", released.to_owned())]);
+    let released =
+        if identity.is_some() { "to the attested Keep" } else { "to everybody: it is public" };
+    link.step(
+        10,
+        "Drawbridge checked who asks, and released the workload",
+        vec![("released", released.to_owned())],
+    );
     link.step(
         11,
         "Drawbridge sent the workload",
         vec![("files", files.len().to_string()), ("bytes", bytes.to_string())],
     );
-    link.step(12, "The Keep checked every byte against the digest", vec![("digest", digest.to_string())]);
+    link.step(
+        12,
+        "The Keep checked every byte against the digest",
+        vec![("digest", digest.to_string())],
+    );
     Ok(files)
 }
 

@@ -39,7 +39,9 @@ struct Report {
 
 impl Report {
     fn steps(&self) -> Vec<u8> {
-        let number = |event: &Event| if let Event::Step { number, .. } = event { Some(*number) } else { None };
+        let number = |event: &Event| {
+            if let Event::Step { number, .. } = event { Some(*number) } else { None }
+        };
         self.events.iter().filter_map(number).collect()
     }
 
@@ -90,7 +92,9 @@ impl World {
         let authority = Arc::new(DevCa::generate("Test Steward", now()).unwrap());
         let vouches = Arc::new(Mutex::new(None));
         let (issuer, word) = (Arc::clone(&authority), Arc::clone(&vouches));
-        let steward = serve(&root, &authority, now(), move |request| issue(&issuer, request, word.lock().unwrap().clone()));
+        let steward = serve(&root, &authority, now(), move |request| {
+            issue(&issuer, request, word.lock().unwrap().clone())
+        });
         let url = format!("https://127.0.0.1:{}/", steward.port);
         let files = files(&url);
         // The registry's name has its port, which is known only once it listens.
@@ -123,7 +127,9 @@ impl World {
 fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer {
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/"));
     let parsed = evidence::csr::Request::parse(&request.body, &evidence::crypto::AwsLc).unwrap();
-    let evidence::csr::Evidence::Snp { claims, .. } = &parsed.evidence else { panic!("a legacy request") };
+    let evidence::csr::Evidence::Snp { claims, .. } = &parsed.evidence else {
+        panic!("a legacy request")
+    };
     let claims = evidence::claims::Claims::from_bytes(claims).unwrap();
     let claimed = claims.workload.unwrap();
     let workload = vouches.unwrap_or(WorkloadName { digest: claimed.digest, slug: claimed.slug });
@@ -144,13 +150,22 @@ fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer
         vmpl: 0,
         workload: Some(workload),
     };
-    let result = AttestationResult { build: "test".into(), issued_at: now(), policy: Sha256([9; 32]), facts };
+    let result = AttestationResult {
+        build: "test".into(),
+        issued_at: now(),
+        policy: Sha256([9; 32]),
+        facts,
+    };
     let profile = Profile {
         common_name: "app:1.0.0".into(),
         uri,
         server: true,
         client: true,
-        extensions: vec![Extension { oid: EXTENSION, critical: false, value: result.to_extension() }],
+        extensions: vec![Extension {
+            oid: EXTENSION,
+            critical: false,
+            value: result.to_extension(),
+        }],
         ..Profile::default()
     };
     let chain = ca.issue_for(&profile, &parsed.spki_der, now()).unwrap();
@@ -166,7 +181,8 @@ fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer
 fn silicon() -> impl Fn(&[u8; 64]) -> Result<(Vec<u8>, Technology), NoEvidence> {
     // Its authorities' keys take a while to make.
     static SILICON: OnceLock<SimulatedSnp> = OnceLock::new();
-    let silicon = SILICON.get_or_init(|| SimulatedSnp::generate(now(), Options::default()).unwrap());
+    let silicon =
+        SILICON.get_or_init(|| SimulatedSnp::generate(now(), Options::default()).unwrap());
     |report_data| Ok((silicon.attestation(report_data, &[0xab; 48]).unwrap(), Technology::Snp))
 }
 
@@ -178,7 +194,7 @@ fn package(steward: &str) -> Vec<(String, Vec<u8>)> {
     vec![
         ("main.wasm".into(), MODULE.to_vec()),
         ("Enarx.toml".into(), format!("steward = \"{steward}\"\n").into_bytes()),
-        ("data/greeting.txt".into(), b"hello".to_vec()),
+        ("assets/greeting.txt".into(), b"hello".to_vec()),
     ]
 }
 
@@ -193,7 +209,9 @@ fn thirteen_steps_lead_to_a_running_workload() {
         report.events.last(),
         Some(Event::Ended { outcome: Ending::Exited { code: 0 }, digest: ran }) if *ran == digest
     ));
-    let chain = report.events.iter().find_map(|e| if let Event::Certificate { chain_pem } = e { Some(chain_pem) } else { None });
+    let chain = report.events.iter().find_map(|e| {
+        if let Event::Certificate { chain_pem } = e { Some(chain_pem) } else { None }
+    });
     assert_eq!(chain.unwrap().matches("BEGIN CERTIFICATE").count(), 2);
     for phase in ["attestation", "certificate", "fetch"] {
         let timed = |event: &Event| matches!(event, Event::Timing { phase: p, .. } if p == phase);
@@ -201,7 +219,10 @@ fn thirteen_steps_lead_to_a_running_workload() {
     }
     // Before the certificate the registry is asked for no more than it may say.
     let seen = world.drawbridge.seen.lock().unwrap();
-    assert!(seen[0].ends_with("/_deploy") && seen[1..].iter().all(|line| line.ends_with("certified")), "{seen:?}");
+    assert!(
+        seen[0].ends_with("/_deploy") && seen[1..].iter().all(|line| line.ends_with("certified")),
+        "{seen:?}"
+    );
     assert_eq!(*world.steward.seen.lock().unwrap(), ["POST /"]);
 }
 
@@ -210,7 +231,11 @@ fn without_evidence_nothing_is_fetched_unless_told_so() {
     let world = World::new(package);
     let report = world.deploy(&no_silicon);
     assert_eq!(report.code, 125);
-    assert!(report.failure().starts_with("attest: this backend cannot attest"), "{}", report.failure());
+    assert!(
+        report.failure().starts_with("attest: this backend cannot attest"),
+        "{}",
+        report.failure()
+    );
     assert_eq!(world.drawbridge.seen.lock().unwrap().len(), 1);
     assert!(world.steward.seen.lock().unwrap().is_empty());
 
@@ -240,7 +265,10 @@ fn evidence_about_something_else_is_refused() {
     ];
     for (platform, why) in cases {
         let failure = world.deploy(platform).failure();
-        assert!(failure.starts_with("attest: ") && failure.contains(why), "{failure} should say {why}");
+        assert!(
+            failure.starts_with("attest: ") && failure.contains(why),
+            "{failure} should say {why}"
+        );
     }
     assert!(world.steward.seen.lock().unwrap().is_empty());
 }
@@ -259,7 +287,10 @@ fn a_registry_that_lies_stops_the_keep_early() {
     ] {
         world.registry.lock().unwrap().info.statement = lie;
         let failure = world.deploy(&silicon()).failure();
-        assert!(failure.starts_with("resolve: ") && failure.contains(why), "{failure} should say {why}");
+        assert!(
+            failure.starts_with("resolve: ") && failure.contains(why),
+            "{failure} should say {why}"
+        );
     }
     // A consistent lie about the digest gets no workload past the Keep: what it fetches is not that.
     {
@@ -276,7 +307,8 @@ fn a_changed_byte_of_the_package_is_noticed() {
     let world = World::new(package);
     {
         let mut registry = world.registry.lock().unwrap();
-        let node = registry.nodes.iter_mut().find(|(path, _)| path.ends_with("greeting.txt")).unwrap().1;
+        let node =
+            registry.nodes.iter_mut().find(|(path, _)| path.ends_with("greeting.txt")).unwrap().1;
         node.2[0] ^= 1;
     }
     let report = world.deploy(&silicon());
@@ -295,14 +327,18 @@ fn a_registry_that_keeps_the_workload_back_is_explained() {
 #[test]
 fn stewards_word_is_checked() {
     let world = World::new(package);
-    for (slug, digest) in [(Some("store.test/evil/app:1.0.0"), None), (None, Some(Sha256([1; 32])))] {
+    for (slug, digest) in [(Some("store.test/evil/app:1.0.0"), None), (None, Some(Sha256([1; 32])))]
+    {
         let honest = world.registry.lock().unwrap().info.digest;
         *world.vouches.lock().unwrap() = Some(WorkloadName {
             digest: digest.unwrap_or(honest),
             slug: Some(slug.map_or_else(|| world.slug.clone(), |slug| slug.parse().unwrap())),
         });
         let failure = world.deploy(&silicon()).failure();
-        assert!(failure.starts_with("certify: ") && failure.contains("another workload"), "{failure}");
+        assert!(
+            failure.starts_with("certify: ") && failure.contains("another workload"),
+            "{failure}"
+        );
     }
 }
 
@@ -310,7 +346,10 @@ fn stewards_word_is_checked() {
 fn the_workload_decides_on_its_steward() {
     let world = World::new(|_| package("https://steward.example.com/"));
     let failure = world.deploy(&silicon()).failure();
-    assert!(failure.starts_with("config: the workload names the Steward https://steward.example.com"), "{failure}");
+    assert!(
+        failure.starts_with("config: the workload names the Steward https://steward.example.com"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -339,7 +378,9 @@ fn local_files_run_under_their_own_digest() {
     let digest = drawbridge_core::package_digest(files.clone()).unwrap();
     let report = deploy(local(false, &["argument"]), files, &no_silicon);
     assert_eq!((report.code, report.steps()), (0, vec![13]));
-    assert!(matches!(report.events.last(), Some(Event::Ended { digest: ran, .. }) if *ran == digest));
+    assert!(
+        matches!(report.events.last(), Some(Event::Ended { digest: ran, .. }) if *ran == digest)
+    );
 }
 
 #[test]
@@ -358,7 +399,10 @@ fn local_files_get_a_certificate_without_a_name() {
 #[test]
 fn bad_local_files_are_explained() {
     let with = |config: &str| {
-        vec![("main.wasm".to_owned(), MODULE.to_vec()), ("Enarx.toml".to_owned(), config.as_bytes().to_vec())]
+        vec![
+            ("main.wasm".to_owned(), MODULE.to_vec()),
+            ("Enarx.toml".to_owned(), config.as_bytes().to_vec()),
+        ]
     };
     let cases = [
         (with("[netwrok]\n"), vec![], "config: "),

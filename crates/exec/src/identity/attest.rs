@@ -37,8 +37,12 @@ impl fmt::Display for AttestError {
         match self {
             Self::Unsupported => f.write_str("this backend cannot attest"),
             Self::Platform(error) => write!(f, "the platform failed to attest: {error}"),
-            Self::Technology(technology) => write!(f, "evidence of {technology:?} is not supported by this version"),
-            Self::Evidence(detail) => write!(f, "the platform's evidence is not about this Keep: {detail}"),
+            Self::Technology(technology) => {
+                write!(f, "evidence of {technology:?} is not supported by this version")
+            }
+            Self::Evidence(detail) => {
+                write!(f, "the platform's evidence is not about this Keep: {detail}")
+            }
             Self::Key(error) => error.fmt(f),
         }
     }
@@ -68,7 +72,11 @@ pub struct Evidence {
 ///
 /// # Errors
 /// [`AttestError`]. Evidence that is about something else is refused here already, not only by Steward.
-pub fn attest(key: &Key, workload: Workload<'_>, platform: Platform<'_>) -> Result<Evidence, AttestError> {
+pub fn attest(
+    key: &Key,
+    workload: Workload<'_>,
+    platform: Platform<'_>,
+) -> Result<Evidence, AttestError> {
     let claims = Claims {
         pubkey_hash: pubkey_hash_of(key.spki_der()),
         nonce: None,
@@ -87,7 +95,8 @@ pub fn attest(key: &Key, workload: Workload<'_>, platform: Platform<'_>) -> Resu
         return Err(AttestError::Technology(technology));
     }
     let wrong = |detail: &dyn fmt::Display| AttestError::Evidence(detail.to_string());
-    let (report_bytes, endorsements) = evidence::snp::split_attestation(&blob).map_err(|error| wrong(&error))?;
+    let (report_bytes, endorsements) =
+        evidence::snp::split_attestation(&blob).map_err(|error| wrong(&error))?;
     let report = Report::parse(report_bytes).map_err(|error| wrong(&error))?;
     if report.report_data != report_data {
         return Err(wrong(&"it carries other report data than was asked for"));

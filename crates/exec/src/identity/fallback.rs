@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn is_a_certificate_of_its_own_key() {
         let key = Key::generate().unwrap();
-        let der = rustls::pki_types::CertificateDer::from(certificate(&key, Timestamp(1_800_000_000)).unwrap());
+        let der = rustls::pki_types::CertificateDer::from(
+            certificate(&key, Timestamp(1_800_000_000)).unwrap(),
+        );
         let parsed = rustls::server::ParsedCertificate::try_from(&der).unwrap();
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
         rustls::client::verify_server_name(&parsed, &name).unwrap();

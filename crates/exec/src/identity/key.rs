@@ -40,10 +40,12 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn generate() -> Result<Self, KeyError> {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new())
-            .map_err(|_| KeyError)?;
+        let document =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new())
+                .map_err(|_| KeyError)?;
         let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &pkcs8).map_err(|_| KeyError)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &pkcs8)
+            .map_err(|_| KeyError)?;
         let spki = pair.public_key().as_der().map_err(|_| KeyError)?.as_ref().to_vec();
         Ok(Self { pair, pkcs8, spki })
     }
@@ -78,7 +80,9 @@ mod tests {
         let key = Key::generate().unwrap();
         assert_eq!(key.spki_der().len(), 120);
         let signature = key.sign(b"message").unwrap();
-        UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, key.spki_der()).verify(b"message", &signature).unwrap();
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, key.spki_der())
+            .verify(b"message", &signature)
+            .unwrap();
         assert_ne!(Key::generate().unwrap().spki_der(), key.spki_der());
         assert_eq!(format!("{key:?}"), "Key { .. }");
     }

@@ -36,9 +36,13 @@ pub enum CertifyError {
 impl fmt::Display for CertifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => write!(f, "Steward's URL must begin with https://, and `{url}` does not"),
+            Self::Url(url) => {
+                write!(f, "Steward's URL must begin with https://, and `{url}` does not")
+            }
             Self::Transport(detail) => write!(f, "Steward could not be reached: {detail}"),
-            Self::Refused(problem) => write!(f, "Steward refused with {}: {problem}", problem.status),
+            Self::Refused(problem) => {
+                write!(f, "Steward refused with {}: {problem}", problem.status)
+            }
             Self::Answer(detail) => write!(f, "Steward's answer cannot be used: {detail}"),
         }
     }
@@ -61,7 +65,11 @@ pub struct Claimed<'a> {
 ///
 /// # Errors
 /// [`CertifyError`].
-pub fn request(agent: &ureq::Agent, steward: &str, csr: &[u8]) -> Result<Vec<Vec<u8>>, CertifyError> {
+pub fn request(
+    agent: &ureq::Agent,
+    steward: &str,
+    csr: &[u8],
+) -> Result<Vec<Vec<u8>>, CertifyError> {
     if !steward.starts_with("https://") {
         return Err(CertifyError::Url(steward.to_owned()));
     }
@@ -86,7 +94,9 @@ pub fn request(agent: &ureq::Agent, steward: &str, csr: &[u8]) -> Result<Vec<Vec
         .into_reader()
         .take(limits::CHAIN_BYTES_MAX as u64 + 1)
         .read_to_end(&mut body)
-        .map_err(|error| CertifyError::Transport(format!("{steward}: the answer broke off: {error}")))?;
+        .map_err(|error| {
+            CertifyError::Transport(format!("{steward}: the answer broke off: {error}"))
+        })?;
     if status.as_u16() != 200 {
         let document = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem);
         let title = status.canonical_reason().unwrap_or("Refused");
@@ -103,7 +113,8 @@ fn pki_path(body: &[u8]) -> Result<Vec<Vec<u8>>, CertifyError> {
     if body.len() > limits::CHAIN_BYTES_MAX {
         return Err(wrong("it is larger than any chain may be".to_owned()));
     }
-    let path = Vec::<Any>::from_der(body).map_err(|error| wrong(format!("it is no DER PkiPath: {error}")))?;
+    let path = Vec::<Any>::from_der(body)
+        .map_err(|error| wrong(format!("it is no DER PkiPath: {error}")))?;
     if path.is_empty() || path.len() > limits::CHAIN_CERTIFICATES_MAX {
         return Err(wrong(format!("it has {} certificates", path.len())));
     }
@@ -121,12 +132,17 @@ fn pki_path(body: &[u8]) -> Result<Vec<Vec<u8>>, CertifyError> {
 ///
 /// # Errors
 /// [`CertifyError::Answer`].
-pub fn check(chain: &[Vec<u8>], claimed: Claimed<'_>, clock: &Clock) -> Result<verify::Identity, CertifyError> {
+pub fn check(
+    chain: &[Vec<u8>],
+    claimed: Claimed<'_>,
+    clock: &Clock,
+) -> Result<verify::Identity, CertifyError> {
     let wrong = |detail: String| CertifyError::Answer(detail);
     let (Some(leaf), Some(top)) = (chain.first(), chain.last()) else {
         return Err(wrong("it has no certificate".to_owned()));
     };
-    let leaf = Certificate::from_der(leaf).map_err(|error| wrong(format!("the certificate does not parse: {error}")))?;
+    let leaf = Certificate::from_der(leaf)
+        .map_err(|error| wrong(format!("the certificate does not parse: {error}")))?;
     let spki = leaf
         .tbs_certificate()
         .subject_public_key_info()
@@ -137,8 +153,10 @@ pub fn check(chain: &[Vec<u8>], claimed: Claimed<'_>, clock: &Clock) -> Result<v
     }
     let not_before = leaf.tbs_certificate().validity().not_before.to_unix_duration().as_secs();
     clock.not_before(Timestamp(not_before));
-    let certificates: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-    let anchors = Anchors { roots: vec![CertificateDer::from(top.clone())], fingerprints: Vec::new() };
+    let certificates: Vec<CertificateDer<'_>> =
+        chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let anchors =
+        Anchors { roots: vec![CertificateDer::from(top.clone())], fingerprints: Vec::new() };
     let now = clock.now();
     let identity = verify::identify(&certificates, &anchors, now, Usage::Client)
         .and_then(|_| verify::identify(&certificates, &anchors, now, Usage::Server))
@@ -166,8 +184,16 @@ mod tests {
     }
 
     /// The chain that a Steward with this CA would issue, leaf first.
-    fn issue(ca: &DevCa, spki: &[u8], workload: Option<WorkloadName>, from: Timestamp) -> Vec<Vec<u8>> {
-        let uri = workload.iter().flat_map(|w| w.slug.iter().map(Slug::uri).chain([w.digest.to_ni()])).collect();
+    fn issue(
+        ca: &DevCa,
+        spki: &[u8],
+        workload: Option<WorkloadName>,
+        from: Timestamp,
+    ) -> Vec<Vec<u8>> {
+        let uri = workload
+            .iter()
+            .flat_map(|w| w.slug.iter().map(Slug::uri).chain([w.digest.to_ni()]))
+            .collect();
         let facts = Facts {
             chip_id: None,
             debug: false,
@@ -184,14 +210,23 @@ mod tests {
             vmpl: 0,
             workload,
         };
-        let result = AttestationResult { build: "test".into(), issued_at: from, policy: Sha256([9; 32]), facts };
+        let result = AttestationResult {
+            build: "test".into(),
+            issued_at: from,
+            policy: Sha256([9; 32]),
+            facts,
+        };
         let profile = Profile {
             common_name: "app:1.0.0".into(),
             uri,
             server: true,
             client: true,
             validity: Some((from, from.plus(86_400))),
-            extensions: vec![Extension { oid: EXTENSION, critical: false, value: result.to_extension() }],
+            extensions: vec![Extension {
+                oid: EXTENSION,
+                critical: false,
+                value: result.to_extension(),
+            }],
             ..Profile::default()
         };
         let mut chain = ca.issue_for(&profile, spki, now()).unwrap();
@@ -200,7 +235,10 @@ mod tests {
     }
 
     fn named(digest: u8, slug: Option<&str>) -> Option<WorkloadName> {
-        Some(WorkloadName { digest: Sha256([digest; 32]), slug: slug.map(|slug| slug.parse().unwrap()) })
+        Some(WorkloadName {
+            digest: Sha256([digest; 32]),
+            slug: slug.map(|slug| slug.parse().unwrap()),
+        })
     }
 
     #[test]
@@ -211,7 +249,9 @@ mod tests {
         let slug: Slug = SLUG.parse().unwrap();
         let digest = Sha256([7; 32]);
         let claimed = Claimed { spki_der: key.spki_der(), digest: &digest, slug: Some(&slug) };
-        let checked = |chain: &[Vec<u8>], claimed| check(chain, claimed, &Clock::new()).map_err(|e| e.to_string());
+        let checked = |chain: &[Vec<u8>], claimed| {
+            check(chain, claimed, &Clock::new()).map_err(|e| e.to_string())
+        };
         let spki = key.spki_der();
 
         let good = issue(&ca, spki, named(7, Some(SLUG)), now());
@@ -230,7 +270,11 @@ mod tests {
         for (chain, claimed, why) in [
             (issue(&ca, other.spki_der(), named(7, Some(SLUG)), now()), claimed, "another key"),
             (issue(&ca, spki, named(8, Some(SLUG)), now()), claimed, "digest of another workload"),
-            (issue(&ca, spki, named(7, Some("store.test/team/app:1.0.1")), now()), claimed, "names another workload"),
+            (
+                issue(&ca, spki, named(7, Some("store.test/team/app:1.0.1")), now()),
+                claimed,
+                "names another workload",
+            ),
             (good.clone(), local, "names another workload"),
             (issue(&ca, spki, named(7, Some(SLUG)), far), claimed, "expired"),
             (broken, claimed, "does not verify"),
@@ -260,7 +304,8 @@ mod tests {
         let key = Key::generate().unwrap();
         let chain = issue(&ca, key.spki_der(), named(7, None), now());
         let path = |certificates: &[Vec<u8>]| {
-            let all: Vec<Any> = certificates.iter().rev().map(|der| Any::from_der(der).unwrap()).collect();
+            let all: Vec<Any> =
+                certificates.iter().rev().map(|der| Any::from_der(der).unwrap()).collect();
             all.to_der().unwrap()
         };
         assert_eq!(pki_path(&path(&chain)).unwrap(), chain);
@@ -274,6 +319,9 @@ mod tests {
     fn only_https_will_do() {
         let agent = verify::https::Agent::builder().web_pki().build().unwrap();
         assert!(matches!(request(&agent, "http://127.0.0.1:1/", b""), Err(CertifyError::Url(_))));
-        assert!(matches!(request(&agent, "https://127.0.0.1:1/", b""), Err(CertifyError::Transport(_))));
+        assert!(matches!(
+            request(&agent, "https://127.0.0.1:1/", b""),
+            Err(CertifyError::Transport(_))
+        ));
     }
 }

@@ -60,7 +60,10 @@ enum Outgoing {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("remote", &self.remote).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("remote", &self.remote)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,7 +193,9 @@ impl Connection {
             self.inbox = Vec::new();
             self.taken = 0;
         }
-        if matches!(how, Shutdown::Write | Shutdown::Both) && matches!(self.outgoing, Outgoing::Open) {
+        if matches!(how, Shutdown::Write | Shutdown::Both)
+            && matches!(self.outgoing, Outgoing::Open)
+        {
             if let Layer::Tls(tls) = &mut self.layer {
                 tls.send_close_notify();
             }
@@ -229,7 +234,8 @@ impl Connection {
         self.shared.register(set);
         let read = interest.read && !self.readable();
         // Bytes on their way out leave whatever the guest waits for.
-        let write = self.pending() && !matches!(self.outgoing, Outgoing::Failed(..) | Outgoing::Closed);
+        let write =
+            self.pending() && !matches!(self.outgoing, Outgoing::Failed(..) | Outgoing::Closed);
         set.add(self.socket.as_fd(), Interest { read, write });
     }
 
@@ -248,9 +254,9 @@ impl Connection {
         }
         while self.pending() {
             let written = match &mut self.layer {
-                Layer::Plain { outbox, sent } => {
-                    (&self.socket).write(outbox.get(*sent..).unwrap_or_default()).inspect(|count| *sent += count)
-                }
+                Layer::Plain { outbox, sent } => (&self.socket)
+                    .write(outbox.get(*sent..).unwrap_or_default())
+                    .inspect(|count| *sent += count),
                 Layer::Tls(tls) => tls.write_tls(&mut &self.socket),
             };
             match written {
@@ -310,7 +316,9 @@ impl Connection {
         }
         // Processing may have queued an alert or an answer.
         self.flush();
-        if let (Layer::Tls(_), Incoming::Failed(io::ErrorKind::InvalidData, message)) = (&self.layer, &self.incoming) {
+        if let (Layer::Tls(_), Incoming::Failed(io::ErrorKind::InvalidData, message)) =
+            (&self.layer, &self.incoming)
+        {
             self.outgoing = Outgoing::Failed(io::ErrorKind::ConnectionAborted, message.clone());
         }
         match pulled {
@@ -332,12 +340,18 @@ impl Incoming {
 
 /// Takes decrypted bytes, reading records from `socket` while there are none. Bytes that came before a broken record are
 /// handed out before the error.
-fn pull_tls(tls: &mut rustls::Connection, mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn pull_tls(
+    tls: &mut rustls::Connection,
+    mut socket: &TcpStream,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
     for round in 0..=RECORDS_AT_ONCE {
         let broken = tls.process_new_packets().err();
         match (tls.reader().read(buffer), broken) {
             (Ok(count @ 1..), _) => return Ok(count),
-            (_, Some(error)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+            (_, Some(error)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string()));
+            }
             (Ok(_), None) => return Ok(0),
             (Err(error), None) => match error.kind() {
                 io::ErrorKind::WouldBlock => {}
@@ -370,7 +384,9 @@ impl Drop for Connection {
         }
         let mut rest = Vec::new();
         match &mut self.layer {
-            Layer::Plain { outbox, sent } => rest.extend_from_slice(outbox.get(*sent..).unwrap_or_default()),
+            Layer::Plain { outbox, sent } => {
+                rest.extend_from_slice(outbox.get(*sent..).unwrap_or_default())
+            }
             Layer::Tls(tls) => while matches!(tls.write_tls(&mut rest), Ok(count) if count > 0) {},
         }
         if let Ok(socket) = self.socket.try_clone() {

@@ -70,7 +70,17 @@ impl Listener {
         link: Link,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { socket, port, tls, link, shared, pending: Vec::new(), ready: VecDeque::new(), resume: None, patience: HANDSHAKE }
+        Self {
+            socket,
+            port,
+            tls,
+            link,
+            shared,
+            pending: Vec::new(),
+            ready: VecDeque::new(),
+            resume: None,
+            patience: HANDSHAKE,
+        }
     }
 
     /// Gives handshakes another time limit than [`HANDSHAKE`].
@@ -108,10 +118,15 @@ impl Listener {
         for mut pending in std::mem::take(&mut self.pending) {
             match pending.step() {
                 Step::Waiting if now < pending.until => self.pending.push(pending),
-                Step::Waiting => self.refuse(pending, "it did not finish the TLS handshake in time"),
+                Step::Waiting => {
+                    self.refuse(pending, "it did not finish the TLS handshake in time")
+                }
                 Step::Refused(reason) => self.refuse(pending, &reason),
                 Step::Gone => {
-                    self.link.log(Level::Debug, &format!("{} went away during the handshake", pending.remote));
+                    self.link.log(
+                        Level::Debug,
+                        &format!("{} went away during the handshake", pending.remote),
+                    );
                 }
                 Step::Done => self.admit(pending),
             }
@@ -128,7 +143,8 @@ impl Listener {
             }
         }
         for pending in &self.pending {
-            let interest = Interest { read: pending.tls.wants_read(), write: pending.tls.wants_write() };
+            let interest =
+                Interest { read: pending.tls.wants_read(), write: pending.tls.wants_write() };
             set.add(pending.socket.as_fd(), interest);
             set.within(pending.until.saturating_duration_since(Instant::now()));
         }
@@ -150,7 +166,10 @@ impl Listener {
                     io::ErrorKind::WouldBlock => return,
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
                     _ => {
-                        self.link.log(Level::Warn, &format!("port {}: cannot accept: {error}", self.port));
+                        self.link.log(
+                            Level::Warn,
+                            &format!("port {}: cannot accept: {error}", self.port),
+                        );
                         self.resume = Some(Instant::now() + BACK_OFF);
                         return;
                     }
@@ -169,7 +188,14 @@ impl Listener {
         let Some(tls) = &self.tls else {
             let layer = Layer::Plain { outbox: Vec::new(), sent: 0 };
             let shared = Arc::clone(&self.shared);
-            self.ready.push_back(Connection::new(socket, layer, remote, Peer::Anonymous, shared, permit));
+            self.ready.push_back(Connection::new(
+                socket,
+                layer,
+                remote,
+                Peer::Anonymous,
+                shared,
+                permit,
+            ));
             return Ok(());
         };
         let mut connection = tls.begin().map_err(io::Error::other)?;
@@ -181,11 +207,24 @@ impl Listener {
 
     /// The handshake is over, and with it everything the policy demands.
     fn admit(&mut self, pending: Pending) {
-        let peer = self.tls.as_ref().map_or(Peer::Anonymous, |tls| tls.peer(pending.tls.peer_certificates()));
-        self.link.log(Level::Debug, &format!("{} connected to port {}: {}", pending.remote, self.port, peer.to_json()));
+        let peer = self
+            .tls
+            .as_ref()
+            .map_or(Peer::Anonymous, |tls| tls.peer(pending.tls.peer_certificates()));
+        self.link.log(
+            Level::Debug,
+            &format!("{} connected to port {}: {}", pending.remote, self.port, peer.to_json()),
+        );
         let layer = Layer::Tls(Box::new((*pending.tls).into()));
         let shared = Arc::clone(&self.shared);
-        self.ready.push_back(Connection::new(pending.socket, layer, pending.remote, peer, shared, pending.permit));
+        self.ready.push_back(Connection::new(
+            pending.socket,
+            layer,
+            pending.remote,
+            peer,
+            shared,
+            pending.permit,
+        ));
     }
 
     /// Sends the alert that is queued, if any, and leaves the one line and the event.
@@ -193,8 +232,12 @@ impl Listener {
         let mut alert = Vec::new();
         while matches!(pending.tls.write_tls(&mut alert), Ok(count) if count > 0) {}
         self.shared.linger(pending.socket, alert, true);
-        self.link.log(Level::Warn, &format!("port {}: refused {}: {reason}", self.port, pending.remote));
-        self.link.event(Event::Refused { address: pending.remote.to_string(), reason: reason.to_owned() });
+        self.link
+            .log(Level::Warn, &format!("port {}: refused {}: {reason}", self.port, pending.remote));
+        self.link.event(Event::Refused {
+            address: pending.remote.to_string(),
+            reason: reason.to_owned(),
+        });
     }
 }
 

@@ -51,7 +51,12 @@ impl Network {
     ///
     /// # Errors
     /// [`NetErrorKind::Tls`] if the identity or the anchors of the configuration cannot be used.
-    pub fn new(config: &Config, identity: Option<&Identity>, clock: &Clock, link: &Link) -> Result<Self, NetError> {
+    pub fn new(
+        config: &Config,
+        identity: Option<&Identity>,
+        clock: &Clock,
+        link: &Link,
+    ) -> Result<Self, NetError> {
         Ok(Self {
             config: config.clone(),
             policy: Policy::new(config, identity, clock)?,
@@ -73,7 +78,12 @@ impl Network {
     ///
     /// # Errors
     /// Those of [`Self::listen`].
-    pub fn listen_entry(&self, addr: IpAddr, port: u16, prot: Protocol) -> Result<Listener, NetError> {
+    pub fn listen_entry(
+        &self,
+        addr: IpAddr,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Listener, NetError> {
         let rule = self.config.incoming_rule(port).ok_or_else(|| no_listening(port))?;
         if rule.prot != prot {
             return Err(two_protocols(&format!("[network.incoming.{port}]")));
@@ -82,11 +92,15 @@ impl Network {
             Protocol::Tcp => None,
             Protocol::Tls => Some(self.policy.server(rule)?),
         };
-        let failed = |error| NetError::new(NetErrorKind::Bind, format!("cannot listen on port {port}: {error}"));
+        let failed = |error| {
+            NetError::new(NetErrorKind::Bind, format!("cannot listen on port {port}: {error}"))
+        };
         let socket = TcpListener::bind((addr, port))
             .or_else(|error| match addr {
                 // No IPv6 on this host.
-                IpAddr::V6(any) if any.is_unspecified() && error.raw_os_error() == Some(AF_NOT_SUPPORTED) => {
+                IpAddr::V6(any)
+                    if any.is_unspecified() && error.raw_os_error() == Some(AF_NOT_SUPPORTED) =>
+                {
                     TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port))
                 }
                 _ => Err(error),
@@ -104,8 +118,11 @@ impl Network {
     /// # Errors
     /// [`NetError`], with the reason.
     pub fn connect(&self, host: &str, port: Option<u16>) -> Result<Connection, NetError> {
-        let port = port.or_else(|| self.config.outgoing_port(host)).ok_or_else(|| no_connecting(host, port))?;
-        let rule = self.config.outgoing_rule(host, port).ok_or_else(|| no_connecting(host, Some(port)))?;
+        let port = port
+            .or_else(|| self.config.outgoing_port(host))
+            .ok_or_else(|| no_connecting(host, port))?;
+        let rule =
+            self.config.outgoing_rule(host, port).ok_or_else(|| no_connecting(host, Some(port)))?;
         self.connect_entry(host, port, rule.prot)
     }
 
@@ -113,8 +130,14 @@ impl Network {
     ///
     /// # Errors
     /// Those of [`Self::connect`].
-    pub fn connect_entry(&self, host: &str, port: u16, prot: Protocol) -> Result<Connection, NetError> {
-        let rule = self.config.outgoing_rule(host, port).ok_or_else(|| no_connecting(host, Some(port)))?;
+    pub fn connect_entry(
+        &self,
+        host: &str,
+        port: u16,
+        prot: Protocol,
+    ) -> Result<Connection, NetError> {
+        let rule =
+            self.config.outgoing_rule(host, port).ok_or_else(|| no_connecting(host, Some(port)))?;
         if rule.prot != prot {
             return Err(two_protocols(&format!("[network.outgoing.\"{host}:{port}\"]")));
         }
@@ -124,17 +147,28 @@ impl Network {
         };
         let permit = self.shared.permit().ok_or_else(|| {
             let limit = self.shared.limit();
-            NetError::new(NetErrorKind::Limit, format!("{limit} connections are open, the limit of [limits] connections"))
+            NetError::new(
+                NetErrorKind::Limit,
+                format!("{limit} connections are open, the limit of [limits] connections"),
+            )
         })?;
         let until = Instant::now() + CONNECT;
         let socket = self.dial(host, port, until)?;
-        let failed = |error| NetError::new(NetErrorKind::Connect, format!("cannot connect to {host}:{port}: {error}"));
+        let failed = |error| {
+            NetError::new(
+                NetErrorKind::Connect,
+                format!("cannot connect to {host}:{port}: {error}"),
+            )
+        };
         let remote = socket.peer_addr().map_err(failed)?;
         let (layer, peer) = match tls {
             None => (Layer::Plain { outbox: Vec::new(), sent: 0 }, Peer::Anonymous),
             Some(tls) => {
                 let (connection, peer) = tls.handshake(&socket, until).map_err(|reason| {
-                    self.link.event(Event::Refused { address: format!("{host}:{port}"), reason: reason.clone() });
+                    self.link.event(Event::Refused {
+                        address: format!("{host}:{port}"),
+                        reason: reason.clone(),
+                    });
                     NetError::new(NetErrorKind::Tls, format!("{host}:{port} was refused: {reason}"))
                 })?;
                 (Layer::Tls(Box::new(connection.into())), peer)
@@ -166,7 +200,10 @@ impl Network {
                 Err(error) => last = error.to_string(),
             }
         }
-        Err(NetError::new(NetErrorKind::Connect, format!("cannot connect to {host}:{port}: {last}")))
+        Err(NetError::new(
+            NetErrorKind::Connect,
+            format!("cannot connect to {host}:{port}: {last}"),
+        ))
     }
 }
 
@@ -176,7 +213,9 @@ const AF_NOT_SUPPORTED: i32 = 97;
 fn no_listening(port: u16) -> NetError {
     NetError::new(
         NetErrorKind::Policy,
-        format!("Enarx.toml does not allow listening on port {port}; add [network.incoming.{port}]"),
+        format!(
+            "Enarx.toml does not allow listening on port {port}; add [network.incoming.{port}]"
+        ),
     )
 }
 
@@ -184,10 +223,15 @@ fn no_connecting(host: &str, port: Option<u16>) -> NetError {
     let table = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     NetError::new(
         NetErrorKind::Policy,
-        format!("Enarx.toml does not allow connecting to {table}; add [network.outgoing.\"{table}\"]"),
+        format!(
+            "Enarx.toml does not allow connecting to {table}; add [network.outgoing.\"{table}\"]"
+        ),
     )
 }
 
 fn two_protocols(table: &str) -> NetError {
-    NetError::new(NetErrorKind::Policy, format!("{table} names another protocol than [[files]] does"))
+    NetError::new(
+        NetErrorKind::Policy,
+        format!("{table} names another protocol than [[files]] does"),
+    )
 }

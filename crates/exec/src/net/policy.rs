@@ -75,7 +75,9 @@ pub(crate) struct ServerTls {
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls").field("introduction", &self.introduction).finish_non_exhaustive()
+        f.debug_struct("ServerTls")
+            .field("introduction", &self.introduction)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,7 +93,11 @@ impl Policy {
     ///
     /// # Errors
     /// [`NetErrorKind::Tls`] if the identity cannot be used.
-    pub(crate) fn new(config: &Config, identity: Option<&Identity>, clock: &Clock) -> Result<Self, NetError> {
+    pub(crate) fn new(
+        config: &Config,
+        identity: Option<&Identity>,
+        clock: &Clock,
+    ) -> Result<Self, NetError> {
         let provider = verify::provider();
         let certificate = match identity {
             Some(identity) => OnceLock::from(usable(identity, &provider)?),
@@ -134,11 +140,12 @@ impl Policy {
         } else {
             Anybody::new(&self.provider)
         };
-        let mut config = ServerConfig::builder_with_details(Arc::clone(&self.provider), self.time())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| unusable(&error))?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(self.certificate()?);
+        let mut config =
+            ServerConfig::builder_with_details(Arc::clone(&self.provider), self.time())
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .map_err(|error| unusable(&error))?
+                .with_client_cert_verifier(verifier)
+                .with_cert_resolver(self.certificate()?);
         // Each connection proves anew who is there: nothing is resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -157,9 +164,12 @@ impl Policy {
             self.need_anchors()?;
             KeepServerVerifier::new(self.anchors.clone(), requirements.clone())
         } else {
-            WebPkiServerVerifier::builder_with_provider(Arc::new(web_pki_roots()), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| unusable(&rustls::Error::General(error.to_string())))?
+            WebPkiServerVerifier::builder_with_provider(
+                Arc::new(web_pki_roots()),
+                Arc::clone(&self.provider),
+            )
+            .build()
+            .map_err(|error| unusable(&rustls::Error::General(error.to_string())))?
         };
         let builder = ClientConfig::builder_with_details(Arc::clone(&self.provider), self.time())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -180,11 +190,20 @@ impl Policy {
 
     fn requirements(&self, rules: &[PeerRule]) -> Requirements {
         // A Keep that its Steward does not pin, or for which it bent a rule, is no Keep to this one.
-        Requirements { allow_simulated: self.insecure_simulated, allow_warning: false, rules: rules.to_vec() }
+        Requirements {
+            allow_simulated: self.insecure_simulated,
+            allow_warning: false,
+            rules: rules.to_vec(),
+        }
     }
 
     fn introduction(&self, requirements: Requirements, usage: Usage) -> Introduction {
-        Introduction { anchors: self.anchors.clone(), requirements, clock: self.clock.clone(), usage }
+        Introduction {
+            anchors: self.anchors.clone(),
+            requirements,
+            clock: self.clock.clone(),
+            usage,
+        }
     }
 
     fn need_anchors(&self) -> Result<(), NetError> {
@@ -221,7 +240,8 @@ impl ClientTls {
         mut socket: &TcpStream,
         until: Instant,
     ) -> Result<(ClientConnection, Peer), String> {
-        let mut tls = ClientConnection::new(self.config, self.name).map_err(|error| refusal(&error))?;
+        let mut tls =
+            ClientConnection::new(self.config, self.name).map_err(|error| refusal(&error))?;
         tls.set_buffer_limit(Some(OUTBOX_BYTES));
         let late = || "the server did not finish the TLS handshake in time".to_owned();
         let gone = |error: io::Error| match error.kind() {
@@ -240,7 +260,11 @@ impl ClientTls {
                 continue;
             }
             match tls.read_tls(&mut socket) {
-                Ok(0) => return Err("the server closed the connection during the TLS handshake".to_owned()),
+                Ok(0) => {
+                    return Err(
+                        "the server closed the connection during the TLS handshake".to_owned()
+                    );
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(gone(error)),
@@ -251,13 +275,17 @@ impl ClientTls {
                 return Err(refusal(&error));
             }
         }
-        let peer = self.introduction.map_or(Peer::Anonymous, |known| known.peer(tls.peer_certificates()));
+        let peer =
+            self.introduction.map_or(Peer::Anonymous, |known| known.peer(tls.peer_certificates()));
         Ok((tls, peer))
     }
 }
 
 /// An identity in the form that rustls takes.
-fn usable(identity: &Identity, provider: &CryptoProvider) -> Result<Arc<SingleCertAndKey>, NetError> {
+fn usable(
+    identity: &Identity,
+    provider: &CryptoProvider,
+) -> Result<Arc<SingleCertAndKey>, NetError> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key().pkcs8_der().to_vec()));
     let key = provider.key_provider.load_private_key(key).map_err(|error| unusable(&error))?;
     let chain = identity.chain().iter().map(|der| CertificateDer::from(der.clone())).collect();
@@ -288,7 +316,9 @@ fn server_name(host: &str) -> Result<ServerName<'static>, NetError> {
 pub(crate) fn refusal(error: &rustls::Error) -> String {
     use rustls::{CertificateError, Error};
     match error {
-        Error::NoCertificatesPresented => "it shows no certificate, and an attested one is required".to_owned(),
+        Error::NoCertificatesPresented => {
+            "it shows no certificate, and an attested one is required".to_owned()
+        }
         Error::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string(),
         other => other.to_string(),
     }

@@ -63,7 +63,8 @@ impl Shared {
     /// kernel reset the connection, and the other end would lose the last message, for example the alert that says why it
     /// was refused.
     pub(crate) fn linger(&self, socket: TcpStream, rest: Vec<u8>, drain: bool) {
-        let mut lingerer = Lingerer { socket, rest, written: 0, drain, until: Instant::now() + LINGER };
+        let mut lingerer =
+            Lingerer { socket, rest, written: 0, drain, until: Instant::now() + LINGER };
         if lingerer.progress() {
             let mut lingering = self.lock();
             if lingering.len() < LINGERERS_MAX {

@@ -117,7 +117,9 @@ fn answer(
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     let certified = stream.get_ref().conn.peer_certificates().is_some();
-    log.lock().unwrap().push(format!("{method} {path}{}", if certified { " certified" } else { "" }));
+    log.lock()
+        .unwrap()
+        .push(format!("{method} {path}{}", if certified { " certified" } else { "" }));
     let answer = handler(&Request { method, path, body, certified });
     let stream = stream.get_mut();
     write!(
@@ -154,11 +156,16 @@ impl Registry {
         let mut nodes = BTreeMap::new();
         nodes.insert(tag.clone(), (media::ENTRY.to_owned(), None, tree.tag().to_bytes()));
         for (path, node) in tree.nodes() {
-            let at = if path.is_empty() { format!("{tag}/tree") } else { format!("{tag}/tree/{path}") };
+            let at =
+                if path.is_empty() { format!("{tag}/tree") } else { format!("{tag}/tree/{path}") };
             let digest = node.entry.digest.to_header();
             nodes.insert(at, (node.entry.media_type.clone(), Some(digest), node.bytes.clone()));
         }
-        Self { info: DeployInfo { digest, statement: statement(slug, &digest), steward }, nodes, needs_certificate: true }
+        Self {
+            info: DeployInfo { digest, statement: statement(slug, &digest), steward },
+            nodes,
+            needs_certificate: true,
+        }
     }
 
     /// Answers as a Drawbridge does.
@@ -168,13 +175,19 @@ impl Registry {
             return Answer::ok("application/json", serde_json::to_vec(&self.info).unwrap());
         }
         if self.needs_certificate && !request.certified {
-            return Answer::problem(401, r#"{"type":"about:blank","title":"Not released","status":401,"check":"release"}"#);
+            return Answer::problem(
+                401,
+                r#"{"type":"about:blank","title":"Not released","status":401,"check":"release"}"#,
+            );
         }
         match self.nodes.get(&request.path) {
             Some((media_type, digest, body)) => {
                 Answer { digest: digest.clone(), ..Answer::ok(media_type, body.clone()) }
             }
-            None => Answer::problem(404, r#"{"type":"about:blank","title":"No such thing","status":404}"#),
+            None => Answer::problem(
+                404,
+                r#"{"type":"about:blank","title":"No such thing","status":404}"#,
+            ),
         }
     }
 }

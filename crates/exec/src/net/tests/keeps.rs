@@ -45,21 +45,36 @@ fn facts(slug: Option<&str>, simulated: bool) -> Facts {
         tcb: TcbSummary::default(),
         tee: "snp".into(),
         vmpl: 0,
-        workload: Some(WorkloadName { digest: Sha256([7; 32]), slug: slug.map(|slug| slug.parse().unwrap()) }),
+        workload: Some(WorkloadName {
+            digest: Sha256([7; 32]),
+            slug: slug.map(|slug| slug.parse().unwrap()),
+        }),
     }
 }
 
 /// What a Steward with this CA would issue for these facts.
 fn certified(ca: &DevCa, facts: Facts, with_root: bool) -> Identity {
     let workload = facts.workload.as_ref();
-    let uri = workload.iter().flat_map(|w| w.slug.iter().map(|s| s.uri()).chain([w.digest.to_ni()])).collect();
-    let result = AttestationResult { build: "test".into(), issued_at: now(), policy: Sha256([9; 32]), facts };
+    let uri = workload
+        .iter()
+        .flat_map(|w| w.slug.iter().map(|s| s.uri()).chain([w.digest.to_ni()]))
+        .collect();
+    let result = AttestationResult {
+        build: "test".into(),
+        issued_at: now(),
+        policy: Sha256([9; 32]),
+        facts,
+    };
     let profile = Profile {
         common_name: "a Keep".into(),
         uri,
         server: true,
         client: true,
-        extensions: vec![Extension { oid: EXTENSION, critical: false, value: result.to_extension() }],
+        extensions: vec![Extension {
+            oid: EXTENSION,
+            critical: false,
+            value: result.to_extension(),
+        }],
         ..Profile::default()
     };
     let key = Key::generate().unwrap();
@@ -89,14 +104,18 @@ fn dialler(ca: &DevCa, workload: &str) -> String {
 
 /// The configuration of a Keep that lets in only clients of the demo.
 fn guarded(ca: &DevCa) -> String {
-    format!("[network.incoming.default]\npeers = [{{ workload = \"store.test/team/client:^1.2\" }}]\n{}", trust(ca))
+    format!(
+        "[network.incoming.default]\npeers = [{{ workload = \"store.test/team/client:^1.2\" }}]\n{}",
+        trust(ca)
+    )
 }
 
 /// A Keep that connects to `port` and says hello; what it gets back, or why not.
 fn dial(config: String, identity: Identity, port: u16) -> JoinHandle<Result<String, String>> {
     spawn(move || {
         let (network, _host) = network_as(&config, &identity);
-        let mut connection = network.connect("127.0.0.1", Some(port)).map_err(|error| error.to_string())?;
+        let mut connection =
+            network.connect("127.0.0.1", Some(port)).map_err(|error| error.to_string())?;
         wait(&mut connection, Interest::WRITE);
         connection.write(b"hello").map_err(|error| error.to_string())?;
         let answer = read(&mut connection).map_err(|error| error.to_string())?;
@@ -125,13 +144,23 @@ fn two_keeps_know_each_other() {
     let (mut listener, _host) = listen(&guarded(&ca), &keep(&ca, SERVER));
     let client = dial(dialler(&ca, "store.test/team/server"), keep(&ca, CLIENT), listener.port());
     let mut connection = accept(&mut listener);
-    let Peer::Keep { workload, digest, attested } = connection.peer() else { panic!("{:?}", connection.peer()) };
+    let Peer::Keep { workload, digest, attested } = connection.peer() else {
+        panic!("{:?}", connection.peer())
+    };
     assert_eq!((workload.to_string().as_str(), digest), (CLIENT, &Sha256([7; 32])));
-    assert_eq!((attested.tee.as_str(), attested.simulated, attested.policy), ("snp", false, Sha256([9; 32])));
+    assert_eq!(
+        (attested.tee.as_str(), attested.simulated, attested.policy),
+        ("snp", false, Sha256([9; 32]))
+    );
     assert_eq!(read(&mut connection).unwrap(), b"hello");
     connection.write(b"welcome").unwrap();
     let answer = client.join().unwrap().unwrap();
-    assert!(answer.starts_with("welcome {\"kind\":\"keep\",\"workload\":\"store.test/team/server:1.0.0\""), "{answer}");
+    assert!(
+        answer.starts_with(
+            "welcome {\"kind\":\"keep\",\"workload\":\"store.test/team/server:1.0.0\""
+        ),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -169,9 +198,17 @@ fn an_ordinary_certificate_of_the_same_authority_is_no_keep() {
     let ca = ca();
     let (mut listener, mut host) = listen(&guarded(&ca), &keep(&ca, SERVER));
     let port = listener.port();
-    let issued = ca.issue(&Profile { common_name: "mallory".into(), client: true, ..Profile::default() }, now()).unwrap();
+    let issued = ca
+        .issue(
+            &Profile { common_name: "mallory".into(), client: true, ..Profile::default() },
+            now(),
+        )
+        .unwrap();
     let chain = issued.chain_der.iter().cloned().chain([ca.certificate_der().to_vec()]);
-    let shown = Some((chain.map(CertificateDer::from).collect(), PrivateKeyDer::Pkcs8(issued.key_der.clone().into())));
+    let shown = Some((
+        chain.map(CertificateDer::from).collect(),
+        PrivateKeyDer::Pkcs8(issued.key_der.clone().into()),
+    ));
     for (shown, why) in [(shown, "no attestation result"), (None, "shows no certificate")] {
         let client = spawn(move || outsider(port, shown));
         refuse(&mut listener, &client);
@@ -197,7 +234,8 @@ fn outsider(
     };
     let socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+    let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap())
+        .unwrap();
     let mut stream = StreamOwned::new(tls, socket);
     stream.write_all(b"hello")?;
     let mut answer = [0; 64];
@@ -239,14 +277,19 @@ fn each_wrong_server_is_refused() {
     ];
     for (identity, why) in cases {
         let (mut listener, _host) = listen(open, &identity);
-        let client = dial(dialler(&ours, "store.test/team/server"), keep(&ours, CLIENT), listener.port());
+        let client =
+            dial(dialler(&ours, "store.test/team/server"), keep(&ours, CLIENT), listener.port());
         refuse(&mut listener, &client);
         let told = client.join().unwrap().unwrap_err();
         assert!(told.contains(why), "{told} should say {why}");
     }
     // A Keep's certificate is worth nothing where the Web PKI decides.
     let (mut listener, _host) = listen(open, &keep(&ours, SERVER));
-    let client = dial(format!("[network.outgoing.default]\n{}", trust(&ours)), keep(&ours, CLIENT), listener.port());
+    let client = dial(
+        format!("[network.outgoing.default]\n{}", trust(&ours)),
+        keep(&ours, CLIENT),
+        listener.port(),
+    );
     refuse(&mut listener, &client);
     let told = client.join().unwrap().unwrap_err();
     assert!(told.contains("invalid peer certificate"), "{told}");
@@ -274,7 +317,8 @@ fn a_demand_that_nobody_can_meet_is_an_error_at_once() {
         return;
     };
     let (_host, keep) = UnixStream::pair().unwrap();
-    let link = crate::hostlink::Link::new(keep, crate::hostlink::Level::Error, std::time::Instant::now());
+    let link =
+        crate::hostlink::Link::new(keep, crate::hostlink::Level::Error, std::time::Instant::now());
     let network = crate::net::Network::new(&config, None, &Clock::new(), &link).unwrap();
     assert_eq!(network.listen(0).unwrap_err().kind, NetErrorKind::Policy);
     assert_eq!(network.connect("127.0.0.1", Some(1)).unwrap_err().kind, NetErrorKind::Policy);

@@ -8,7 +8,8 @@ use super::{PATIENCE, accept, network, read, wait};
 use crate::net::{Connection, NetErrorKind};
 use crate::poll::{Interest, PollSet};
 
-const OPEN: &str = "[network.incoming.default]\nprot = \"tcp\"\n[network.outgoing.default]\nprot = \"tcp\"\n";
+const OPEN: &str =
+    "[network.incoming.default]\nprot = \"tcp\"\n[network.outgoing.default]\nprot = \"tcp\"\n";
 
 fn accepted() -> (Connection, TcpStream, UnixStream) {
     let (network, host) = network(OPEN);
@@ -97,7 +98,9 @@ fn connects_where_the_policy_says_and_nowhere_else() {
     assert_eq!(connection.peer(), &types::peer::Peer::Anonymous);
     // The port is the only one of that host.
     network.connect("127.0.0.1", None).unwrap();
-    for (host, port) in [("127.0.0.1", Some(port ^ 1)), ("127.0.0.2", Some(port)), ("example.com", None)] {
+    for (host, port) in
+        [("127.0.0.1", Some(port ^ 1)), ("127.0.0.2", Some(port)), ("example.com", None)]
+    {
         assert_eq!(network.connect(host, port).unwrap_err().kind, NetErrorKind::Policy);
     }
     assert_eq!(network.listen(0).unwrap_err().kind, NetErrorKind::Policy);

@@ -70,7 +70,8 @@ fn client(port: u16) -> Client {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let config = config(&[&rustls::version::TLS13]);
-    let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+    let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap())
+        .unwrap();
     StreamOwned::new(tls, socket)
 }
 
@@ -190,7 +191,8 @@ fn bad_handshakes_are_refused_and_disturb_nobody() {
     let old = std::thread::spawn(move || {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let tls = ClientConnection::new(Arc::new(config(&[&rustls::version::TLS12])), name).unwrap();
+        let tls =
+            ClientConnection::new(Arc::new(config(&[&rustls::version::TLS12])), name).unwrap();
         StreamOwned::new(tls, socket).write_all(b"x").unwrap_err().to_string()
     });
     while !old.is_finished() {
