@@ -18,26 +18,8 @@ const START: &str = "_start";
 
 /// Runs `job`; [`Err`] is an outcome as well: it never started.
 pub(super) fn run(job: Job<'_>) -> Result<Outcome, Outcome> {
-    let Job {
-        wasm,
-        files,
-        config,
-        args,
-        env,
-        network,
-        clock,
-        on,
-    } = job;
-    let job = Inner {
-        wasm,
-        files,
-        config,
-        args,
-        env,
-        network: Box::new(network),
-        clock,
-        on,
-    };
+    let Job { wasm, files, config, args, env, network, clock, on } = job;
+    let job = Inner { wasm, files, config, args, env, network: Box::new(network), clock, on };
     run_inner(job)
 }
 
@@ -58,9 +40,7 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
     let config = job.config;
     let engine = engine(config.limits.cpu_seconds.is_some())?;
     let module = compile(&engine, job.wasm)?;
-    (job.on)(RuntimeEvent::Compiled {
-        took: begun.elapsed(),
-    });
+    (job.on)(RuntimeEvent::Compiled { took: begun.elapsed() });
 
     let budget = Budget::new(config.limits.memory_bytes);
     let root = build(job.files, &budget, job.clock.now_nanoseconds()).map_err(invalid)?;
@@ -68,7 +48,8 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
     let env = guest::environment(config, job.env).map_err(invalid)?;
     let mut linker = Linker::new(&engine);
     add_to(&mut linker).map_err(internal)?;
-    let table = guest::descriptors(config, &*job.network, root).map_err(invalid)?;
+    let table = guest::descriptors(config, &*job.network, root, guest::socket_flags(job.wasm))
+        .map_err(invalid)?;
     let parts = Parts {
         args,
         env,
@@ -85,9 +66,7 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
         Some(seconds) => Some(Watch::start(&engine, &mut store, seconds).map_err(internal)?),
         None => None,
     };
-    (job.on)(RuntimeEvent::Started {
-        after: begun.elapsed(),
-    });
+    (job.on)(RuntimeEvent::Started { after: begun.elapsed() });
     store.data_mut().started = Instant::now();
     let ended = start(&mut store, &module);
     Ok(outcome(ended, &mut store))
@@ -97,10 +76,7 @@ pub(super) fn run_inner(job: Inner<'_>) -> Result<Outcome, Outcome> {
 /// that looks at its time limit only if there is one.
 fn engine(limited: bool) -> Result<Engine, Outcome> {
     let mut config = Config::new();
-    config
-        .memory_init_cow(false)
-        .max_wasm_stack(GUEST_STACK_BYTES_MAX)
-        .epoch_interruption(limited);
+    config.memory_init_cow(false).max_wasm_stack(GUEST_STACK_BYTES_MAX).epoch_interruption(limited);
     Engine::new(&config).map_err(internal)
 }
 
@@ -113,9 +89,7 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Outcome> {
             ));
         }
         Some([0, b'a', b's', b'm', ..]) => {
-            return Err(invalid(
-                "this is WebAssembly of an unknown version: wanted version 1",
-            ));
+            return Err(invalid("this is WebAssembly of an unknown version: wanted version 1"));
         }
         _ => {
             return Err(invalid(
@@ -127,9 +101,9 @@ fn compile(engine: &Engine, wasm: &[u8]) -> Result<Module, Outcome> {
         .map_err(|error| invalid(format!("the module is not valid: {error:#}")))?;
     match module.get_export(START) {
         Some(ExternType::Func(start)) if start.params().len() == 0 => Ok(module),
-        Some(_) => Err(invalid(format!(
-            "the module's `{START}` is not a function without parameters"
-        ))),
+        Some(_) => {
+            Err(invalid(format!("the module's `{START}` is not a function without parameters")))
+        }
         None => Err(invalid(format!(
             "the module exports no function `{START}`: build it as a program (a command), not as a library or a reactor"
         ))),
@@ -163,20 +137,11 @@ fn link(
         }
         _ => "a Keep provides `wasi_snapshot_preview1` and nothing else",
     };
-    let names: Vec<_> = missing
-        .iter()
-        .take(8)
-        .map(|(module, name)| format!("`{module}.{name}`"))
-        .collect();
-    let more = if missing.len() > 8 {
-        format!(" and {} more", missing.len() - 8)
-    } else {
-        String::new()
-    };
-    Err(invalid(format!(
-        "the module imports {}{more}; {hint}",
-        names.join(", ")
-    )))
+    let names: Vec<_> =
+        missing.iter().take(8).map(|(module, name)| format!("`{module}.{name}`")).collect();
+    let more =
+        if missing.len() > 8 { format!(" and {} more", missing.len() - 8) } else { String::new() };
+    Err(invalid(format!("the module imports {}{more}; {hint}", names.join(", "))))
 }
 
 /// Runs the guest; what `_start` returns is of no interest.
@@ -202,21 +167,13 @@ fn outcome(ended: wasmtime::Result<()>, store: &mut Store<Context>) -> Outcome {
         return exited(*code, news, &*on);
     }
     if let Some(out) = error.downcast_ref::<OutOfTime>() {
-        return Outcome::LimitReached {
-            which: "cpu",
-            message: out.to_string(),
-        };
+        return Outcome::LimitReached { which: "cpu", message: out.to_string() };
     }
     if let Some(refused) = refused {
         let message = format!("{refused}; then: {error:#}");
-        return Outcome::LimitReached {
-            which: "memory",
-            message,
-        };
+        return Outcome::LimitReached { which: "memory", message };
     }
-    Outcome::Trapped {
-        message: format!("{error:#}"),
-    }
+    Outcome::Trapped { message: format!("{error:#}") }
 }
 
 fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> Outcome {
@@ -227,9 +184,7 @@ fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> O
 }
 
 fn invalid(message: impl Into<String>) -> Outcome {
-    Outcome::Invalid {
-        message: message.into(),
-    }
+    Outcome::Invalid { message: message.into() }
 }
 
 fn internal(error: impl std::fmt::Display) -> Outcome {

@@ -51,16 +51,13 @@ impl Guest {
         let context = Context::new(Parts {
             args: vec!["main.wasm".into(), "a b".into()],
             env: vec!["K=V".into()],
-            table: descriptors(config, &network, root).unwrap(),
+            table: descriptors(config, &network, root, 0).unwrap(),
             network: Box::new(network),
             clock: Clock::new(),
             limits: GuestLimits::new(budget),
             on,
         });
-        Self {
-            context,
-            memory: vec![0; 0x10_0000],
-        }
+        Self { context, memory: vec![0; 0x10_0000] }
     }
 
     fn new() -> Self {
@@ -168,10 +165,7 @@ struct Net {
 }
 
 fn refused<T>(message: &str) -> Result<T, NetError> {
-    Err(NetError {
-        kind: NetErrorKind::Policy,
-        message: message.to_owned(),
-    })
+    Err(NetError { kind: NetErrorKind::Policy, message: message.to_owned() })
 }
 
 impl Opener for Net {
@@ -182,17 +176,14 @@ impl Opener for Net {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         listening.send(listener.local_addr().unwrap()).unwrap();
-        Ok(Box::new(Listener {
-            listener,
-            ready: None,
-        }))
+        Ok(Box::new(Listener { listener, ready: None }))
     }
 
     fn connect(&self, host: &str, port: Option<u16>) -> Result<Box<dyn Stream>, NetError> {
         match (host, port, self.server) {
-            ("server", Some(7), Some(server)) => Ok(Box::new(Connection::new(
-                TcpStream::connect(server).unwrap(),
-            ))),
+            ("server", Some(7), Some(server)) => {
+                Ok(Box::new(Connection::new(TcpStream::connect(server).unwrap())))
+            }
             _ => refused(&format!("no rule for {host}")),
         }
     }
@@ -236,13 +227,7 @@ impl Acceptor for Listener {
         }
     }
     fn register<'fd>(&'fd self, set: &mut PollSet<'fd>) {
-        set.add(
-            self.listener.as_fd(),
-            Interest {
-                read: self.ready.is_none(),
-                write: false,
-            },
-        );
+        set.add(self.listener.as_fd(), Interest { read: self.ready.is_none(), write: false });
     }
 }
 
@@ -256,11 +241,7 @@ struct Connection {
 impl Connection {
     fn new(stream: TcpStream) -> Self {
         stream.set_nonblocking(true).unwrap();
-        Self {
-            stream,
-            inbox: Vec::new(),
-            ended: false,
-        }
+        Self { stream, inbox: Vec::new(), ended: false }
     }
 }
 
@@ -317,10 +298,7 @@ impl Stream for Connection {
 /// A guest with a listener, and where that listens.
 fn serving() -> (Guest, u32, SocketAddr) {
     let (sender, receiver) = channel();
-    let mut guest = Guest::on(Net {
-        listening: Some(sender),
-        server: None,
-    });
+    let mut guest = Guest::on(Net { listening: Some(sender), server: None });
     let listener = guest.open("net/lis/50000").unwrap();
     (guest, listener, receiver.recv().unwrap())
 }

@@ -35,9 +35,7 @@ fn serves_a_connection() {
     assert_eq!(recv(&mut guest, fd, 4, riflags::WAITALL).unwrap(), b"ping");
     let len = guest.put(DATA, b"pong");
     guest.buffer(len);
-    guest
-        .call(|c, m| sock::sock_send(c, m, fd, IOVS, 1, 0, RESULT))
-        .unwrap();
+    guest.call(|c, m| sock::sock_send(c, m, fd, IOVS, 1, 0, RESULT)).unwrap();
     assert_eq!(guest.u32(RESULT), 4);
     assert_eq!(guest.write(fd, b"!"), Ok(1));
     guest.call(|c, m| sock::sock_shutdown(c, m, fd, 2)).unwrap();
@@ -51,32 +49,19 @@ fn serves_a_connection() {
 #[test]
 fn nothing_waits_in_non_blocking_mode() {
     let (mut guest, listener, address) = serving();
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, listener, fdflags::NONBLOCK.into()))
-        .unwrap();
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, listener, fdflags::NONBLOCK.into())).unwrap();
     assert_eq!(accept(&mut guest, listener, 0), Err(Errno::Again));
     let mut client = TcpStream::connect(address).unwrap();
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, listener, 0))
-        .unwrap();
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, listener, 0)).unwrap();
     let fd = accept(&mut guest, listener, fdflags::NONBLOCK.into()).unwrap();
-    guest
-        .call(|c, m| fd::fd_fdstat_get(c, m, fd, RESULT))
-        .unwrap();
-    assert_eq!(
-        (guest.get(RESULT, 1)[0], guest.u16(RESULT + 2)),
-        (6, fdflags::NONBLOCK)
-    );
+    guest.call(|c, m| fd::fd_fdstat_get(c, m, fd, RESULT)).unwrap();
+    assert_eq!((guest.get(RESULT, 1)[0], guest.u16(RESULT + 2)), (6, fdflags::NONBLOCK));
     assert_eq!(guest.read(fd, 9), Err(Errno::Again));
     assert_eq!(recv(&mut guest, fd, 9, riflags::PEEK), Err(Errno::Again));
     client.write_all(b"ab").unwrap();
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, fd, 0))
-        .unwrap();
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, fd, 0)).unwrap();
     assert_eq!(recv(&mut guest, fd, 1, 0).unwrap(), b"a");
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, fd, fdflags::NONBLOCK.into()))
-        .unwrap();
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, fd, fdflags::NONBLOCK.into())).unwrap();
     assert_eq!(recv(&mut guest, fd, 9, riflags::WAITALL).unwrap(), b"b");
     let chunk = vec![0; 0x8_0000];
     let mut sent = 0u64;
@@ -102,28 +87,20 @@ fn a_blocking_write_writes_everything() {
         server.accept().unwrap().0.read_to_end(&mut bytes).unwrap();
         bytes
     });
-    let mut guest = Guest::on(Net {
-        listening: None,
-        server: Some(address),
-    });
+    let mut guest = Guest::on(Net { listening: None, server: Some(address) });
     let fd = guest.open("net/con/server:7").unwrap();
     guest.memory.resize(0x200_0000, 0);
     let pattern: Vec<u8> = (0..0x100_0000u32).map(|n| n.to_le_bytes()[1]).collect();
     guest.put(DATA, &pattern);
     // Buffers of many sizes, all of them overlapping the pattern in order.
     let mut at = DATA;
-    for (index, len) in [1u32, 0, 70_000, 3, 65_536, 9_000_000, 100]
-        .into_iter()
-        .enumerate()
-    {
+    for (index, len) in [1u32, 0, 70_000, 3, 65_536, 9_000_000, 100].into_iter().enumerate() {
         let entry = IOVS + 8 * u32::try_from(index).unwrap();
         guest.put(entry, &at.to_le_bytes());
         guest.put(entry + 4, &len.to_le_bytes());
         at += len;
     }
-    guest
-        .call(|c, m| fd::fd_write(c, m, fd, IOVS, 7, RESULT))
-        .unwrap();
+    guest.call(|c, m| fd::fd_write(c, m, fd, IOVS, 7, RESULT)).unwrap();
     assert_eq!(guest.u32(RESULT), at - DATA);
     guest.call(|c, m| fd::fd_close(c, m, fd)).unwrap();
     let expected = &pattern[..usize::try_from(at - DATA).unwrap()];
@@ -138,16 +115,9 @@ fn peers_belong_to_their_connection() {
     let peer = guest.open(&format!("net/peer/{fd}")).unwrap();
     assert_eq!(guest.read(peer, 99).unwrap(), b"{\"kind\":\"anonymous\"}\n");
     for name in ["3", "99", "05", "x", "-1", &listener.to_string()] {
-        assert_eq!(
-            guest.open(&format!("net/peer/{name}")),
-            Err(Errno::NoEntry),
-            "{name}"
-        );
+        assert_eq!(guest.open(&format!("net/peer/{name}")), Err(Errno::NoEntry), "{name}");
     }
-    assert_eq!(
-        guest.create(&format!("net/peer/{fd}")),
-        Err(Errno::ReadOnly)
-    );
+    assert_eq!(guest.create(&format!("net/peer/{fd}")), Err(Errno::ReadOnly));
     guest.call(|c, m| fd::fd_close(c, m, fd)).unwrap();
     assert_eq!(guest.open(&format!("net/peer/{fd}")), Err(Errno::NoEntry));
 }
@@ -174,24 +144,13 @@ fn refusals_are_told() {
             event("/net/lis/50000", "no rule for port 50000")
         ]
     );
-    for name in [
-        "net/lis/0",
-        "net/lis/70000",
-        "net/lis/080",
-        "net/lis/x",
-        "net/con/a b",
-        "net/con/h:0",
-    ] {
+    for name in
+        ["net/lis/0", "net/lis/70000", "net/lis/080", "net/lis/x", "net/con/a b", "net/con/h:0"]
+    {
         assert_eq!(guest.open(name), Err(Errno::NoEntry), "{name}");
     }
-    assert_eq!(
-        guest.open_with("net/lis/1", oflags::DIRECTORY, 0, 0),
-        Err(Errno::NotDirectory)
-    );
-    assert_eq!(
-        guest.open_with("net/lis/1", 0, 0, fdflags::APPEND),
-        Err(Errno::Invalid)
-    );
+    assert_eq!(guest.open_with("net/lis/1", oflags::DIRECTORY, 0, 0), Err(Errno::NotDirectory));
+    assert_eq!(guest.open_with("net/lis/1", 0, 0, fdflags::APPEND), Err(Errno::Invalid));
     assert_eq!(guest.open("net/con/h/x"), Err(Errno::NotDirectory));
 }
 
@@ -213,10 +172,7 @@ fn only_sockets_are_sockets() {
         guest.call(|c, m| sock::sock_send(c, m, motd, IOVS, 1, 1, RESULT)),
         Err(Errno::Invalid)
     );
-    assert_eq!(
-        guest.call(|c, m| sock::sock_shutdown(c, m, motd, 1)),
-        Err(Errno::NotSocket)
-    );
+    assert_eq!(guest.call(|c, m| sock::sock_shutdown(c, m, motd, 1)), Err(Errno::NotSocket));
     assert_eq!(guest.read(listener, 1), Err(Errno::NotConnected));
 }
 
@@ -233,18 +189,13 @@ fn listed_descriptors_come_in_order() {
     )
     .unwrap();
     let (sender, receiver) = channel();
-    let net = Net {
-        listening: Some(sender),
-        server: None,
-    };
+    let net = Net { listening: Some(sender), server: None };
     let mut guest = Guest::of(&config, net, Rc::new(|_event| {}));
     let _client = TcpStream::connect(receiver.recv().unwrap()).unwrap();
     assert_eq!(accept(&mut guest, 2, 0), Ok(4));
     let tags: Vec<_> = (0..4)
         .map(|fd| {
-            guest
-                .call(|c, m| fd::fd_prestat_get(c, m, fd, RESULT))
-                .unwrap();
+            guest.call(|c, m| fd::fd_prestat_get(c, m, fd, RESULT)).unwrap();
             guest.u32(RESULT)
         })
         .collect();

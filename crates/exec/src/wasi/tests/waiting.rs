@@ -31,13 +31,7 @@ fn wait(guest: &mut Guest, wanted: &[Wanted]) -> Result<Vec<Told>, Errno> {
         .map(|index| {
             let at = DATA + 32 * index;
             let kind = guest.get(at + 10, 1)[0];
-            (
-                guest.u64(at),
-                guest.u16(at + 8),
-                kind,
-                guest.u64(at + 16),
-                guest.u16(at + 24),
-            )
+            (guest.u64(at), guest.u16(at + 8), kind, guest.u64(at + 16), guest.u16(at + 24))
         })
         .collect())
 }
@@ -46,14 +40,8 @@ fn wait(guest: &mut Guest, wanted: &[Wanted]) -> Result<Vec<Told>, Errno> {
 fn time_passes() {
     let mut guest = Guest::new();
     let before = std::time::Instant::now();
-    assert_eq!(
-        wait(&mut guest, &[(CLOCK, 1, 5_000_000, 0)]).unwrap(),
-        [(0, 0, CLOCK, 0, 0)]
-    );
-    assert_eq!(
-        wait(&mut guest, &[(CLOCK, 0, 5_000_000, 0)]).unwrap(),
-        [(0, 0, CLOCK, 0, 0)]
-    );
+    assert_eq!(wait(&mut guest, &[(CLOCK, 1, 5_000_000, 0)]).unwrap(), [(0, 0, CLOCK, 0, 0)]);
+    assert_eq!(wait(&mut guest, &[(CLOCK, 0, 5_000_000, 0)]).unwrap(), [(0, 0, CLOCK, 0, 0)]);
     assert!(before.elapsed().as_millis() >= 10);
     // Moments long gone; one of them far away.
     let wanted = [(CLOCK, 0, 1, 1), (CLOCK, 1, u64::MAX, 0), (CLOCK, 1, 1, 1)];
@@ -81,37 +69,23 @@ fn nonsense_is_refused() {
         guest.call(|c, m| poll::poll_oneoff(c, m, 0, end - 31, 1, RESULT)),
         Err(Errno::Fault)
     );
-    assert_eq!(
-        wait(&mut guest, &[(READ, 99, 0, 0)]).unwrap(),
-        [(0, 8, READ, 0, 0)]
-    );
+    assert_eq!(wait(&mut guest, &[(READ, 99, 0, 0)]).unwrap(), [(0, 8, READ, 0, 0)]);
 }
 
 #[test]
 fn files_are_always_ready() {
     let mut guest = Guest::new();
     let motd = guest.open("etc/motd").unwrap();
-    let told = wait(
-        &mut guest,
-        &[(READ, motd, 0, 0), (WRITE, motd, 0, 0), (READ, 0, 0, 0)],
-    )
-    .unwrap();
-    assert_eq!(
-        told,
-        [(0, 0, READ, 13, 0), (1, 0, WRITE, 0, 0), (2, 0, READ, 1, 0)]
-    );
+    let told =
+        wait(&mut guest, &[(READ, motd, 0, 0), (WRITE, motd, 0, 0), (READ, 0, 0, 0)]).unwrap();
+    assert_eq!(told, [(0, 0, READ, 13, 0), (1, 0, WRITE, 0, 0), (2, 0, READ, 1, 0)]);
 }
 
 #[test]
 fn sockets_wake_up() {
     let (mut guest, listener, address) = serving();
     let day = (CLOCK, 1, 86_400_000_000_000, 0);
-    assert_eq!(
-        wait(&mut guest, &[(READ, listener, 0, 0), (CLOCK, 1, 0, 0)])
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(wait(&mut guest, &[(READ, listener, 0, 0), (CLOCK, 1, 0, 0)]).unwrap().len(), 1);
     let client = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"abc").unwrap();
@@ -120,23 +94,12 @@ fn sockets_wake_up() {
     });
     let told = wait(&mut guest, &[day, (READ, listener, 0, 0)]).unwrap();
     assert_eq!(told, [(1, 0, READ, 1, 0)]);
-    guest
-        .call(|c, m| sock::sock_accept(c, m, listener, 4, RESULT))
-        .unwrap();
+    guest.call(|c, m| sock::sock_accept(c, m, listener, 4, RESULT)).unwrap();
     let fd = guest.u32(RESULT);
-    assert_eq!(
-        wait(&mut guest, &[day, (READ, fd, 0, 0)]).unwrap(),
-        [(1, 0, READ, 3, 0)]
-    );
-    assert_eq!(
-        wait(&mut guest, &[day, (WRITE, fd, 0, 0)]).unwrap(),
-        [(1, 0, WRITE, 0, 0)]
-    );
+    assert_eq!(wait(&mut guest, &[day, (READ, fd, 0, 0)]).unwrap(), [(1, 0, READ, 3, 0)]);
+    assert_eq!(wait(&mut guest, &[day, (WRITE, fd, 0, 0)]).unwrap(), [(1, 0, WRITE, 0, 0)]);
     assert_eq!(guest.read(fd, 9).unwrap(), b"abc");
-    assert_eq!(
-        wait(&mut guest, &[day, (READ, fd, 0, 0)]).unwrap(),
-        [(1, 0, READ, 0, 1)]
-    );
+    assert_eq!(wait(&mut guest, &[day, (READ, fd, 0, 0)]).unwrap(), [(1, 0, READ, 0, 1)]);
     assert_eq!(guest.read(fd, 9).unwrap(), b"");
     drop(guest);
     client.join().unwrap();
@@ -154,24 +117,12 @@ fn the_standard_streams_of_the_host() {
         *guest.context.table.get_mut(fd).unwrap() = Descriptor::new(object);
     }
     let day = (CLOCK, 1, 86_400_000_000_000, 0);
-    assert_eq!(
-        wait(&mut guest, &[(READ, 0, 0, 0), (CLOCK, 1, 0, 0)])
-            .unwrap()
-            .len(),
-        1
-    );
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, 0, 4))
-        .unwrap();
+    assert_eq!(wait(&mut guest, &[(READ, 0, 0, 0), (CLOCK, 1, 0, 0)]).unwrap().len(), 1);
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, 0, 4)).unwrap();
     assert_eq!(guest.read(0, 9), Err(Errno::Again));
-    guest
-        .call(|c, m| fd::fd_fdstat_set_flags(c, m, 0, 0))
-        .unwrap();
+    guest.call(|c, m| fd::fd_fdstat_set_flags(c, m, 0, 0)).unwrap();
     rustix::io::write(&theirs, b"line\n").unwrap();
-    assert_eq!(
-        wait(&mut guest, &[day, (READ, 0, 0, 0)]).unwrap(),
-        [(1, 0, READ, 1, 0)]
-    );
+    assert_eq!(wait(&mut guest, &[day, (READ, 0, 0, 0)]).unwrap(), [(1, 0, READ, 1, 0)]);
     assert_eq!(guest.read(0, 99).unwrap(), b"line\n");
     drop(theirs);
     assert_eq!(guest.read(0, 99).unwrap(), b"");
@@ -180,15 +131,10 @@ fn the_standard_streams_of_the_host() {
 
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        std::fs::File::from(read_end)
-            .read_to_end(&mut bytes)
-            .unwrap();
+        std::fs::File::from(read_end).read_to_end(&mut bytes).unwrap();
         bytes.len()
     });
-    assert_eq!(
-        wait(&mut guest, &[day, (WRITE, 1, 0, 0)]).unwrap(),
-        [(1, 0, WRITE, 0, 0)]
-    );
+    assert_eq!(wait(&mut guest, &[day, (WRITE, 1, 0, 0)]).unwrap(), [(1, 0, WRITE, 0, 0)]);
     assert_eq!(guest.write(1, &[b'x'; 300_000]), Ok(300_000));
     drop(guest);
     assert_eq!(reader.join().unwrap(), 300_000);
