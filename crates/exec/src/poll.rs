@@ -23,25 +23,13 @@ pub struct Interest {
 
 impl Interest {
     /// The guest waits for nothing here; a source registers only what it needs to finish work of its own.
-    pub const NONE: Self = Self {
-        read: false,
-        write: false,
-    };
+    pub const NONE: Self = Self { read: false, write: false };
     /// Something to read.
-    pub const READ: Self = Self {
-        read: true,
-        write: false,
-    };
+    pub const READ: Self = Self { read: true, write: false };
     /// Room to write.
-    pub const WRITE: Self = Self {
-        read: false,
-        write: true,
-    };
+    pub const WRITE: Self = Self { read: false, write: true };
     /// Either.
-    pub const BOTH: Self = Self {
-        read: true,
-        write: true,
-    };
+    pub const BOTH: Self = Self { read: true, write: true };
 }
 
 /// Descriptors to wait for, and the longest time to wait.

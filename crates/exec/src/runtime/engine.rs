@@ -5,7 +5,10 @@
 use std::time::Instant;
 
 use types::limits::GUEST_STACK_BYTES_MAX;
-use wasmtime::{Config, Engine, ExternType, InstancePre, Linker, Module, Store, Val};
+use wasmtime::{
+    Config, Engine, ExternType, FrameInfo, InstancePre, Linker, Module, Store, Trap, Val,
+    WasmBacktrace,
+};
 
 use crate::vfs::{Budget, Opener, build};
 use crate::wasi::{Context, Exit, Parts, add_to};
@@ -137,8 +140,14 @@ fn link(
         }
         _ => "a Keep provides `wasi_snapshot_preview1` and nothing else",
     };
-    let names: Vec<_> =
-        missing.iter().take(8).map(|(module, name)| format!("`{module}.{name}`")).collect();
+    let names: Vec<_> = missing
+        .iter()
+        .take(8)
+        .map(|(module, name)| {
+            let shown = |name: &str| printable(name, NAME_CHARS_MAX);
+            format!("`{}.{}`", shown(module), shown(name))
+        })
+        .collect();
     let more =
         if missing.len() > 8 { format!(" and {} more", missing.len() - 8) } else { String::new() };
     Err(invalid(format!("the module imports {}{more}; {hint}", names.join(", "))))
@@ -169,11 +178,49 @@ fn outcome(ended: wasmtime::Result<()>, store: &mut Store<Context>) -> Outcome {
     if let Some(out) = error.downcast_ref::<OutOfTime>() {
         return Outcome::LimitReached { which: "cpu", message: out.to_string() };
     }
-    if let Some(refused) = refused {
-        let message = format!("{refused}; then: {error:#}");
-        return Outcome::LimitReached { which: "memory", message };
+    let trap = describe(&error);
+    match refused {
+        Some(refused) => {
+            let message = format!("{refused}; it then ended with: {trap}");
+            Outcome::LimitReached { which: "memory", message }
+        }
+        None => Outcome::Trapped { message: trap },
     }
-    Outcome::Trapped { message: format!("{error:#}") }
+}
+
+/// Functions of a backtrace that are shown.
+const FRAMES_MAX: usize = 8;
+
+/// A trap in one line: what happened, and in which function, called by which.
+fn describe(error: &wasmtime::Error) -> String {
+    let what = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    let frames =
+        error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
+    let name = |frame: &FrameInfo| match frame.func_name() {
+        Some(name) => format!("`{}`", printable(name, NAME_CHARS_MAX)),
+        None => format!("function {}", frame.func_index()),
+    };
+    let names: Vec<_> = frames.iter().take(FRAMES_MAX).map(name).collect();
+    let path = if names.is_empty() { String::new() } else { format!(", in {}", names.join(" < ")) };
+    format!("{}{path}", printable(&what, MESSAGE_CHARS_MAX))
+}
+
+/// Characters of one name of a module that are shown.
+const NAME_CHARS_MAX: usize = 80;
+/// Characters of one message that are shown.
+const MESSAGE_CHARS_MAX: usize = 2000;
+
+/// What a module says, fit for the host's terminal: not too long, and without control characters.
+fn printable(text: &str, chars_max: usize) -> String {
+    let plain = |char: char| if char.is_control() { '\u{fffd}' } else { char };
+    let mut shown: String = text.chars().take(chars_max).map(plain).collect();
+    if text.chars().nth(chars_max).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> Outcome {
@@ -184,7 +231,7 @@ fn exited(code: u32, news: Option<RuntimeEvent>, on: &dyn Fn(RuntimeEvent)) -> O
 }
 
 fn invalid(message: impl Into<String>) -> Outcome {
-    Outcome::Invalid { message: message.into() }
+    Outcome::Invalid { message: printable(&message.into(), MESSAGE_CHARS_MAX) }
 }
 
 fn internal(error: impl std::fmt::Display) -> Outcome {

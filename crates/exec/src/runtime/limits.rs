@@ -36,11 +36,7 @@ pub(crate) struct GuestLimits {
 impl GuestLimits {
     /// Limits that take memory from `budget`.
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self {
-            budget,
-            refused: None,
-            told: false,
-        }
+        Self { budget, refused: None, told: false }
     }
 
     /// Why the guest cannot go on, if that is for want of memory.
@@ -55,10 +51,7 @@ impl GuestLimits {
         }
         let message = self.refused.clone()?;
         self.told = true;
-        Some(RuntimeEvent::LimitReached {
-            which: "memory",
-            message,
-        })
+        Some(RuntimeEvent::LimitReached { which: "memory", message })
     }
 
     fn grow(&mut self, current: u64, desired: u64, what: &str) -> bool {
@@ -123,11 +116,7 @@ pub(crate) struct OutOfTime(pub(crate) u64);
 
 impl fmt::Display for OutOfTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the workload has used the {} seconds of `[limits] cpu_seconds`",
-            self.0
-        )
+        write!(f, "the workload has used the {} seconds of `[limits] cpu_seconds`", self.0)
     }
 }
 
@@ -161,17 +150,12 @@ impl Watch {
         });
         let (stop, stopped) = channel();
         let engine = engine.clone();
-        let ticker = std::thread::Builder::new()
-            .name("cpu-limit".to_owned())
-            .spawn(move || {
-                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    engine.increment_epoch();
-                }
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            ticker: Some(ticker),
-        })
+        let ticker = std::thread::Builder::new().name("cpu-limit".to_owned()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop: Some(stop), ticker: Some(ticker) })
     }
 }
 

@@ -22,10 +22,7 @@ pub(crate) use self::guest::descriptors;
 pub(crate) use self::limits::GuestLimits;
 
 /// What to run, and with what.
-#[expect(
-    missing_debug_implementations,
-    reason = "holds a callback and the network"
-)]
+#[expect(missing_debug_implementations, reason = "holds a callback and the network")]
 pub struct Job<'a> {
     /// The module: a core WebAssembly binary with an exported `_start`.
     pub wasm: &'a [u8],

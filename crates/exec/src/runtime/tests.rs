@@ -16,10 +16,7 @@ use crate::vfs::{Acceptor, Opener, Stream};
 struct Nowhere;
 
 fn refused<T>() -> Result<T, NetError> {
-    Err(NetError {
-        kind: NetErrorKind::Bind,
-        message: "the port is taken".to_owned(),
-    })
+    Err(NetError { kind: NetErrorKind::Bind, message: "the port is taken".to_owned() })
 }
 
 impl Opener for Nowhere {
@@ -95,20 +92,13 @@ fn invalid(outcome: Outcome) -> String {
 
 #[test]
 fn ends_as_the_guest_wants() {
-    assert_eq!(
-        run("(module (func (export \"_start\")))", ""),
-        Outcome::Exited(0)
-    );
+    assert_eq!(run("(module (func (export \"_start\")))", ""), Outcome::Exited(0));
     // What `_start` returns is of no interest.
     let returns = "(module (func (export \"_start\") (result i32) (i32.const 1)))";
     assert_eq!(run(returns, ""), Outcome::Exited(0));
     for (code, expected) in [(0, 0), (1, 1), (255, 255), (256, 0), (-1, 255)] {
         let body = format!("(call $exit (i32.const {code})) unreachable");
-        assert_eq!(
-            run(&module("", &body), ""),
-            Outcome::Exited(expected),
-            "{code}"
-        );
+        assert_eq!(run(&module("", &body), ""), Outcome::Exited(expected), "{code}");
     }
     let at_start = "(module
         (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
@@ -122,10 +112,7 @@ fn events_come_in_order() {
     let (outcome, events) = run_bytes(&wat::parse_str(module("", "")).unwrap(), "");
     assert_eq!(outcome, Outcome::Exited(0));
     assert!(
-        matches!(
-            events[..],
-            [RuntimeEvent::Compiled { .. }, RuntimeEvent::Started { .. }]
-        ),
+        matches!(events[..], [RuntimeEvent::Compiled { .. }, RuntimeEvent::Started { .. }]),
         "{events:?}"
     );
 }
@@ -138,10 +125,7 @@ fn traps_are_told() {
     };
     trapped("unreachable", "unreachable");
     trapped("(drop (i32.load (i32.const 65536)))", "out of bounds");
-    trapped(
-        "(drop (i32.div_u (i32.const 1) (i32.const 0)))",
-        "divide by zero",
-    );
+    trapped("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "divide by zero");
     let deep = "(module (func $f (call $f) (call $f)) (func (export \"_start\") (call $f)))";
     match run(deep, "") {
         Outcome::Trapped { message } => assert!(message.contains("stack"), "{message}"),
@@ -150,13 +134,30 @@ fn traps_are_told() {
 }
 
 #[test]
+fn what_a_module_says_is_fit_for_a_terminal() {
+    let name = format!("\\1b[2J{}", "x".repeat(10_000));
+    let message = invalid(run(
+        &format!("(module (import \"env\" \"{name}\" (func)) (func (export \"_start\")))"),
+        "",
+    ));
+    assert!(message.contains("`env.\u{fffd}[2Jxxx") && message.len() < 1000, "{message}");
+    let named = "(module (func $inner unreachable) (func (export \"_start\") (call $inner)))";
+    match run(named, "") {
+        Outcome::Trapped { message } => {
+            assert_eq!(
+                message,
+                "wasm trap: wasm `unreachable` instruction executed, in `inner` < function 1"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn loops_end_at_the_limit() {
     let limited = "[limits]\ncpu_seconds = 1";
     match run(&module("", "(loop br 0)"), limited) {
-        Outcome::LimitReached {
-            which: "cpu",
-            message,
-        } => assert!(message.contains("1 seconds")),
+        Outcome::LimitReached { which: "cpu", message } => assert!(message.contains("1 seconds")),
         other => panic!("{other:?}"),
     }
     assert_eq!(run(&module("", ""), limited), Outcome::Exited(0));
@@ -171,22 +172,13 @@ fn memory_is_limited() {
     let (outcome, events) = run_bytes(&wat::parse_str(module("", grows)).unwrap(), limited);
     assert_eq!(outcome, Outcome::Exited(0));
     assert!(
-        matches!(
-            events.last(),
-            Some(RuntimeEvent::LimitReached {
-                which: "memory",
-                ..
-            })
-        ),
+        matches!(events.last(), Some(RuntimeEvent::LimitReached { which: "memory", .. })),
         "{events:?}"
     );
     let gives_up =
         "(loop (br_if 0 (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable";
     match run(&module("", gives_up), limited) {
-        Outcome::LimitReached {
-            which: "memory",
-            message,
-        } => {
+        Outcome::LimitReached { which: "memory", message } => {
             assert!(
                 message.contains("1048576 bytes") && message.contains("unreachable"),
                 "{message}"
@@ -197,16 +189,7 @@ fn memory_is_limited() {
     for large in ["(memory 17)", "(table 200000 funcref)"] {
         let wat = format!("(module {large} (func (export \"_start\")))");
         let outcome = run(&wat, limited);
-        assert!(
-            matches!(
-                outcome,
-                Outcome::LimitReached {
-                    which: "memory",
-                    ..
-                }
-            ),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Outcome::LimitReached { which: "memory", .. }), "{outcome:?}");
     }
     // Files in /tmp count as well: path at 0, buffer at 16.
     let fills = "
@@ -240,16 +223,10 @@ fn what_is_no_program_is_refused() {
 #[test]
 fn missing_imports_are_named() {
     let missing = |import: &str| {
-        invalid(run(
-            &format!("(module (import {import}) (func (export \"_start\")))"),
-            "",
-        ))
+        invalid(run(&format!("(module (import {import}) (func (export \"_start\")))"), ""))
     };
     let message = missing("\"env\" \"abort\" (func)");
-    assert!(
-        message.contains("`env.abort`") && message.contains("nothing else"),
-        "{message}"
-    );
+    assert!(message.contains("`env.abort`") && message.contains("nothing else"), "{message}");
     assert!(missing("\"wasi_unstable\" \"fd_write\" (func)").contains("2019"));
     assert!(missing("\"wasi_snapshot_preview1\" \"fd_fly\" (func)").contains("no such call"));
     assert!(missing("\"wasi\" \"thread-spawn\" (func)").contains("threads"));
@@ -264,10 +241,7 @@ fn missing_imports_are_named() {
 fn descriptors_that_cannot_be_had_are_named() {
     let listens = "files = [{ kind = \"listen\", name = \"web\", prot = \"tcp\", port = 80 }]";
     let message = invalid(run(&module("", ""), listens));
-    assert!(
-        message.contains("descriptor 0 (`web`): the port is taken"),
-        "{message}"
-    );
+    assert!(message.contains("descriptor 0 (`web`): the port is taken"), "{message}");
     let null = "{ kind = \"null\" },".repeat(4);
     let few = format!("files = [{null}]\n[limits]\nopen_files = 4");
     assert!(invalid(run(&module("", ""), &few)).contains("open_files"));
@@ -369,8 +343,5 @@ fn reads_its_package() {
         (call $exit (i32.load8_u (i32.const 64)))";
     let imports = "path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32);
                    fd_read (param i32 i32 i32 i32) (result i32)";
-    assert_eq!(
-        run(&module(imports, body), ""),
-        Outcome::Exited(i32::from(b't'))
-    );
+    assert_eq!(run(&module(imports, body), ""), Outcome::Exited(i32::from(b't')));
 }

@@ -15,10 +15,7 @@ pub struct Budget {
 impl Budget {
     /// A budget of `limit` bytes, none of them used.
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self {
-            limit,
-            used: AtomicU64::new(0),
-        })
+        Arc::new(Self { limit, used: AtomicU64::new(0) })
     }
 
     /// The limit, in bytes.
@@ -34,17 +31,13 @@ impl Budget {
     /// Takes `bytes`, or none if that would be too many.
     pub fn take(&self, bytes: u64) -> bool {
         let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .is_ok()
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     /// Gives back `bytes` that were taken.
     pub fn give(&self, bytes: u64) {
         let subtract = |used: u64| Some(used.saturating_sub(bytes));
-        let _used = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+        let _used = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
     }
 }
 

@@ -114,13 +114,7 @@ impl Descriptor {
             Object::Node { node, .. } if node.is_directory() => (rights::DIRECTORY, rights::ALL),
             Object::Node { .. } => (rights::FILE, 0),
         };
-        Self {
-            object,
-            flags: 0,
-            rights,
-            inheriting,
-            preopen: Preopen::No,
-        }
+        Self { object, flags: 0, rights, inheriting, preopen: Preopen::No }
     }
 
     /// The node at its beginning.
@@ -199,10 +193,7 @@ pub(crate) struct Table {
 impl Table {
     /// An empty table for at most `limit` descriptors.
     pub(crate) fn new(limit: u32) -> Self {
-        Self {
-            slots: Vec::new(),
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-        }
+        Self { slots: Vec::new(), limit: usize::try_from(limit).unwrap_or(usize::MAX) }
     }
 
     /// Puts a descriptor at the lowest free number.
@@ -223,14 +214,8 @@ impl Table {
     /// # Errors
     /// [`Errno::TooManyFiles`].
     pub(crate) fn free(&self) -> Result<usize, Errno> {
-        let index = self
-            .slots
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.slots.len());
-        (index < self.limit)
-            .then_some(index)
-            .ok_or(Errno::TooManyFiles)
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        (index < self.limit).then_some(index).ok_or(Errno::TooManyFiles)
     }
 
     /// The descriptor `fd`.
@@ -238,9 +223,7 @@ impl Table {
     /// # Errors
     /// [`Errno::BadFd`].
     pub(crate) fn get(&self, fd: u32) -> Result<&Descriptor, Errno> {
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.slots.get(index));
+        let slot = usize::try_from(fd).ok().and_then(|index| self.slots.get(index));
         slot.and_then(Option::as_ref).ok_or(Errno::BadFd)
     }
 
@@ -249,9 +232,7 @@ impl Table {
     /// # Errors
     /// [`Errno::BadFd`].
     pub(crate) fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.slots.get_mut(index));
+        let slot = usize::try_from(fd).ok().and_then(|index| self.slots.get_mut(index));
         slot.and_then(Option::as_mut).ok_or(Errno::BadFd)
     }
 
@@ -260,9 +241,7 @@ impl Table {
     /// # Errors
     /// [`Errno::BadFd`].
     pub(crate) fn remove(&mut self, fd: u32) -> Result<Descriptor, Errno> {
-        let slot = usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.slots.get_mut(index));
+        let slot = usize::try_from(fd).ok().and_then(|index| self.slots.get_mut(index));
         slot.and_then(Option::take).ok_or(Errno::BadFd)
     }
 
@@ -283,18 +262,9 @@ impl Table {
     /// Numbers of the open connections.
     pub(crate) fn connections(&self) -> impl Iterator<Item = u32> {
         let is_connection = |slot: &Option<Descriptor>| {
-            matches!(
-                slot,
-                Some(Descriptor {
-                    object: Object::Connection(_),
-                    ..
-                })
-            )
+            matches!(slot, Some(Descriptor { object: Object::Connection(_), .. }))
         };
-        (0..)
-            .zip(&self.slots)
-            .filter(move |(_fd, slot)| is_connection(slot))
-            .map(|(fd, _slot)| fd)
+        (0..).zip(&self.slots).filter(move |(_fd, slot)| is_connection(slot)).map(|(fd, _slot)| fd)
     }
 
     /// Lets every socket go on with what needs no waiting.
@@ -362,10 +332,7 @@ mod tests {
         assert_eq!(input.read(&mut buffer), Err(Errno::Again));
         assert_eq!(output.write(b"hello"), Ok(5));
         assert_eq!(input.read(&mut buffer), Ok(5));
-        while output
-            .write(&[0; 1 << 20])
-            .is_ok_and(|count| count == PIPE_BYTES)
-        {}
+        while output.write(&[0; 1 << 20]).is_ok_and(|count| count == PIPE_BYTES) {}
         assert_eq!(output.write(b"x"), Err(Errno::Again));
         drop(output);
         while input.read(&mut [0; 1 << 16]).is_ok_and(|count| count > 0) {}

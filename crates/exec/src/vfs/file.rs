@@ -20,10 +20,7 @@ const SLACK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl MemoryFile {
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self {
-            bytes: Vec::new(),
-            budget,
-        }
+        Self { bytes: Vec::new(), budget }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -40,8 +37,7 @@ impl MemoryFile {
             self.bytes.truncate(size);
             let before = self.bytes.capacity();
             self.bytes.shrink_to(size);
-            self.budget
-                .give(length(before.saturating_sub(self.bytes.capacity())));
+            self.budget.give(length(before.saturating_sub(self.bytes.capacity())));
         }
         Ok(())
     }
@@ -50,17 +46,12 @@ impl MemoryFile {
         if from.is_empty() {
             return Ok(0);
         }
-        let end = offset
-            .checked_add(length(from.len()))
-            .ok_or(Errno::FileTooBig)?;
+        let end = offset.checked_add(length(from.len())).ok_or(Errno::FileTooBig)?;
         if end > self.size() {
             self.set_size(end)?;
         }
         let start = usize::try_from(offset).map_err(|_| Errno::FileTooBig)?;
-        let to = self
-            .bytes
-            .get_mut(start..start + from.len())
-            .ok_or(Errno::Io)?;
+        let to = self.bytes.get_mut(start..start + from.len()).ok_or(Errno::Io)?;
         to.copy_from_slice(from);
         Ok(from.len())
     }
@@ -156,10 +147,8 @@ impl Node {
 }
 
 fn copy_at(bytes: &[u8], offset: u64, to: &mut [u8]) -> usize {
-    let rest = usize::try_from(offset)
-        .ok()
-        .and_then(|start| bytes.get(start..))
-        .unwrap_or_default();
+    let rest =
+        usize::try_from(offset).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
     let count = rest.len().min(to.len());
     if let (Some(to), Some(from)) = (to.get_mut(..count), rest.get(..count)) {
         to.copy_from_slice(from);

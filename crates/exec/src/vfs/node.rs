@@ -22,10 +22,7 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn new(budget: Arc<Budget>) -> Rc<Self> {
-        Rc::new(Self {
-            budget,
-            next: Cell::new(1),
-        })
+        Rc::new(Self { budget, next: Cell::new(1) })
     }
 
     fn number(&self) -> u64 {
@@ -92,17 +89,8 @@ impl Node {
 
     /// A node outside of the tree.
     pub(crate) fn numbered(number: u64, kind: Kind, now: u64) -> Rc<Self> {
-        let times = Times {
-            access: now,
-            content: now,
-            attributes: now,
-        };
-        Rc::new(Self {
-            number,
-            times: Cell::new(times),
-            links: Cell::new(1),
-            kind,
-        })
+        let times = Times { access: now, content: now, attributes: now };
+        Rc::new(Self { number, times: Cell::new(times), links: Cell::new(1), kind })
     }
 
     pub(crate) fn directory(&self) -> Option<&Directory> {
@@ -140,20 +128,13 @@ impl Node {
     /// The content changed.
     pub(crate) fn changed(&self, now: u64) {
         let times = self.times.get();
-        self.times.set(Times {
-            content: now,
-            attributes: now,
-            ..times
-        });
+        self.times.set(Times { content: now, attributes: now, ..times });
     }
 
     /// The attributes changed.
     pub(crate) fn altered(&self, now: u64) {
         let times = self.times.get();
-        self.times.set(Times {
-            attributes: now,
-            ..times
-        });
+        self.times.set(Times { attributes: now, ..times });
     }
 }
 
@@ -180,19 +161,11 @@ const ENTRY_BYTES: u64 = 512;
 
 impl Directory {
     pub(crate) fn new(space: Option<Rc<Space>>, depth: usize) -> Self {
-        Self {
-            entries: RefCell::default(),
-            space,
-            depth: Cell::new(depth),
-        }
+        Self { entries: RefCell::default(), space, depth: Cell::new(depth) }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Rc<Node>> {
-        self.entries
-            .borrow()
-            .by_name
-            .get(name)
-            .map(|(_order, node)| Rc::clone(node))
+        self.entries.borrow().by_name.get(name).map(|(_order, node)| Rc::clone(node))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -245,12 +218,7 @@ impl Directory {
 
     /// All nodes in this directory.
     pub(crate) fn nodes(&self) -> Vec<Rc<Node>> {
-        self.entries
-            .borrow()
-            .by_name
-            .values()
-            .map(|(_order, node)| Rc::clone(node))
-            .collect()
+        self.entries.borrow().by_name.values().map(|(_order, node)| Rc::clone(node)).collect()
     }
 }
 

@@ -85,12 +85,7 @@ pub(crate) fn resolve(base: &Rc<Node>, path: &str) -> Result<Place, Errno> {
         };
         let node = directory.get(name);
         if last {
-            return Ok(Place::Entry(Entry {
-                parent: here,
-                name: name.to_owned(),
-                node,
-                slash,
-            }));
+            return Ok(Place::Entry(Entry { parent: here, name: name.to_owned(), node, slash }));
         }
         above.push(here);
         here = node.ok_or(Errno::NoEntry)?;

@@ -59,19 +59,13 @@ pub(crate) fn build(
 }
 
 fn add_file(space: &Space, root: &Rc<Node>, path: &str, bytes: Vec<u8>) -> Result<(), String> {
-    let bad = |why: &str| {
-        Err(format!(
-            "the package's file `{path}` cannot be in the file system: {why}"
-        ))
-    };
+    let bad =
+        |why: &str| Err(format!("the package's file `{path}` cannot be in the file system: {why}"));
     let parts: Vec<&str> = path.split('/').collect();
     let Some((name, folders)) = parts.split_last() else {
         return bad("it has no name");
     };
-    if parts
-        .iter()
-        .any(|part| matches!(*part, "" | "." | "..") || part.contains('\0'))
-    {
+    if parts.iter().any(|part| matches!(*part, "" | "." | "..") || part.contains('\0')) {
         return bad("a part of its path is empty, `.` or `..`");
     }
     if parts.len() > limits::TREE_DEPTH_MAX {
@@ -306,10 +300,7 @@ mod tests {
         assert_eq!(errno(&root, "net/con/h/x"), Errno::NotDirectory);
         assert_eq!(errno(&root, "net/con/h/"), Errno::NotDirectory);
         assert_eq!(errno(&root, &"x".repeat(256)), Errno::NameTooLong);
-        assert_eq!(
-            entry(&root, "main.wasm/").present().unwrap_err(),
-            Errno::NotDirectory
-        );
+        assert_eq!(entry(&root, "main.wasm/").present().unwrap_err(), Errno::NotDirectory);
         let python = entry(&root, "lib/python").node.unwrap();
         assert_eq!(errno(&python, "../../main.wasm"), Errno::Permission);
     }
@@ -318,16 +309,8 @@ mod tests {
     fn only_tmp_changes() {
         let root = tree();
         for path in ["new", "lib/new", "dev/new", "net/new"] {
-            assert_eq!(
-                create_file(&entry(&root, path), 6).unwrap_err(),
-                Errno::ReadOnly,
-                "{path}"
-            );
-            assert_eq!(
-                create_directory(&entry(&root, path), 6),
-                Err(Errno::ReadOnly),
-                "{path}"
-            );
+            assert_eq!(create_file(&entry(&root, path), 6).unwrap_err(), Errno::ReadOnly, "{path}");
+            assert_eq!(create_directory(&entry(&root, path), 6), Err(Errno::ReadOnly), "{path}");
         }
         assert_eq!(unlink(&entry(&root, "main.wasm"), 6), Err(Errno::ReadOnly));
         let file = entry(&root, "main.wasm").node.unwrap();
@@ -341,14 +324,8 @@ mod tests {
             link(&entry(&root, "main.wasm"), &entry(&root, "tmp/b"), 6),
             Err(Errno::ReadOnly)
         );
-        assert_eq!(
-            remove_directory(&entry(&root, "tmp"), 6),
-            Err(Errno::ReadOnly)
-        );
-        assert_eq!(
-            remove_directory(&entry(&root, "net/con"), 6),
-            Err(Errno::NotDirectory)
-        );
+        assert_eq!(remove_directory(&entry(&root, "tmp"), 6), Err(Errno::ReadOnly));
+        assert_eq!(remove_directory(&entry(&root, "net/con"), 6), Err(Errno::NotDirectory));
     }
 
     #[test]
@@ -381,17 +358,11 @@ mod tests {
         create_directory(&entry(&root, "tmp/d"), 6).unwrap();
         let removed = entry(&root, "tmp/d").node.unwrap();
         create_file(&entry(&removed, "f"), 6).unwrap();
-        assert_eq!(
-            remove_directory(&entry(&root, "tmp/d"), 7),
-            Err(Errno::NotEmpty)
-        );
+        assert_eq!(remove_directory(&entry(&root, "tmp/d"), 7), Err(Errno::NotEmpty));
         assert_eq!(unlink(&entry(&root, "tmp/d"), 7), Err(Errno::IsDirectory));
         unlink(&entry(&root, "tmp/d/f"), 7).unwrap();
         remove_directory(&entry(&root, "tmp/d"), 7).unwrap();
-        assert_eq!(
-            create_file(&entry(&removed, "f"), 8).unwrap_err(),
-            Errno::NoEntry
-        );
+        assert_eq!(create_file(&entry(&removed, "f"), 8).unwrap_err(), Errno::NoEntry);
     }
 
     #[test]
@@ -407,10 +378,7 @@ mod tests {
         create_directory(&entry(&root, "tmp/x"), 6).unwrap();
         create_directory(&entry(&root, "tmp/x/y"), 6).unwrap();
         let to_deep = entry(&here, "x");
-        assert_eq!(
-            rename(&entry(&root, "tmp/x"), &to_deep, 6),
-            Err(Errno::NameTooLong)
-        );
+        assert_eq!(rename(&entry(&root, "tmp/x"), &to_deep, 6), Err(Errno::NameTooLong));
 
         let last =
             (0..1_000_000).find_map(|n| create_file(&entry(&root, &format!("tmp/{n}")), 6).err());
@@ -419,19 +387,8 @@ mod tests {
 
     #[test]
     fn packages_cannot_hide_what_is_the_keeps() {
-        for path in [
-            "tmp/x",
-            "dev",
-            "net/con/x",
-            "a//b",
-            "../x",
-            "",
-            "main.wasm/x",
-        ] {
-            let files = vec![
-                ("main.wasm".to_owned(), Vec::new()),
-                (path.to_owned(), Vec::new()),
-            ];
+        for path in ["tmp/x", "dev", "net/con/x", "a//b", "../x", "", "main.wasm/x"] {
+            let files = vec![("main.wasm".to_owned(), Vec::new()), (path.to_owned(), Vec::new())];
             assert!(build(files, &Budget::new(1 << 20), 5).is_err(), "{path}");
         }
     }

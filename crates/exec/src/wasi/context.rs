@@ -43,15 +43,7 @@ pub(crate) struct Parts {
 
 impl Context {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
-            args,
-            env,
-            table,
-            network,
-            clock,
-            limits,
-            on,
-        } = parts;
+        let Parts { args, env, table, network, clock, limits, on } = parts;
         Self {
             args,
             env,
@@ -76,9 +68,7 @@ impl Context {
     pub(super) fn wrote(&mut self, count: usize) {
         if count > 0 && !self.wrote {
             self.wrote = true;
-            (self.on)(RuntimeEvent::FirstByte {
-                after: self.started.elapsed(),
-            });
+            (self.on)(RuntimeEvent::FirstByte { after: self.started.elapsed() });
         }
     }
 

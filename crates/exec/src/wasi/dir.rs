@@ -79,18 +79,10 @@ fn item(context: &Context, directory: &Node, cookie: u64) -> Option<Item> {
         Kind::Directory(directory) => {
             let (order, name, node) = directory.next_at(order)?;
             let next = order.checked_add(DOTS + 1)?;
-            Some(Item {
-                next,
-                number: node.number,
-                file_type: node.file_type(),
-                name,
-            })
+            Some(Item { next, number: node.number, file_type: node.file_type(), name })
         }
         Kind::Sockets(Sockets::Peer) => {
-            let fd = context
-                .table
-                .connections()
-                .find(|fd| u64::from(*fd) >= order)?;
+            let fd = context.table.connections().find(|fd| u64::from(*fd) >= order)?;
             Some(Item {
                 next: u64::from(fd) + DOTS + 1,
                 number: peer_number(fd),

@@ -141,10 +141,7 @@ pub(super) fn fd_renumber(
 
 /// Flags out of an argument of the guest's, of which only those in `known` are meant.
 pub(super) fn flags_from(flags: u32, known: u16) -> Result<u16, Errno> {
-    u16::try_from(flags)
-        .ok()
-        .filter(|flags| flags & !known == 0)
-        .ok_or(Errno::Invalid)
+    u16::try_from(flags).ok().filter(|flags| flags & !known == 0).ok_or(Errno::Invalid)
 }
 
 /// The descriptor, if it is open for `right`.
@@ -155,11 +152,7 @@ pub(super) fn open_for(
 ) -> Result<&mut Descriptor, Errno> {
     let descriptor = context.table.get_mut(fd)?;
     if descriptor.rights & right != right {
-        return Err(if descriptor.is_directory() {
-            Errno::IsDirectory
-        } else {
-            Errno::BadFd
-        });
+        return Err(if descriptor.is_directory() { Errno::IsDirectory } else { Errno::BadFd });
     }
     Ok(descriptor)
 }

@@ -217,13 +217,7 @@ fn file(context: &Context, fd: u32) -> Result<Rc<Node>, Errno> {
 
 /// Attributes of a node, as the guest gets them.
 pub(super) fn filestat(node: &Node) -> [u8; 64] {
-    filestat_of(
-        node.file_type(),
-        node.number,
-        node.size(),
-        node.links.get(),
-        node.times.get(),
-    )
+    filestat_of(node.file_type(), node.number, node.size(), node.links.get(), node.times.get())
 }
 
 /// Attributes, as the guest gets them.
@@ -235,15 +229,9 @@ pub(super) fn filestat_of(
     times: Times,
 ) -> [u8; 64] {
     let kind = u64::from(file_type as u8);
-    let Times {
-        access,
-        content,
-        attributes,
-    } = times;
+    let Times { access, content, attributes } = times;
     let mut stat = [0; 64];
-    let fields = [
-        DEVICE, number, kind, links, size, access, content, attributes,
-    ];
+    let fields = [DEVICE, number, kind, links, size, access, content, attributes];
     for (to, field) in stat.as_chunks_mut::<8>().0.iter_mut().zip(fields) {
         *to = field.to_le_bytes();
     }

@@ -22,10 +22,7 @@ impl Buffer {
     /// What is left of it after its first `count` bytes.
     pub(crate) fn after(self, count: usize) -> Self {
         let count = count.min(self.len);
-        Self {
-            start: self.start + count,
-            len: self.len - count,
-        }
+        Self { start: self.start + count, len: self.len - count }
     }
 }
 
@@ -38,9 +35,7 @@ impl Memory<'_> {
     pub(crate) fn buffer(&self, start: u32, len: u32) -> Result<Buffer, Errno> {
         let start = usize::try_from(start).map_err(|_| Errno::Fault)?;
         let len = usize::try_from(len).map_err(|_| Errno::Fault)?;
-        let inside = start
-            .checked_add(len)
-            .is_some_and(|end| end <= self.0.len());
+        let inside = start.checked_add(len).is_some_and(|end| end <= self.0.len());
         inside.then_some(Buffer { start, len }).ok_or(Errno::Fault)
     }
 
@@ -57,10 +52,8 @@ impl Memory<'_> {
         pairs
             .iter()
             .map(|&[a, b, c, d, e, f, g, h]| {
-                let (at, len) = (
-                    u32::from_le_bytes([a, b, c, d]),
-                    u32::from_le_bytes([e, f, g, h]),
-                );
+                let (at, len) =
+                    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
                 total = total.checked_add(len).ok_or(Errno::Invalid)?;
                 self.buffer(at, len)
             })
@@ -69,16 +62,12 @@ impl Memory<'_> {
 
     /// The bytes of `buffer`.
     pub(crate) fn bytes(&self, buffer: Buffer) -> &[u8] {
-        self.0
-            .get(buffer.start..buffer.start + buffer.len)
-            .unwrap_or_default()
+        self.0.get(buffer.start..buffer.start + buffer.len).unwrap_or_default()
     }
 
     /// The bytes of `buffer`, to be written.
     pub(crate) fn bytes_mut(&mut self, buffer: Buffer) -> &mut [u8] {
-        self.0
-            .get_mut(buffer.start..buffer.start + buffer.len)
-            .unwrap_or_default()
+        self.0.get_mut(buffer.start..buffer.start + buffer.len).unwrap_or_default()
     }
 
     /// A path or name of the guest: UTF-8 without zero bytes, at most [`limits::GUEST_PATH_BYTES_MAX`].
@@ -142,9 +131,7 @@ mod tests {
     fn arrays_of_buffers_are_checked() {
         let mut bytes = [0; 64];
         let mut memory = Memory(&mut bytes);
-        memory
-            .write(0, &[8, 0, 0, 0, 4, 0, 0, 0, 60, 0, 0, 0, 4, 0, 0, 0])
-            .unwrap();
+        memory.write(0, &[8, 0, 0, 0, 4, 0, 0, 0, 60, 0, 0, 0, 4, 0, 0, 0]).unwrap();
         let buffers = memory.buffers(0, 2).unwrap();
         assert_eq!(buffers.iter().map(|b| b.len()).collect::<Vec<_>>(), [4, 4]);
         memory.write(8, &[61]).unwrap();

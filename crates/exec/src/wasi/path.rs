@@ -288,48 +288,31 @@ fn open_socket(context: &Context, kind: Sockets, name: &str) -> Result<Object, E
         }
         Sockets::Peer => return Err(Errno::NoEntry),
     };
-    opened.map_err(
-        |NetError {
-             kind: reason,
-             message,
-         }| {
-            let folder = if kind == Sockets::Connect {
-                "con"
-            } else {
-                "lis"
-            };
-            (context.on)(RuntimeEvent::NetworkRefused {
-                path: format!("/net/{folder}/{name}"),
-                message,
-            });
-            match reason {
-                NetErrorKind::Policy => Errno::Access,
-                NetErrorKind::Resolve => Errno::HostUnreachable,
-                NetErrorKind::Connect => Errno::ConnRefused,
-                NetErrorKind::Tls => Errno::Protocol,
-                NetErrorKind::Bind => Errno::AddrInUse,
-                NetErrorKind::Limit => Errno::TableFull,
-            }
-        },
-    )
+    opened.map_err(|NetError { kind: reason, message }| {
+        let folder = if kind == Sockets::Connect { "con" } else { "lis" };
+        (context.on)(RuntimeEvent::NetworkRefused {
+            path: format!("/net/{folder}/{name}"),
+            message,
+        });
+        match reason {
+            NetErrorKind::Policy => Errno::Access,
+            NetErrorKind::Resolve => Errno::HostUnreachable,
+            NetErrorKind::Connect => Errno::ConnRefused,
+            NetErrorKind::Tls => Errno::Protocol,
+            NetErrorKind::Bind => Errno::AddrInUse,
+            NetErrorKind::Limit => Errno::TableFull,
+        }
+    })
 }
 
 /// The file that tells who is at the other end of the connection with the number `name`.
 fn peer(context: &Context, name: &str) -> Result<Rc<Node>, Errno> {
-    let fd = name
-        .parse()
-        .ok()
-        .filter(|fd: &u32| fd.to_string() == name)
-        .ok_or(Errno::NoEntry)?;
+    let fd = name.parse().ok().filter(|fd: &u32| fd.to_string() == name).ok_or(Errno::NoEntry)?;
     match &context.table.get(fd).map_err(|_| Errno::NoEntry)?.object {
         Object::Connection(connection) => {
             let mut line = connection.peer().to_json();
             line.push('\n');
-            Ok(Node::numbered(
-                peer_number(fd),
-                Kind::Package(line.into_bytes()),
-                context.now(),
-            ))
+            Ok(Node::numbered(peer_number(fd), Kind::Package(line.into_bytes()), context.now()))
         }
         _ => Err(Errno::NoEntry),
     }
@@ -337,9 +320,7 @@ fn peer(context: &Context, name: &str) -> Result<Rc<Node>, Errno> {
 
 /// A port, as its decimal digits.
 fn port(name: &str) -> Option<u16> {
-    name.parse()
-        .ok()
-        .filter(|port: &u16| *port != 0 && port.to_string() == name)
+    name.parse().ok().filter(|port: &u16| *port != 0 && port.to_string() == name)
 }
 
 fn place(

@@ -72,17 +72,11 @@ pub(super) fn poll_oneoff(
         .collect::<Result<_, _>>()?;
     let told = loop {
         context.table.progress();
-        let told: Vec<_> = parsed
-            .iter()
-            .filter_map(|one| event(context, one))
-            .collect();
+        let told: Vec<_> = parsed.iter().filter_map(|one| event(context, one)).collect();
         if !told.is_empty() {
             break told;
         }
-        let timeout = parsed
-            .iter()
-            .filter_map(|one| remaining(context, one))
-            .min();
+        let timeout = parsed.iter().filter_map(|one| remaining(context, one)).min();
         let wanted = parsed.iter().filter_map(|one| match one.what {
             What::Descriptor { fd, interest } => Some((fd, interest)),
             What::Clock(_) | What::Never(..) => None,
@@ -90,12 +84,7 @@ pub(super) fn poll_oneoff(
         context.table.wait(wanted, timeout)?;
     };
     let buffer = memory.bytes_mut(events);
-    for (to, event) in buffer
-        .as_chunks_mut::<{ EVENT as usize }>()
-        .0
-        .iter_mut()
-        .zip(&told)
-    {
+    for (to, event) in buffer.as_chunks_mut::<{ EVENT as usize }>().0.iter_mut().zip(&told) {
         *to = *event;
     }
     memory.write_len(result, told.len())
@@ -115,11 +104,7 @@ fn parse(
             let time = u64::from_le_bytes(*word3);
             let absolute = u16::from_le_bytes([word5[0], word5[1]]) & ABSOLUTE != 0;
             let moment = |now: u64| {
-                if absolute {
-                    time
-                } else {
-                    now.saturating_add(time)
-                }
+                if absolute { time } else { now.saturating_add(time) }
             };
             match id {
                 // A span of time passes whatever is done to the time of day.
@@ -132,11 +117,7 @@ fn parse(
             }
         }
         kind @ 1 | kind @ 2 => {
-            let interest = if kind == 1 {
-                Interest::READ
-            } else {
-                Interest::WRITE
-            };
+            let interest = if kind == 1 { Interest::READ } else { Interest::WRITE };
             match context.table.get(id) {
                 Ok(_) => What::Descriptor { fd: id, interest },
                 Err(errno) => What::Never(kind, errno),
@@ -144,10 +125,7 @@ fn parse(
         }
         _ => return Err(Errno::Invalid),
     };
-    Ok(Subscription {
-        user: u64::from_le_bytes(*user),
-        what,
-    })
+    Ok(Subscription { user: u64::from_le_bytes(*user), what })
 }
 
 /// Time until a clock has something to tell.

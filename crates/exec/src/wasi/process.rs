@@ -81,9 +81,7 @@ fn strings(
     for string in strings {
         memory.write_u32(array, at)?;
         memory.write(at, string.as_bytes())?;
-        let end = u32::try_from(string.len())
-            .ok()
-            .and_then(|len| at.checked_add(len));
+        let end = u32::try_from(string.len()).ok().and_then(|len| at.checked_add(len));
         let end = end.ok_or(Errno::Overflow)?;
         memory.write(end, &[0])?;
         at = end.checked_add(1).ok_or(Errno::Overflow)?;
