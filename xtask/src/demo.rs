@@ -15,7 +15,15 @@ const MODULES: &[(&str, &str)] = &[
 
 /// Debian's clang 14 with lld and wasi-libc: the same source gives the same bytes on every machine that has these packages.
 const CLANG: &str = "clang-14";
-const FLAGS: &[&str] = &["--target=wasm32-wasi", "-Oz", "-Wall", "-Wextra", "-Werror", "-Wl,--strip-all", "-Wl,-z,stack-size=65536"];
+const FLAGS: &[&str] = &[
+    "--target=wasm32-wasi",
+    "-Oz",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wl,--strip-all",
+    "-Wl,-z,stack-size=65536",
+];
 
 /// Rebuilds each module, or with `check` compares a rebuilt one with what is committed.
 pub(crate) fn run(check: bool) -> Result<(), String> {
@@ -23,15 +31,22 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
         let (source, module) = (root().join(source), root().join(module));
         let fresh = std::env::temp_dir().join(format!("enarx-demo-{}.wasm", std::process::id()));
         compile(&source, &fresh)?;
-        let bytes = std::fs::read(&fresh).map_err(|error| format!("cannot read {}: {error}", fresh.display()))?;
+        let bytes = std::fs::read(&fresh)
+            .map_err(|error| format!("cannot read {}: {error}", fresh.display()))?;
         if check {
-            let committed = std::fs::read(&module).map_err(|error| format!("cannot read {}: {error}", module.display()))?;
+            let committed = std::fs::read(&module)
+                .map_err(|error| format!("cannot read {}: {error}", module.display()))?;
             if committed != bytes {
-                return Err(format!("{} is not what {} builds to; run `cargo xtask demo` and commit it", module.display(), source.display()));
+                return Err(format!(
+                    "{} is not what {} builds to; run `cargo xtask demo` and commit it",
+                    module.display(),
+                    source.display()
+                ));
             }
             println!("{} is what its source builds to ({} bytes)", module.display(), bytes.len());
         } else {
-            std::fs::copy(&fresh, &module).map_err(|error| format!("cannot write {}: {error}", module.display()))?;
+            std::fs::copy(&fresh, &module)
+                .map_err(|error| format!("cannot write {}: {error}", module.display()))?;
             println!("{}: {} bytes", module.display(), bytes.len());
         }
         // A left-over in the temporary directory harms nobody.
@@ -43,5 +58,8 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
 fn compile(source: &Path, to: &Path) -> Result<(), String> {
     let mut clang = Command::new(CLANG);
     clang.args(FLAGS).arg("-o").arg(to).arg(source);
-    run_command(&mut clang, "clang-14 (Debian: clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32)")
+    run_command(
+        &mut clang,
+        "clang-14 (Debian: clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32)",
+    )
 }

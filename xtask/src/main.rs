@@ -74,7 +74,8 @@ fn cargo(arguments: &[&str]) -> Command {
 
 /// `cargo VERB -p enarx-exec …` with the flags of the Keep's runtime.
 fn cargo_exec(verb: &str, more: &[&str]) -> Command {
-    let mut command = cargo(&[verb, "--locked", "--package", "enarx-exec", "--release", "--target", EXEC_TARGET]);
+    let mut command =
+        cargo(&[verb, "--locked", "--package", "enarx-exec", "--release", "--target", EXEC_TARGET]);
     command.arg("--target-dir").arg(target().join("exec"));
     command.args(more);
     command.env("RUSTFLAGS", EXEC_RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
@@ -122,8 +123,14 @@ fn up(arguments: &[OsString]) -> Result<(), String> {
 
 fn lint() -> Result<(), String> {
     run(&mut cargo(&["fmt", "--all", "--check"]), "cargo fmt")?;
-    run(&mut cargo(&["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]), "cargo clippy")?;
-    run(&mut cargo_exec("clippy", &["--all-targets", "--", "--deny", "warnings"]), "cargo clippy for enarx-exec")
+    run(
+        &mut cargo(&["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]),
+        "cargo clippy",
+    )?;
+    run(
+        &mut cargo_exec("clippy", &["--all-targets", "--", "--deny", "warnings"]),
+        "cargo clippy for enarx-exec",
+    )
 }
 
 fn bench() -> Result<(), String> {

@@ -47,15 +47,20 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<(), String> {
 impl Tally {
     /// Runs `command`, passes its output on and adds up its results.
     fn follow(&mut self, command: &mut Command, what: &str) -> Result<(), String> {
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run the {what}: {error}"))?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot run the {what}: {error}"))?;
         if let Some(output) = child.stdout.take() {
             for line in BufReader::new(output).lines() {
-                let line = line.map_err(|error| format!("cannot read the output of the {what}: {error}"))?;
+                let line =
+                    line.map_err(|error| format!("cannot read the output of the {what}: {error}"))?;
                 self.add(&line);
                 println!("{line}");
             }
         }
-        let status = child.wait().map_err(|error| format!("cannot wait for the {what}: {error}"))?;
+        let status =
+            child.wait().map_err(|error| format!("cannot wait for the {what}: {error}"))?;
         if status.success() { Ok(()) } else { Err(format!("the {what} failed ({status})")) }
     }
 

@@ -57,10 +57,7 @@ impl Outcome {
     }
 
     pub(crate) fn take_rest(&self) -> Option<Incoming> {
-        self.rest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -153,20 +150,14 @@ impl HttpBody for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) {
-            *self
-                .outcome
-                .rest
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(inner);
+            *self.outcome.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(inner);
         }
     }
 }
@@ -199,11 +190,7 @@ pub(crate) struct AnswerBody {
 
 impl AnswerBody {
     pub(crate) fn new(inner: Body, busy: Busy, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self {
-            inner,
-            _busy: busy,
-            _permit: permit,
-        }
+        Self { inner, _busy: busy, _permit: permit }
     }
 }
 

@@ -49,10 +49,7 @@ pub(crate) struct Activity {
 
 impl Activity {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            running: AtomicUsize::new(0),
-            last_end: Mutex::new(Instant::now()),
-        })
+        Arc::new(Self { running: AtomicUsize::new(0), last_end: Mutex::new(Instant::now()) })
     }
 
     /// Counts a request until the returned guard is dropped.
@@ -77,11 +74,7 @@ pub(crate) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self
-            .0
-            .last_end
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -179,9 +172,5 @@ fn http(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(limits.header)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_LIST_BYTES_MAX);
-    if http2 {
-        builder.http2_only()
-    } else {
-        builder.http1_only()
-    }
+    if http2 { builder.http2_only() } else { builder.http1_only() }
 }

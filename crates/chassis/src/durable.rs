@@ -57,10 +57,8 @@ fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let mut temporary = OsString::from(format!(
-        "{TEMPORARY_PREFIX}{}-{number}-",
-        std::process::id()
-    ));
+    let mut temporary =
+        OsString::from(format!("{TEMPORARY_PREFIX}{}-{number}-", std::process::id()));
     temporary.push(name);
     let temporary = parent(path).join(temporary);
     let written = (|| {
@@ -77,11 +75,7 @@ fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
 #[cfg(unix)]
 fn create(path: &Path, mode: u32) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode & 0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode & 0o600).open(path)?;
     // Independent of the umask.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     Ok(file)
@@ -135,10 +129,7 @@ mod tests {
         for mode in [0o600, 0o644] {
             let path = dir.path().join(format!("{mode}"));
             write(&path, b"", mode).unwrap();
-            assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                mode
-            );
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         }
     }
 

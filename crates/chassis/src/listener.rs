@@ -97,8 +97,7 @@ impl Bound {
         service: Service,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        self.serve_until(service, shutdown, std::future::pending())
-            .await
+        self.serve_until(service, shutdown, std::future::pending()).await
     }
 
     /// The same; `cut` ends the wait for requests in progress.
@@ -112,9 +111,7 @@ impl Bound {
         let mut accepting = Accepting {
             requests: Arc::new(Requests::new(service.router.clone(), limits.clone())),
             slots: Arc::new(Semaphore::new(limits.connections_max)),
-            refusals: Arc::new(Semaphore::new(
-                (limits.connections_max / REFUSED_SHARE).max(1),
-            )),
+            refusals: Arc::new(Semaphore::new((limits.connections_max / REFUSED_SHARE).max(1))),
             drain: watch::channel(false).0,
             connections: JoinSet::new(),
             service,

@@ -71,9 +71,7 @@ impl FromStr for Format {
 /// See [`LogError`].
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter(error.to_string()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         Format::Human => {
             let colour = std::io::stderr().is_terminal()
@@ -94,9 +92,6 @@ mod tests {
         assert_eq!("json".parse(), Ok(Format::Json));
         assert_eq!("human".parse(), Ok(Format::Human));
         assert_eq!("xml".parse::<Format>(), Err(LogError::Format));
-        assert!(matches!(
-            init(Format::Human, "no such level=="),
-            Err(LogError::Filter(_))
-        ));
+        assert!(matches!(init(Format::Human, "no such level=="), Err(LogError::Filter(_))));
     }
 }

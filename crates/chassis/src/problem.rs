@@ -31,9 +31,7 @@ impl IntoResponse for Answer {
         // A problem consists of strings and a number: it always serialises.
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         response
     }
 }
@@ -44,10 +42,9 @@ pub fn of_status(status: StatusCode) -> Problem {
     let problem = Problem::new(status.as_u16(), title, "");
     let (check, hint) = match status {
         StatusCode::NOT_FOUND => ("http.path", "there is nothing at this path; check the URL"),
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "http.method",
-            "see the Allow header for the methods of this path",
-        ),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("http.method", "see the Allow header for the methods of this path")
+        }
         StatusCode::REQUEST_TIMEOUT => ("http.body-pace", "send the body without long pauses"),
         StatusCode::PAYLOAD_TOO_LARGE => ("http.body-size", "send less"),
         StatusCode::SERVICE_UNAVAILABLE => {
@@ -61,9 +58,7 @@ pub fn of_status(status: StatusCode) -> Problem {
 /// 503 with `Retry-After`.
 pub(crate) fn busy() -> Response {
     let mut response = Answer(of_status(StatusCode::SERVICE_UNAVAILABLE)).into_response();
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
@@ -73,31 +68,23 @@ const DETAIL_BYTES_MAX: usize = 1024;
 /// Turns an error whose body is plain text, or empty, into a problem document. Others are left alone.
 pub(crate) async fn normalise(response: Response) -> Response {
     let status = response.status();
-    let plain = response.headers().get(CONTENT_TYPE).is_none_or(|value| {
-        value
-            .to_str()
-            .is_ok_and(|value| value.starts_with("text/plain"))
-    });
+    let plain = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|value| value.to_str().is_ok_and(|value| value.starts_with("text/plain")));
     if !(status.is_client_error() || status.is_server_error()) || !plain {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let text = axum::body::to_bytes(body, DETAIL_BYTES_MAX)
-        .await
-        .unwrap_or_default();
+    let text = axum::body::to_bytes(body, DETAIL_BYTES_MAX).await.unwrap_or_default();
     let mut problem = of_status(status);
     // Words of an internal error are for the log, not for the client.
     if status.is_client_error() {
         problem.detail = String::from_utf8_lossy(&text).into_owned();
     }
     parts.headers.remove(CONTENT_LENGTH);
-    parts
-        .headers
-        .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    Response::from_parts(
-        parts,
-        Body::from(serde_json::to_vec(&problem).unwrap_or_default()),
-    )
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    Response::from_parts(parts, Body::from(serde_json::to_vec(&problem).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -105,14 +92,8 @@ mod tests {
     use super::*;
 
     async fn body(response: Response) -> Problem {
-        assert_eq!(
-            response.headers().get(CONTENT_TYPE).unwrap(),
-            MEDIA_TYPE,
-            "{response:?}"
-        );
-        let bytes = axum::body::to_bytes(response.into_body(), 10_000)
-            .await
-            .unwrap();
+        assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), MEDIA_TYPE, "{response:?}");
+        let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 

@@ -61,11 +61,7 @@ impl Requests {
         let path = request.uri().path().to_owned();
 
         let outcome = Arc::new(Outcome::default());
-        let permit = if peer.refuse {
-            None
-        } else {
-            self.slots.clone().try_acquire_owned().ok()
-        };
+        let permit = if peer.refuse { None } else { self.slots.clone().try_acquire_owned().ok() };
         let continues = request.headers().contains_key(EXPECT);
         let declared = declared_length(request.headers());
         let version = request.version();
@@ -80,14 +76,11 @@ impl Requests {
         } else {
             parts.extensions.insert(peer.certificates.clone());
             parts.extensions.insert(peer.address);
-            self.route(Request::from_parts(parts, Body::new(body)))
-                .await
+            self.route(Request::from_parts(parts, Body::new(body))).await
         };
         let mut response = self.settle(response, &outcome).await;
         if peer.refuse && version < Version::HTTP_2 {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(rest) = outcome.take_rest().filter(|_| !continues) {
             drain(rest, DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
@@ -102,10 +95,7 @@ impl Requests {
             "request"
         );
         let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(
-            parts,
-            AnswerBody::new(body, guard, permit),
-        ))
+        Ok(Response::from_parts(parts, AnswerBody::new(body, guard, permit)))
     }
 
     /// Runs the handler. A panic in it is a 500, and this request's alone.

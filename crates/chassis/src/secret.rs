@@ -85,9 +85,7 @@ pub fn read(path: &Path) -> Result<Secret, SecretError> {
     // Room for all of it at once: a growing vector would leave copies behind.
     let room = usize::try_from(metadata.len()).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(SECRET_BYTES_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(Secret(bytes))
 }
 

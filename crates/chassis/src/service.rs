@@ -127,15 +127,7 @@ impl From<BindError> for Error {
 impl Service {
     /// A service with the usual bounds.
     pub fn new(name: &'static str, addr: SocketAddr, tls: ServerTls, router: Router) -> Self {
-        Self {
-            name,
-            addr,
-            tls,
-            router,
-            limits: Limits::default(),
-            reload: None,
-            ready: None,
-        }
+        Self { name, addr, tls, router, limits: Limits::default(), reload: None, ready: None }
     }
 
     /// With other bounds.
@@ -189,11 +181,7 @@ impl Service {
         }
         tracing::info!(service = self.name, listening = url, "ready");
         // Nobody may be reading; the log has it too.
-        let _ = writeln!(
-            io::stdout().lock(),
-            "{}",
-            serde_json::json!({ "listening": url })
-        );
+        let _ = writeln!(io::stdout().lock(), "{}", serde_json::json!({ "listening": url }));
         let name = self.name;
         let reload = self.reload.clone();
         let (stop, cut) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -209,9 +197,7 @@ impl Service {
             }
         };
         let watcher = tokio::spawn(watch);
-        let result = bound
-            .serve_until(self, stop.notified_owned(), cut.notified_owned())
-            .await;
+        let result = bound.serve_until(self, stop.notified_owned(), cut.notified_owned()).await;
         watcher.abort();
         tracing::info!(service = name, "stopped");
         result

@@ -131,10 +131,7 @@ impl ServerTls {
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -164,10 +161,7 @@ impl TlsBuilder {
     /// Asks clients for a certificate issued under one of these roots (PEM). Without `required` a client may have none.
     #[must_use]
     pub fn client_roots(mut self, roots_pem: &[u8], required: bool) -> Self {
-        self.clients = Clients::Roots {
-            pem: roots_pem.to_vec(),
-            required,
-        };
+        self.clients = Clients::Roots { pem: roots_pem.to_vec(), required };
         self
     }
 
@@ -216,9 +210,8 @@ impl TlsBuilder {
         let mut config = match verifier {
             None => builder.with_no_client_auth().with_single_cert(chain, key)?,
             Some(verifier) => {
-                let mut config = builder
-                    .with_client_cert_verifier(verifier)
-                    .with_single_cert(chain, key)?;
+                let mut config =
+                    builder.with_client_cert_verifier(verifier).with_single_cert(chain, key)?;
                 // A resumed session would carry a client's certificate past its last second.
                 config.session_storage = Arc::new(NoServerSessionStorage {});
                 config.send_tls13_tickets = 0;
@@ -226,9 +219,7 @@ impl TlsBuilder {
             }
         };
         config.alpn_protocols = self.alpn;
-        Ok(ServerTls {
-            current: Arc::new(RwLock::new(Arc::new(config))),
-        })
+        Ok(ServerTls { current: Arc::new(RwLock::new(Arc::new(config))) })
     }
 }
 
@@ -242,14 +233,8 @@ fn client_verifier(
         roots.add(root)?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let builder = if required {
-        builder
-    } else {
-        builder.allow_unauthenticated()
-    };
-    builder
-        .build()
-        .map_err(|error| TlsError::Refused(error.to_string()))
+    let builder = if required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| TlsError::Refused(error.to_string()))
 }
 
 fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -280,10 +265,7 @@ mod tests {
         assert!(build(&chain, &key).is_ok());
         assert!(matches!(build(&chain, &other), Err(TlsError::OtherKey)));
         assert!(matches!(build(&chain, &chain), Err(TlsError::NoKey)));
-        assert!(matches!(
-            build(&key, &key),
-            Err(TlsError::NoCertificates(_))
-        ));
+        assert!(matches!(build(&key, &key), Err(TlsError::NoCertificates(_))));
         assert!(matches!(build("", &key), Err(TlsError::NoCertificates(_))));
         let roots = ServerTls::builder(chain.as_bytes(), key.as_bytes())
             .client_roots(b"no roots", true)

@@ -80,10 +80,7 @@ impl fmt::Display for Error {
                 write!(f, "{url} answered {}: {problem}", problem.status)
             }
             Self::Answer { url, detail } => {
-                write!(
-                    f,
-                    "the answer of {url} is not that of a Drawbridge: {detail}"
-                )
+                write!(f, "the answer of {url} is not that of a Drawbridge: {detail}")
             }
             Self::Integrity { what, detail } => {
                 write!(f, "{what} is not what its digest says: {detail}")

@@ -43,11 +43,7 @@ impl Client {
             });
         }
         let tree = format!("{}/tree", self.tag_path(slug)?);
-        let mut incoming = Incoming {
-            files: Vec::new(),
-            directories: 0,
-            bytes: 0,
-        };
+        let mut incoming = Incoming { files: Vec::new(), directories: 0, bytes: 0 };
         match root.media_type.as_str() {
             media::DIRECTORY => self.fetch_directory(&tree, "", &root, &mut incoming)?,
             media::WASM => {
@@ -84,11 +80,7 @@ impl Client {
         let bytes = self.fetch_node(tree, path, entry, incoming)?;
         let directory = Directory::from_bytes(&bytes).map_err(|e| unfit(path, e))?;
         for (name, child) in directory.iter() {
-            let below = if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}/{name}")
-            };
+            let below = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             drawbridge_core::parse_path(&below).map_err(|e| unfit(&below, e))?;
             if child.is_directory() {
                 self.fetch_directory(tree, &below, child, incoming)?;
@@ -115,43 +107,23 @@ impl Client {
         if incoming.files.len() >= limits::PACKAGE_FILES_MAX
             || incoming.directories > limits::PACKAGE_FILES_MAX
         {
-            return Err(unfit(
-                path,
-                "the package has more than 4096 files or directories",
-            ));
+            return Err(unfit(path, "the package has more than 4096 files or directories"));
         }
         if path == "Enarx.toml" && entry.length > limits::CONFIG_BYTES_MAX as u64 {
-            return Err(unfit(
-                path,
-                "the configuration is larger than 1,000,000 bytes",
-            ));
+            return Err(unfit(path, "the configuration is larger than 1,000,000 bytes"));
         }
-        let url = if path.is_empty() {
-            tree.to_owned()
-        } else {
-            format!("{tree}/{path}")
-        };
+        let url = if path.is_empty() { tree.to_owned() } else { format!("{tree}/{path}") };
         let max =
             usize::try_from(entry.length).map_err(|_| unfit(path, "the file is too large"))?;
         let answer = self.get(&url, max)?;
         if answer.media_type.as_deref() != Some(entry.media_type.as_str()) {
-            return Err(unfit(
-                path,
-                "the answer is of another type than its entry says",
-            ));
+            return Err(unfit(path, "the answer is of another type than its entry says"));
         }
         if answer.length != Some(entry.length) {
             return Err(unfit(path, "the answer is not as long as its entry says"));
         }
-        if !answer
-            .digest
-            .as_ref()
-            .is_some_and(|d| d.agrees_with(&entry.digest))
-        {
-            return Err(unfit(
-                path,
-                "the answer has another digest than its entry says",
-            ));
+        if !answer.digest.as_ref().is_some_and(|d| d.agrees_with(&entry.digest)) {
+            return Err(unfit(path, "the answer has another digest than its entry says"));
         }
         entry.verify(&answer.body).map_err(|e| unfit(path, e))?;
         Ok(answer.body)
@@ -159,13 +131,6 @@ impl Client {
 }
 
 fn unfit(path: &str, detail: impl std::fmt::Display) -> Error {
-    let what = if path.is_empty() {
-        "the package's root"
-    } else {
-        path
-    };
-    Error::Integrity {
-        what: what.to_owned(),
-        detail: detail.to_string(),
-    }
+    let what = if path.is_empty() { "the package's root" } else { path };
+    Error::Integrity { what: what.to_owned(), detail: detail.to_string() }
 }

@@ -28,10 +28,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn wrong(&self, detail: impl Display) -> Error {
-        Error::Answer {
-            url: self.url.clone(),
-            detail: detail.to_string(),
-        }
+        Error::Answer { url: self.url.clone(), detail: detail.to_string() }
     }
 }
 
@@ -46,24 +43,15 @@ impl Client {
         };
         let valid = (1..=limits::TOKEN_BYTES_MAX).contains(&token.0.len())
             && token.0.bytes().all(|b| b.is_ascii_graphic());
-        if valid {
-            Ok(Some(format!("Bearer {}", token.0)))
-        } else {
-            Err(Error::Token)
-        }
+        if valid { Ok(Some(format!("Bearer {}", token.0))) } else { Err(Error::Token) }
     }
 
     /// Content of at most `max` bytes. A digest in the header, if there is one, is checked.
     pub(crate) fn get(&self, path: &str, max: usize) -> Result<Answer, Error> {
         let url = self.url(path);
         // A redirection would carry credentials and expectations to another place.
-        let mut request = self
-            .agent
-            .get(&url)
-            .config()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build();
+        let mut request =
+            self.agent.get(&url).config().http_status_as_error(false).max_redirects(0).build();
         if let Some(value) = self.authorization()? {
             request = request.header("authorization", value);
         }
@@ -73,10 +61,7 @@ impl Client {
             return Err(refused(url, response));
         }
         answer.body = read(&url, response, max)?;
-        if answer
-            .length
-            .is_some_and(|length| length != answer.body.len() as u64)
-        {
+        if answer.length.is_some_and(|length| length != answer.body.len() as u64) {
             return Err(answer.wrong("the content is not as long as announced"));
         }
         if let Some(digest) = &answer.digest {
@@ -126,11 +111,7 @@ impl Client {
         if let Some(value) = self.authorization()? {
             request = request.header("authorization", value);
         }
-        let mut reader = Counting {
-            bytes,
-            sent: 0,
-            progress,
-        };
+        let mut reader = Counting { bytes, sent: 0, progress };
         let response = request
             .send(ureq::SendBody::from_reader(&mut reader))
             .map_err(|e| transport(&url, e))?;
@@ -159,22 +140,14 @@ impl Read for Counting<'_> {
 }
 
 fn transport(url: &str, error: ureq::Error) -> Error {
-    Error::Transport {
-        url: url.to_owned(),
-        detail: error.to_string(),
-    }
+    Error::Transport { url: url.to_owned(), detail: error.to_string() }
 }
 
 fn open(url: &str, headers: &HeaderMap) -> Result<Answer, Error> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let wrong = |detail: String| Error::Answer {
-        url: url.to_owned(),
-        detail,
-    };
+    let wrong = |detail: String| Error::Answer { url: url.to_owned(), detail };
     let length = text("content-length").map(str::parse).transpose();
-    let digest = text("content-digest")
-        .map(ContentDigest::from_header)
-        .transpose();
+    let digest = text("content-digest").map(ContentDigest::from_header).transpose();
     Ok(Answer {
         url: url.to_owned(),
         media_type: text("content-type").map(str::to_owned),
@@ -188,12 +161,10 @@ fn read(url: &str, mut response: Response<ureq::Body>, max: usize) -> Result<Vec
     let mut body = Vec::new();
     // One byte more than allowed tells a long answer from one that just fits.
     let mut reader = response.body_mut().as_reader().take(max as u64 + 1);
-    reader
-        .read_to_end(&mut body)
-        .map_err(|e| Error::Transport {
-            url: url.to_owned(),
-            detail: format!("the answer broke off: {e}"),
-        })?;
+    reader.read_to_end(&mut body).map_err(|e| Error::Transport {
+        url: url.to_owned(),
+        detail: format!("the answer broke off: {e}"),
+    })?;
     if body.len() > max {
         return Err(Error::Answer {
             url: url.to_owned(),
@@ -219,8 +190,5 @@ fn refused(url: String, response: Response<ureq::Body>) -> Error {
     let title = status.canonical_reason().unwrap_or("Refused");
     let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
     problem.status = status.as_u16();
-    Error::Refused {
-        url,
-        problem: Box::new(problem),
-    }
+    Error::Refused { url, problem: Box::new(problem) }
 }

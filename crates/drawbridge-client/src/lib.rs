@@ -53,11 +53,7 @@ impl fmt::Debug for Client {
 impl Client {
     /// The registry at `host[:port]`, over https by this agent.
     pub fn new(host: &str, agent: ureq::Agent) -> Self {
-        Self {
-            host: host.to_owned(),
-            agent,
-            token: None,
-        }
+        Self { host: host.to_owned(), agent, token: None }
     }
 
     /// The same, on behalf of the person with this bearer token.
@@ -131,11 +127,10 @@ impl Client {
         let tags: Vec<String> = self.get_json(&path, max)?;
         let parse = |tag: &String| slug::parse_tag(tag);
         let tags: Option<Vec<_>> = tags.iter().map(parse).collect();
-        tags.filter(|t| t.len() <= limits::TAGS_MAX)
-            .ok_or_else(|| Error::Answer {
-                url: self.url(&path),
-                detail: "the list of tags has a name that is no semantic version".to_owned(),
-            })
+        tags.filter(|t| t.len() <= limits::TAGS_MAX).ok_or_else(|| Error::Answer {
+            url: self.url(&path),
+            detail: "the list of tags has a name that is no semantic version".to_owned(),
+        })
     }
 
     /// The record of a user.
@@ -172,14 +167,10 @@ impl Client {
 
     fn user_path(&self, user: &str) -> Result<String, Error> {
         if !slug::valid_host(&self.host) {
-            return Err(Error::Name(
-                "the host is no DNS name or address in lower case",
-            ));
+            return Err(Error::Name("the host is no DNS name or address in lower case"));
         }
         if !slug::valid_user(user) {
-            return Err(Error::Name(
-                "the user may have only letters and digits, at most 64",
-            ));
+            return Err(Error::Name("the user may have only letters and digits, at most 64"));
         }
         Ok(user.to_owned())
     }
@@ -195,15 +186,9 @@ impl Client {
 
     fn tag_path(&self, slug: &Slug) -> Result<String, Error> {
         if slug.host != self.host {
-            return Err(Error::Name(
-                "the workload's name is of another registry's host",
-            ));
+            return Err(Error::Name("the workload's name is of another registry's host"));
         }
-        Ok(format!(
-            "{}/_tag/{}",
-            self.repo_path(&slug.user, &slug.repo)?,
-            slug.tag
-        ))
+        Ok(format!("{}/_tag/{}", self.repo_path(&slug.user, &slug.repo)?, slug.tag))
     }
 }
 

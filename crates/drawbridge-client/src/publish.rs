@@ -54,10 +54,7 @@ impl Client {
         let bare = slug.clone().without_digest();
         match self.tag_entry(&bare) {
             Ok(tag) if tag == tree.tag() => {
-                return Ok(Published {
-                    digest,
-                    already: true,
-                });
+                return Ok(Published { digest, already: true });
             }
             // What differs, is hidden or is not there: the upload tells.
             Ok(_) | Err(Error::Refused { .. }) => {}
@@ -75,25 +72,11 @@ impl Client {
                 format!("{tag_path}/tree/{path}")
             };
             let entry = &node.entry;
-            let mut sent = |sent: u64| {
-                progress(Progress {
-                    path,
-                    bytes: before + sent,
-                    bytes_total,
-                })
-            };
-            self.put(
-                &url,
-                &entry.media_type,
-                &entry.digest,
-                &node.bytes,
-                &mut sent,
-            )?;
+            let mut sent =
+                |sent: u64| progress(Progress { path, bytes: before + sent, bytes_total });
+            self.put(&url, &entry.media_type, &entry.digest, &node.bytes, &mut sent)?;
             before += entry.length;
         }
-        Ok(Published {
-            digest,
-            already: false,
-        })
+        Ok(Published { digest, already: false })
     }
 }

@@ -64,11 +64,7 @@ impl ContentDigest {
             && self.sha224.is_none_or(|d| Sha224::digest(bytes)[..] == d)
             && self.sha384.is_none_or(|d| Sha384::digest(bytes)[..] == d)
             && self.sha512.is_none_or(|d| Sha512::digest(bytes)[..] == d);
-        if same {
-            Ok(())
-        } else {
-            Err(DigestError::Mismatch)
-        }
+        if same { Ok(()) } else { Err(DigestError::Mismatch) }
     }
 
     /// Whether both have the same SHA-256, and agree on each other algorithm that both have.
@@ -109,10 +105,8 @@ impl ContentDigest {
     pub fn from_header(value: &str) -> Result<Self, DigestError> {
         let mut parts = Parts::default();
         for part in value.split(',') {
-            let (name, rest) = part
-                .trim_matches([' ', '\t'])
-                .split_once("=:")
-                .ok_or(DigestError::Malformed)?;
+            let (name, rest) =
+                part.trim_matches([' ', '\t']).split_once("=:").ok_or(DigestError::Malformed)?;
             let text = rest.strip_suffix(':').ok_or(DigestError::Malformed)?;
             match name {
                 "sha-224" => fill(&mut parts.sha224, text)?,
@@ -167,18 +161,10 @@ impl<'de> Deserialize<'de> for ContentDigest {
         let wire = Wire::deserialize(deserializer)?;
         let read = || {
             let mut parts = Parts::default();
-            wire.sha224
-                .as_deref()
-                .map_or(Ok(()), |t| fill(&mut parts.sha224, t))?;
-            wire.sha256
-                .as_deref()
-                .map_or(Ok(()), |t| fill(&mut parts.sha256, t))?;
-            wire.sha384
-                .as_deref()
-                .map_or(Ok(()), |t| fill(&mut parts.sha384, t))?;
-            wire.sha512
-                .as_deref()
-                .map_or(Ok(()), |t| fill(&mut parts.sha512, t))?;
+            wire.sha224.as_deref().map_or(Ok(()), |t| fill(&mut parts.sha224, t))?;
+            wire.sha256.as_deref().map_or(Ok(()), |t| fill(&mut parts.sha256, t))?;
+            wire.sha384.as_deref().map_or(Ok(()), |t| fill(&mut parts.sha384, t))?;
+            wire.sha512.as_deref().map_or(Ok(()), |t| fill(&mut parts.sha512, t))?;
             parts.complete()
         };
         read().map_err(serde::de::Error::custom)
@@ -296,22 +282,10 @@ mod tests {
         let other = ContentDigest::of(b"other");
         let abc = ContentDigest::of(b"abc");
         for wrong in [
-            ContentDigest {
-                sha224: other.sha224,
-                ..abc.clone()
-            },
-            ContentDigest {
-                sha256: other.sha256,
-                ..abc.clone()
-            },
-            ContentDigest {
-                sha384: other.sha384,
-                ..abc.clone()
-            },
-            ContentDigest {
-                sha512: other.sha512,
-                ..abc.clone()
-            },
+            ContentDigest { sha224: other.sha224, ..abc.clone() },
+            ContentDigest { sha256: other.sha256, ..abc.clone() },
+            ContentDigest { sha384: other.sha384, ..abc.clone() },
+            ContentDigest { sha512: other.sha512, ..abc.clone() },
         ] {
             assert_eq!(wrong.verify(b"abc"), Err(DigestError::Mismatch));
             assert!(!wrong.agrees_with(&abc));
@@ -332,11 +306,7 @@ mod tests {
             &format!("{good}, {good}"),
             &format!("{good},"),
         ] {
-            assert_eq!(
-                ContentDigest::from_header(bad),
-                Err(DigestError::Malformed),
-                "{bad}"
-            );
+            assert_eq!(ContentDigest::from_header(bad), Err(DigestError::Malformed), "{bad}");
         }
     }
 

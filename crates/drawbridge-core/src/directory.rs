@@ -38,9 +38,7 @@ pub fn valid_name(name: &str) -> bool {
     (1..=limits::ENTRY_NAME_BYTES_MAX).contains(&name.len())
         && name != "."
         && name != ".."
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
 
 /// The names of a path, `a/b/c`; none for the empty path, which is the root.
@@ -85,9 +83,7 @@ impl Directory {
         }
         entry.check()?;
         if self.0.len() >= limits::DIRECTORY_ENTRIES_MAX && !self.0.contains_key(name) {
-            return Err(FormatError::TooLarge(
-                "a directory has more than 4096 entries",
-            ));
+            return Err(FormatError::TooLarge("a directory has more than 4096 entries"));
         }
         self.0.insert(name.to_owned(), entry);
         Ok(())
@@ -125,17 +121,11 @@ impl Directory {
     /// Anything that [`Self::to_bytes`] does not write.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         if bytes.len() > limits::DIRECTORY_BYTES_MAX {
-            return Err(FormatError::TooLarge(
-                "a directory is larger than 1,000,000 bytes",
-            ));
+            return Err(FormatError::TooLarge("a directory is larger than 1,000,000 bytes"));
         }
         let directory: Self =
             serde_json::from_slice(bytes).map_err(|e| FormatError::Json(e.to_string()))?;
-        if directory.to_bytes() == bytes {
-            Ok(directory)
-        } else {
-            Err(FormatError::NotCanonical)
-        }
+        if directory.to_bytes() == bytes { Ok(directory) } else { Err(FormatError::NotCanonical) }
     }
 }
 
@@ -245,9 +235,8 @@ mod tests {
     fn paths() {
         assert_eq!(parse_path(""), Ok(vec![]));
         assert_eq!(parse_path("a/b.c"), Ok(vec!["a", "b.c"]));
-        for bad in [
-            "/", "a/", "/a", "a//b", "../a", "a/..", "a/./b", "a\\b", "a%2fb", "a b", "ä",
-        ] {
+        for bad in ["/", "a/", "/a", "a//b", "../a", "a/..", "a/./b", "a\\b", "a%2fb", "a b", "ä"]
+        {
             assert_eq!(parse_path(bad), Err(NameError::Name), "{bad}");
         }
         let deep = ["d"; limits::TREE_DEPTH_MAX].join("/");

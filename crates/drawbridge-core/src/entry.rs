@@ -80,21 +80,11 @@ impl Entry {
             return Err(FormatError::MediaType);
         }
         let (max, what) = if self.is_directory() {
-            (
-                limits::DIRECTORY_BYTES_MAX,
-                "a directory is larger than 1,000,000 bytes",
-            )
+            (limits::DIRECTORY_BYTES_MAX, "a directory is larger than 1,000,000 bytes")
         } else {
-            (
-                limits::FILE_BYTES_MAX,
-                "a file is larger than 100,000,000 bytes",
-            )
+            (limits::FILE_BYTES_MAX, "a file is larger than 100,000,000 bytes")
         };
-        if self.length > max as u64 {
-            Err(FormatError::TooLarge(what))
-        } else {
-            Ok(())
-        }
+        if self.length > max as u64 { Err(FormatError::TooLarge(what)) } else { Ok(()) }
     }
 
     /// Checks length and each digest of the content.
@@ -132,11 +122,7 @@ impl TagRecord {
             serde_json::from_slice(bytes).map_err(|e| FormatError::Json(e.to_string()))?;
         entry.check()?;
         let tag = Self(entry);
-        if tag.to_bytes() == bytes {
-            Ok(tag)
-        } else {
-            Err(FormatError::NotCanonical)
-        }
+        if tag.to_bytes() == bytes { Ok(tag) } else { Err(FormatError::NotCanonical) }
     }
 }
 
@@ -176,15 +162,9 @@ mod tests {
             assert!(TagRecord::from_bytes(text.as_bytes()).is_err(), "{text}");
         }
         let swapped = r#"{"length":3,"digest":{"sha-256":"ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="},"type":"application/wasm"}"#;
-        assert_eq!(
-            TagRecord::from_bytes(swapped.as_bytes()),
-            Err(FormatError::NotCanonical)
-        );
+        assert_eq!(TagRecord::from_bytes(swapped.as_bytes()), Err(FormatError::NotCanonical));
         let null = SHORT.replace("{\"sha-256\"", "{\"sha-224\":null,\"sha-256\"");
-        assert_eq!(
-            TagRecord::from_bytes(null.as_bytes()),
-            Err(FormatError::NotCanonical)
-        );
+        assert_eq!(TagRecord::from_bytes(null.as_bytes()), Err(FormatError::NotCanonical));
         let large = format!("{SHORT}{}", " ".repeat(limits::JSON_BYTES_MAX));
         assert!(TagRecord::from_bytes(large.as_bytes()).is_err());
     }

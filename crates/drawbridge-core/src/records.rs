@@ -42,19 +42,10 @@ mod tests {
 
     #[test]
     fn a_repository_is_written_as_clients_of_old_expect() {
-        let open = RepoRecord {
-            public: true,
-            discoverable: false,
-        };
+        let open = RepoRecord { public: true, discoverable: false };
         assert_eq!(serde_json::to_string(&open).unwrap(), r#"{"public":true}"#);
-        assert_eq!(
-            serde_json::from_str::<RepoRecord>(r#"{"public":true}"#).unwrap(),
-            open
-        );
-        let found = RepoRecord {
-            public: false,
-            discoverable: true,
-        };
+        assert_eq!(serde_json::from_str::<RepoRecord>(r#"{"public":true}"#).unwrap(), open);
+        let found = RepoRecord { public: false, discoverable: true };
         let text = r#"{"public":false,"discoverable":true}"#;
         assert_eq!(serde_json::to_string(&found).unwrap(), text);
         for bad in ["{}", r#"{"public":true,"x":1}"#, r#"{"public":1}"#] {

@@ -104,19 +104,11 @@ impl Statement {
 
     /// What gets signed, by the key with this thumbprint.
     pub fn signing_input(&self, kid: &str) -> String {
-        let header = Header {
-            alg: ALG.to_owned(),
-            kid: kid.to_owned(),
-            typ: TYP.to_owned(),
-        };
+        let header = Header { alg: ALG.to_owned(), kid: kid.to_owned(), typ: TYP.to_owned() };
         // Strings and numbers always serialise.
         let part =
             |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.unwrap_or_default());
-        format!(
-            "{}.{}",
-            part(serde_json::to_vec(&header)),
-            part(serde_json::to_vec(self))
-        )
+        format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(self)))
     }
 }
 
@@ -148,14 +140,8 @@ impl Parsed {
             return Err(StatementError::TooLarge);
         }
         let (signing_input, signature) = jws.rsplit_once('.').ok_or(StatementError::Compact)?;
-        let (header, payload) = signing_input
-            .split_once('.')
-            .ok_or(StatementError::Compact)?;
-        let decode = |part: &str| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| StatementError::Compact)
-        };
+        let (header, payload) = signing_input.split_once('.').ok_or(StatementError::Compact)?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| StatementError::Compact);
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| StatementError::Header)?;
         if header.alg != ALG || header.typ != TYP || !valid_thumbprint(&header.kid) {
@@ -164,9 +150,7 @@ impl Parsed {
         let statement: Statement =
             serde_json::from_slice(&decode(payload)?).map_err(|_| StatementError::Payload)?;
         statement.slug()?;
-        let signature = decode(signature)?
-            .try_into()
-            .map_err(|_| StatementError::Signature)?;
+        let signature = decode(signature)?.try_into().map_err(|_| StatementError::Signature)?;
         // The one form of header and payload, or somebody else's idea of it.
         if statement.signing_input(&header.kid) != signing_input {
             return Err(StatementError::Payload);
@@ -236,10 +220,7 @@ mod tests {
             .collect();
         assert_eq!(
             parts[0],
-            format!(
-                r#"{{"alg":"ES256","kid":"{}","typ":"enarx-tag+jwt"}}"#,
-                kid()
-            )
+            format!(r#"{{"alg":"ES256","kid":"{}","typ":"enarx-tag+jwt"}}"#, kid())
         );
         assert_eq!(
             parts[1],
@@ -255,19 +236,13 @@ mod tests {
         assert_eq!(parsed.signing_input, input.as_bytes());
         assert_eq!(parsed.signature, [7; 64]);
         let slug = parsed.statement.slug().unwrap();
-        assert_eq!(
-            slug.to_string(),
-            "store.example.com:8443/team/app:1.2.0-rc.1+b5"
-        );
+        assert_eq!(slug.to_string(), "store.example.com:8443/team/app:1.2.0-rc.1+b5");
     }
 
     #[test]
     fn refuses_other_headers_and_payloads() {
         let b64 = |text: &str| URL_SAFE_NO_PAD.encode(text);
-        let header = format!(
-            r#"{{"alg":"ES256","kid":"{}","typ":"enarx-tag+jwt"}}"#,
-            kid()
-        );
+        let header = format!(r#"{{"alg":"ES256","kid":"{}","typ":"enarx-tag+jwt"}}"#, kid());
         let payload = serde_json::to_string(&statement()).unwrap();
         let jws = |h: &str, p: &str| format!("{}.{}.{}", b64(h), b64(p), b64(&"s".repeat(64)));
         assert!(Parsed::parse(&jws(&header, &payload)).is_ok());
@@ -298,11 +273,7 @@ mod tests {
         ] {
             let bad = payload.replacen(from, to, 1);
             assert_ne!(bad, payload);
-            assert_eq!(
-                Parsed::parse(&jws(&header, &bad)),
-                Err(StatementError::Payload),
-                "{bad}"
-            );
+            assert_eq!(Parsed::parse(&jws(&header, &bad)), Err(StatementError::Payload), "{bad}");
         }
         let good = jws(&header, &payload);
         for bad in [
@@ -320,20 +291,14 @@ mod tests {
     #[test]
     fn the_thumbprint_is_known() {
         // RFC 7517 appendix A.1, the key with kid "1"; its thumbprint computed independently, with Python's hashlib.
-        let x = URL_SAFE_NO_PAD
-            .decode("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4")
-            .unwrap();
-        let y = URL_SAFE_NO_PAD
-            .decode("4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM")
-            .unwrap();
+        let x = URL_SAFE_NO_PAD.decode("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4").unwrap();
+        let y = URL_SAFE_NO_PAD.decode("4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM").unwrap();
         let spki = [&P256_SPKI[..], &x, &y].concat();
         assert_eq!(
             thumbprint(&spki).as_deref(),
             Some("cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s")
         );
-        assert!(valid_thumbprint(
-            "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"
-        ));
+        assert!(valid_thumbprint("cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"));
         assert_eq!(thumbprint(&spki[..90]), None);
         assert_eq!(thumbprint(&[&spki[..], &[0]].concat()), None);
         assert_eq!(thumbprint(&[0; 91]), None);

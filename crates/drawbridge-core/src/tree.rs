@@ -34,10 +34,7 @@ impl fmt::Display for TreeError {
             Self::NoMain => f.write_str("the package has no `main.wasm` at its root"),
             Self::Path(path, error) => write!(f, "`{}`: {error}", path.escape_debug()),
             Self::Twice(path) => {
-                write!(
-                    f,
-                    "`{path}` is in the package twice, or is both a file and a directory"
-                )
+                write!(f, "`{path}` is in the package twice, or is both a file and a directory")
             }
             Self::TooLarge(what) => f.write_str(what),
         }
@@ -57,18 +54,13 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node")
-            .field("entry", &self.entry)
-            .finish_non_exhaustive()
+        f.debug_struct("Node").field("entry", &self.entry).finish_non_exhaustive()
     }
 }
 
 impl Node {
     fn new(bytes: Vec<u8>, media_type: &str) -> Self {
-        Self {
-            entry: Entry::of(&bytes, media_type),
-            bytes,
-        }
+        Self { entry: Entry::of(&bytes, media_type), bytes }
     }
 }
 
@@ -95,28 +87,20 @@ impl Building {
                 Some(_) => Err(()),
             },
             [name, ..] if self.files.contains_key(*name) => Err(()),
-            [name, rest @ ..] => self
-                .directories
-                .entry((*name).to_owned())
-                .or_default()
-                .insert(rest, node),
+            [name, rest @ ..] => {
+                self.directories.entry((*name).to_owned()).or_default().insert(rest, node)
+            }
         }
     }
 
     /// Moves the nodes below `path` into `nodes` and returns the entry of this directory. At most 16 deep.
     fn finish(self, path: &str, nodes: &mut BTreeMap<String, Node>) -> Result<Entry, TreeError> {
         let below = |name: &str| {
-            if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}/{name}")
-            }
+            if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
         };
         let mut directory = Directory::new();
         let mut add = |name: &str, entry: Entry| {
-            directory
-                .insert(name, entry)
-                .map_err(|e| TreeError::Path(below(name), e))
+            directory.insert(name, entry).map_err(|e| TreeError::Path(below(name), e))
         };
         for (name, node) in self.files {
             add(&name, node.entry.clone())?;
@@ -128,9 +112,7 @@ impl Building {
         }
         let node = Node::new(directory.to_bytes(), media::DIRECTORY);
         let entry = node.entry.clone();
-        entry
-            .check()
-            .map_err(|e| TreeError::Path(path.to_owned(), e))?;
+        entry.check().map_err(|e| TreeError::Path(path.to_owned(), e))?;
         nodes.insert(path.to_owned(), node);
         Ok(entry)
     }
@@ -145,13 +127,9 @@ impl Tree {
         if files.len() > limits::PACKAGE_FILES_MAX {
             return Err(TreeError::TooLarge("the package has more than 4096 files"));
         }
-        let total = files
-            .iter()
-            .fold(0usize, |sum, (_, b)| sum.saturating_add(b.len()));
+        let total = files.iter().fold(0usize, |sum, (_, b)| sum.saturating_add(b.len()));
         if total > limits::PACKAGE_BYTES_MAX {
-            return Err(TreeError::TooLarge(
-                "the package is larger than 200,000,000 bytes",
-            ));
+            return Err(TreeError::TooLarge("the package is larger than 200,000,000 bytes"));
         }
         let mut root = Building::default();
         for (path, bytes) in files {
@@ -162,11 +140,8 @@ impl Tree {
                 return Err(TreeError::Path(path, error));
             };
             let node = Node::new(bytes, media::of_file(name));
-            node.entry
-                .check()
-                .map_err(|e| TreeError::Path(path.clone(), e))?;
-            root.insert(&names, node)
-                .map_err(|()| TreeError::Twice(path.clone()))?;
+            node.entry.check().map_err(|e| TreeError::Path(path.clone(), e))?;
+            root.insert(&names, node).map_err(|()| TreeError::Twice(path.clone()))?;
         }
         if !root.files.contains_key(MAIN_MODULE) {
             return Err(TreeError::NoMain);
@@ -182,9 +157,7 @@ impl Tree {
     /// [`TreeError::TooLarge`].
     pub fn from_module(module: Vec<u8>) -> Result<Self, TreeError> {
         if module.len() > limits::FILE_BYTES_MAX {
-            return Err(TreeError::TooLarge(
-                "the module is larger than 100,000,000 bytes",
-            ));
+            return Err(TreeError::TooLarge("the module is larger than 100,000,000 bytes"));
         }
         let nodes = BTreeMap::from([(String::new(), Node::new(module, media::WASM))]);
         Ok(Self { nodes })
@@ -227,10 +200,7 @@ mod tests {
     use super::*;
 
     fn files(paths: &[&str]) -> Vec<(String, Vec<u8>)> {
-        paths
-            .iter()
-            .map(|p| ((*p).to_owned(), p.as_bytes().to_vec()))
-            .collect()
+        paths.iter().map(|p| ((*p).to_owned(), p.as_bytes().to_vec())).collect()
     }
 
     #[test]
@@ -248,18 +218,7 @@ mod tests {
         let tree =
             Tree::from_files(files(&["main.wasm", "a/b/c.txt", "a/b/d.txt", "a.txt"])).unwrap();
         let paths: Vec<_> = tree.nodes().map(|(p, _)| p).collect();
-        assert_eq!(
-            paths,
-            [
-                "",
-                "a",
-                "a.txt",
-                "a/b",
-                "a/b/c.txt",
-                "a/b/d.txt",
-                "main.wasm"
-            ]
-        );
+        assert_eq!(paths, ["", "a", "a.txt", "a/b", "a/b/c.txt", "a/b/d.txt", "main.wasm"]);
         let at = |path: &str| &tree.nodes[path];
         let root = Directory::from_bytes(&tree.root().bytes).unwrap();
         assert_eq!(root.get("a"), Some(&at("a").entry));
@@ -273,10 +232,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_package() {
         assert_eq!(Tree::from_files(files(&["a.wasm"])), Err(TreeError::NoMain));
-        assert_eq!(
-            Tree::from_files(files(&["x/main.wasm"])),
-            Err(TreeError::NoMain)
-        );
+        assert_eq!(Tree::from_files(files(&["x/main.wasm"])), Err(TreeError::NoMain));
         for twice in [
             &["main.wasm", "main.wasm"][..],
             &["main.wasm", "a", "a/b"],
@@ -291,13 +247,8 @@ mod tests {
             let error = Tree::from_files(files(&["main.wasm", path]));
             assert!(matches!(error, Err(TreeError::Path(..))), "{path}");
         }
-        let many = (0..=limits::PACKAGE_FILES_MAX)
-            .map(|n| (n.to_string(), Vec::new()))
-            .collect();
-        assert!(matches!(
-            Tree::from_files(many),
-            Err(TreeError::TooLarge(_))
-        ));
+        let many = (0..=limits::PACKAGE_FILES_MAX).map(|n| (n.to_string(), Vec::new())).collect();
+        assert!(matches!(Tree::from_files(many), Err(TreeError::TooLarge(_))));
     }
 
     #[test]

@@ -27,9 +27,7 @@ pub struct RegistryKey {
 
 impl fmt::Debug for RegistryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryKey")
-            .field("thumbprint", &self.thumbprint)
-            .finish_non_exhaustive()
+        f.debug_struct("RegistryKey").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
     }
 }
 
@@ -49,23 +47,15 @@ impl RegistryKey {
             "registry.key.pem in the store is no P-256 key as PKCS#8; restore it from a backup, \
              or remove it to get a new one, which Stewards must then be told",
         );
-        let key = PrivatePkcs8KeyDer::from_pem_slice(&pem)
-            .ok()
-            .and_then(|der| {
-                let pair = EcdsaKeyPair::from_pkcs8(
-                    &ECDSA_P256_SHA256_FIXED_SIGNING,
-                    der.secret_pkcs8_der(),
-                );
-                let pair = pair.ok()?;
-                let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
-                let spki = spki.as_ref().to_vec();
-                let thumbprint = statement::thumbprint(&spki)?;
-                Some(Self {
-                    pair,
-                    spki,
-                    thumbprint,
-                })
-            });
+        let key = PrivatePkcs8KeyDer::from_pem_slice(&pem).ok().and_then(|der| {
+            let pair =
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der());
+            let pair = pair.ok()?;
+            let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
+            let spki = spki.as_ref().to_vec();
+            let thumbprint = statement::thumbprint(&spki)?;
+            Some(Self { pair, spki, thumbprint })
+        });
         key.ok_or(unusable)
     }
 
@@ -141,31 +131,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let key = RegistryKey::open(&store).unwrap();
-        let mode = std::fs::metadata(dir.path().join(FILE))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(
-            RegistryKey::open(&store).unwrap().thumbprint(),
-            key.thumbprint()
-        );
+        assert_eq!(RegistryKey::open(&store).unwrap().thumbprint(), key.thumbprint());
         let repo = RepoName::new(UserName::new("ann").unwrap(), "app").unwrap();
         let name = TagName::new(repo, "1.0.0").unwrap();
         let entry = Entry::of(b"x", media::WASM);
-        let tag = Tag {
-            entry,
-            completed_at: 7,
-            steward: None,
-        };
+        let tag = Tag { entry, completed_at: 7, steward: None };
         let jws = key.state("store.example.com", &name, &tag).unwrap();
         let parsed = Parsed::parse(&jws).unwrap();
         assert_eq!(parsed.kid, key.thumbprint());
         assert_eq!(parsed.statement.iat, 7);
-        assert_eq!(
-            parsed.statement.slug().unwrap().to_string(),
-            "store.example.com/ann/app:1.0.0"
-        );
+        assert_eq!(parsed.statement.slug().unwrap().to_string(), "store.example.com/ann/app:1.0.0");
         let point = &key.public_der()[26..];
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .verify(&parsed.signing_input, &parsed.signature)

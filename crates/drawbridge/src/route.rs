@@ -55,18 +55,14 @@ impl Route {
         }
         let mut parts = rest.splitn(6, '/');
         let mut next = || parts.next();
-        let user = next()
-            .filter(|u| !u.is_empty())
-            .ok_or(RouteError::Unknown)?;
-        let user = UserName::new(user).ok_or(RouteError::Name(
-            "a user's name has 1 to 64 letters and digits",
-        ))?;
+        let user = next().filter(|u| !u.is_empty()).ok_or(RouteError::Unknown)?;
+        let user = UserName::new(user)
+            .ok_or(RouteError::Name("a user's name has 1 to 64 letters and digits"))?;
         let Some(repo) = next() else {
             return Ok(Self::User(user));
         };
-        let repo = RepoName::new(user, repo).ok_or(RouteError::Name(
-            "a repository's name has 1 to 64 letters, digits and -",
-        ))?;
+        let repo = RepoName::new(user, repo)
+            .ok_or(RouteError::Name("a repository's name has 1 to 64 letters, digits and -"))?;
         match next() {
             None => return Ok(Self::Repo(repo)),
             Some("_tag") => {}
@@ -75,18 +71,14 @@ impl Route {
         let Some(tag) = next() else {
             return Ok(Self::Tags(repo));
         };
-        let tag = TagName::new(repo, tag).ok_or(RouteError::Name(
-            "a tag is a semantic version of at most 128 bytes",
-        ))?;
+        let tag = TagName::new(repo, tag)
+            .ok_or(RouteError::Name("a tag is a semantic version of at most 128 bytes"))?;
         match (next(), next()) {
             (None, _) => Ok(Self::Tag(tag)),
             (Some("_deploy"), None) => Ok(Self::Deploy(tag)),
             (Some("tree"), None) => Ok(Self::Node(tag, Vec::new())),
             (Some("tree"), Some(path)) if !path.is_empty() => match parse_path(path) {
-                Ok(names) => Ok(Self::Node(
-                    tag,
-                    names.into_iter().map(str::to_owned).collect(),
-                )),
+                Ok(names) => Ok(Self::Node(tag, names.into_iter().map(str::to_owned).collect())),
                 Err(_) => Err(RouteError::Name(
                     "a path in a tree has at most 16 names of letters, digits and _ . : -, none of them . or ..",
                 )),
@@ -124,19 +116,10 @@ mod tests {
             ("/api/v0.1.7/ann", "user ann"),
             ("/api/v0.1.0/ann/my-app", "repo ann/my-app"),
             ("/api/v0.1.0/ann/app/_tag", "tags ann/app"),
-            (
-                "/api/v0.1.0/ann/app/_tag/1.2.3-rc.1+b",
-                "tag ann/app:1.2.3-rc.1+b",
-            ),
-            (
-                "/api/v0.1.0/ann/app/_tag/1.2.3/_deploy",
-                "deploy ann/app:1.2.3",
-            ),
+            ("/api/v0.1.0/ann/app/_tag/1.2.3-rc.1+b", "tag ann/app:1.2.3-rc.1+b"),
+            ("/api/v0.1.0/ann/app/_tag/1.2.3/_deploy", "deploy ann/app:1.2.3"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/tree", "node ann/app:1.2.3 "),
-            (
-                "/api/v0.1.0/ann/app/_tag/1.2.3/tree/a/b.c",
-                "node ann/app:1.2.3 a b.c",
-            ),
+            ("/api/v0.1.0/ann/app/_tag/1.2.3/tree/a/b.c", "node ann/app:1.2.3 a b.c"),
         ] {
             assert_eq!(show(path), expected, "{path}");
         }

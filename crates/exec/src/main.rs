@@ -21,7 +21,9 @@ static PANIC: Mutex<String> = Mutex::new(String::new());
 fn main() {
     let started = Instant::now();
     let Some(stream) = sys::take_link() else {
-        eprintln!("enarx-exec is the inside of a Keep and is started by `enarx`: try `enarx run --help`");
+        eprintln!(
+            "enarx-exec is the inside of a Keep and is started by `enarx`: try `enarx run --help`"
+        );
         exit(EXIT_KEEP);
     };
     let (link, boot, files) = match Link::boot(stream, started) {

@@ -12,8 +12,12 @@ pub trait Backend: fmt::Debug + Sync {
     /// Its name: `sgx`, `snp`, `cvm`, `kvm` or `nil`.
     fn name(&self) -> &'static str;
 
-    /// What this machine has for it, and what is missing.
+    /// What this machine has for it, and what is missing. Tries things out, which takes milliseconds.
     fn info(&self) -> BackendInfo;
+
+    /// Whether a Keep may be started right away: the backend is built and can produce evidence if it must. What
+    /// else the machine lacks shows when the Keep is started.
+    fn worth_starting(&self, must_attest: bool) -> bool;
 
     /// Starts a Keep.
     ///
@@ -32,6 +36,10 @@ impl Backend for Nil {
 
     fn info(&self) -> BackendInfo {
         platform::nil()
+    }
+
+    fn worth_starting(&self, must_attest: bool) -> bool {
+        !must_attest
     }
 
     fn start(&self, launch: Launch) -> Result<Running, Error> {
@@ -55,6 +63,10 @@ impl Backend for NotBuilt {
         (self.info)()
     }
 
+    fn worth_starting(&self, _: bool) -> bool {
+        false
+    }
+
     fn start(&self, _: Launch) -> Result<Running, Error> {
         Err(Error::Unavailable {
             backend: self.name,
@@ -67,22 +79,10 @@ impl Backend for NotBuilt {
 /// All backends, the best protection first.
 pub fn backends() -> [&'static dyn Backend; 5] {
     [
-        &NotBuilt {
-            name: "sgx",
-            info: platform::sgx,
-        },
-        &NotBuilt {
-            name: "snp",
-            info: platform::snp,
-        },
-        &NotBuilt {
-            name: "cvm",
-            info: platform::cvm,
-        },
-        &NotBuilt {
-            name: "kvm",
-            info: platform::kvm,
-        },
+        &NotBuilt { name: "sgx", info: platform::sgx },
+        &NotBuilt { name: "snp", info: platform::snp },
+        &NotBuilt { name: "cvm", info: platform::cvm },
+        &NotBuilt { name: "kvm", info: platform::kvm },
         &Nil,
     ]
 }
@@ -95,32 +95,25 @@ pub fn choose(name: Option<&str>, must_attest: bool) -> Result<&'static dyn Back
     let wanted = |backend: &&'static dyn Backend| name.is_none_or(|name| name == backend.name());
     let mut refused = None;
     for backend in backends().into_iter().filter(wanted) {
-        let info = backend.info();
-        if info.available && (info.can_attest || !must_attest) {
+        if backend.worth_starting(must_attest) {
             return Ok(backend);
         }
-        refused = Some((backend.name(), info));
+        refused = Some(backend);
     }
-    let Some((backend, info)) = refused else {
+    let Some(refused) = refused else {
         return Err(Error::Unavailable {
             backend: "?",
-            missing: format!(
-                "there is no backend `{}`",
-                name.unwrap_or_default().escape_debug()
-            ),
+            missing: format!("there is no backend `{}`", name.unwrap_or_default().escape_debug()),
             hint: "the backends are sgx, snp, cvm, kvm and nil".into(),
         });
     };
-    let (missing, hint) = match info
-        .checks
-        .into_iter()
-        .find(|check| check.required && !check.pass)
-    {
-        Some(check) => (check.name + ": " + &check.info, check.hint),
-        None => ("it cannot produce evidence".to_owned(), None),
-    };
+    let (missing, hint) =
+        match refused.info().checks.into_iter().find(|check| check.required && !check.pass) {
+            Some(check) => (check.name + ": " + &check.info, check.hint),
+            None => ("it cannot produce evidence".to_owned(), None),
+        };
     Err(Error::Unavailable {
-        backend,
+        backend: refused.name(),
         missing,
         hint: hint.unwrap_or_else(|| {
             "without hardware, use --simulate snp (for development), or --insecure-no-tee to go without evidence".into()
@@ -142,11 +135,6 @@ mod tests {
             let error = choose(Some(name), false).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-        assert!(
-            choose(Some("sev"), false)
-                .unwrap_err()
-                .to_string()
-                .contains("no backend")
-        );
+        assert!(choose(Some("sev"), false).unwrap_err().to_string().contains("no backend"));
     }
 }

@@ -62,23 +62,16 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image { path, source } => {
-                write!(
-                    f,
-                    "cannot read the Keep's program {}: {source}",
-                    path.display()
-                )
+                write!(f, "cannot read the Keep's program {}: {source}", path.display())
             }
             Self::Files(what) => write!(f, "cannot hand over the files: {what}"),
-            Self::Unavailable {
-                backend, missing, ..
-            } => {
+            Self::Unavailable { backend, missing, .. } => {
                 write!(f, "the backend `{backend}` is not available: {missing}")
             }
             Self::Start { step, source } => write!(f, "cannot start the Keep: {step}: {source}"),
-            Self::Link(source) => write!(
-                f,
-                "the Keep broke the rules of its link to the loader: {source}"
-            ),
+            Self::Link(source) => {
+                write!(f, "the Keep broke the rules of its link to the loader: {source}")
+            }
             Self::Trace(source) => write!(f, "lost the Keep: {source}"),
         }
     }

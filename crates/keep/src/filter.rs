@@ -266,10 +266,7 @@ fn by_arguments() -> Built<Rules> {
     let mut rules = Rules::new();
     let mut allow = |call: i64, alternatives: Vec<Vec<SeccompCondition>>| -> Built<()> {
         for conditions in alternatives {
-            rules
-                .entry(call)
-                .or_default()
-                .push(SeccompRule::new(conditions)?);
+            rules.entry(call).or_default().push(SeccompRule::new(conditions)?);
         }
         Ok(())
     };
@@ -295,22 +292,12 @@ fn by_arguments() -> Built<Rules> {
     allow(libc::SYS_setsockopt, options)?;
 
     // Threads, never processes.
-    allow(
-        libc::SYS_clone,
-        vec![vec![masked(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]],
-    )?;
+    allow(libc::SYS_clone, vec![vec![masked(0, libc::CLONE_THREAD, libc::CLONE_THREAD)?]])?;
     // The one program, by the descriptor under which the loader handed it over, closed in the same moment.
-    allow(
-        libc::SYS_execveat,
-        vec![vec![equal(0, EXEC_FD)?, equal(4, libc::AT_EMPTY_PATH)?]],
-    )?;
+    allow(libc::SYS_execveat, vec![vec![equal(0, EXEC_FD)?, equal(4, libc::AT_EMPTY_PATH)?]])?;
     // Signals to itself.
-    let own = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Eq,
-        u64::from(OWN_PID),
-    )?;
+    let own =
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(OWN_PID))?;
     allow(libc::SYS_tgkill, vec![vec![own]])?;
     // Its own limits, and only to read them.
     allow(libc::SYS_prlimit64, vec![vec![equal(0, 0)?, zero(2)?]])?;
@@ -359,20 +346,12 @@ const FCNTLS: &[i32] = &[
 /// TCGETS and TIOCGWINSZ (is this a terminal?), FIONBIO, FIONREAD. Nothing that puts bytes into a terminal.
 const IOCTLS: &[i32] = &[0x5401, 0x5413, 0x5421, 0x541B];
 /// Names of threads and of memory.
-const PRCTLS: &[i32] = &[
-    libc::PR_SET_NAME,
-    libc::PR_GET_NAME,
-    0x5356_4D41,
-    libc::PR_GET_DUMPABLE,
-];
+const PRCTLS: &[i32] = &[libc::PR_SET_NAME, libc::PR_GET_NAME, 0x5356_4D41, libc::PR_GET_DUMPABLE];
 /// ARCH_SET_FS, ARCH_GET_FS, and the question for shadow stacks that glibc asks at start.
 const ARCH_PRCTLS: &[i32] = &[0x1002, 0x1003, 0x3001];
 
 fn each(argument: u8, values: &[i32]) -> Built<Vec<Vec<SeccompCondition>>> {
-    values
-        .iter()
-        .map(|value| Ok(vec![equal(argument, *value)?]))
-        .collect()
+    values.iter().map(|value| Ok(vec![equal(argument, *value)?])).collect()
 }
 
 fn equal(argument: u8, value: i32) -> Built<SeccompCondition> {
@@ -411,11 +390,7 @@ mod tests {
             let programs = programs(simulate).unwrap();
             assert_eq!(programs.len(), if simulate { 5 } else { 4 });
             assert!(programs.iter().all(|program| program.len() < 4096));
-            let places = programs
-                .iter()
-                .flatten()
-                .filter(|step| step.k == OWN_PID)
-                .count();
+            let places = programs.iter().flatten().filter(|step| step.k == OWN_PID).count();
             assert_eq!(places, 1, "one place for the process's own number");
         }
     }

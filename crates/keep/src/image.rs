@@ -37,10 +37,7 @@ impl Image {
     pub fn read(path: &Path) -> Result<Self, Error> {
         File::open(path)
             .and_then(Self::copy)
-            .map_err(|source| Error::Image {
-                path: path.to_owned(),
-                source,
-            })
+            .map_err(|source| Error::Image { path: path.to_owned(), source })
     }
 
     fn copy(file: File) -> io::Result<Self> {
@@ -64,21 +61,14 @@ impl Image {
         }
         // Who executes a file that it may not read becomes a process that is not dumped, and that nobody else of the same
         // user can look into.
-        let mode = if jail::sees_hidden_processes() {
-            0o111
-        } else {
-            0o555
-        };
+        let mode = if jail::sees_hidden_processes() { 0o111 } else { 0o555 };
         memory.set_permissions(PermissionsExt::from_mode(mode))?;
         let seals = SealFlag::F_SEAL_SEAL
             | SealFlag::F_SEAL_SHRINK
             | SealFlag::F_SEAL_GROW
             | SealFlag::F_SEAL_WRITE;
         fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(Self {
-            memory: Arc::new(memory),
-            length,
-        })
+        Ok(Self { memory: Arc::new(memory), length })
     }
 
     /// The bytes that run, for measuring them.
@@ -121,16 +111,8 @@ mod tests {
         let missing = Image::read(&directory.path().join("none")).unwrap_err();
         assert!(missing.to_string().contains("none"), "{missing}");
         let text = directory.path().join("text");
-        File::create(&text)
-            .unwrap()
-            .write_all(b"#!/bin/sh\n")
-            .unwrap();
-        assert!(
-            Image::read(&text)
-                .unwrap_err()
-                .to_string()
-                .contains("no ELF")
-        );
+        File::create(&text).unwrap().write_all(b"#!/bin/sh\n").unwrap();
+        assert!(Image::read(&text).unwrap_err().to_string().contains("no ELF"));
         assert!(Image::read(directory.path()).is_err());
     }
 }

@@ -61,11 +61,7 @@ impl Confinement {
                 parts.push(name);
             }
         }
-        if parts.is_empty() {
-            "none".into()
-        } else {
-            parts.join(", ")
-        }
+        if parts.is_empty() { "none".into() } else { parts.join(", ") }
     }
 }
 
@@ -81,32 +77,17 @@ pub(crate) fn confinement() -> &'static (Confinement, Option<&'static str>) {
                 Err(_) => failed = failed.or(Some("start a process")),
             }
         }
-        (
-            Confinement {
-                drop_root: false,
-                user_namespace: false,
-                namespaces: 0,
-            },
-            failed,
-        )
+        (Confinement { drop_root: false, user_namespace: false, namespaces: 0 }, failed)
     })
 }
 
 /// What to try, the closest first.
 fn candidates(user: Uid) -> Vec<Confinement> {
     let mut candidates = Vec::new();
-    let drops: &[bool] = if user.is_root() {
-        &[true, false]
-    } else {
-        &[false]
-    };
+    let drops: &[bool] = if user.is_root() { &[true, false] } else { &[false] };
     for drop_root in drops.iter().copied() {
         for namespaces in [ALL, libc::CLONE_NEWNS] {
-            candidates.push(Confinement {
-                drop_root,
-                user_namespace: true,
-                namespaces,
-            });
+            candidates.push(Confinement { drop_root, user_namespace: true, namespaces });
         }
         if user.is_root() {
             candidates.push(Confinement {
@@ -115,11 +96,7 @@ fn candidates(user: Uid) -> Vec<Confinement> {
                 namespaces: libc::CLONE_NEWNS,
             });
         }
-        candidates.push(Confinement {
-            drop_root,
-            user_namespace: false,
-            namespaces: 0,
-        });
+        candidates.push(Confinement { drop_root, user_namespace: false, namespaces: 0 });
     }
     candidates
 }
@@ -148,28 +125,16 @@ pub(crate) fn of_keep(simulate: bool) -> Result<Jail, Error> {
         step: Step::Filters.describe(),
         source: io::Error::other(error),
     })?;
-    jail(confinement().0, filters).map_err(|source| Error::Start {
-        step: Step::Limits.describe(),
-        source,
-    })
+    jail(confinement().0, filters)
+        .map_err(|source| Error::Start { step: Step::Limits.describe(), source })
 }
 
 fn jail(confinement: Confinement, filters: Vec<seccompiler::BpfProgram>) -> io::Result<Jail> {
-    let Confinement {
-        drop_root,
-        user_namespace,
-        namespaces,
-    } = confinement;
-    let (user, group) = if drop_root {
-        (NOBODY, NOBODY)
-    } else {
-        (geteuid().as_raw(), getegid().as_raw())
-    };
-    let mut limits = vec![
-        (libc::RLIMIT_CORE, 0),
-        (libc::RLIMIT_MEMLOCK, 0),
-        (libc::RLIMIT_MSGQUEUE, 0),
-    ];
+    let Confinement { drop_root, user_namespace, namespaces } = confinement;
+    let (user, group) =
+        if drop_root { (NOBODY, NOBODY) } else { (geteuid().as_raw(), getegid().as_raw()) };
+    let mut limits =
+        vec![(libc::RLIMIT_CORE, 0), (libc::RLIMIT_MEMLOCK, 0), (libc::RLIMIT_MSGQUEUE, 0)];
     let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE)?;
     limits.push((libc::RLIMIT_NOFILE, descriptors.min(DESCRIPTORS_MAX)));
     if user_namespace {
@@ -177,23 +142,12 @@ fn jail(confinement: Confinement, filters: Vec<seccompiler::BpfProgram>) -> io::
         limits.push((libc::RLIMIT_NPROC, threads.min(THREADS_MAX)));
     }
     let limit = |(resource, value): (c_uint, u64)| {
-        (
-            resource,
-            rlimit64 {
-                rlim_cur: value,
-                rlim_max: value,
-            },
-        )
+        (resource, rlimit64 { rlim_cur: value, rlim_max: value })
     };
     Ok(Jail {
         parent: getpid().as_raw(),
         become_user: drop_root.then_some((user, group)),
-        namespaces: namespaces
-            | if user_namespace {
-                libc::CLONE_NEWUSER
-            } else {
-                0
-            },
+        namespaces: namespaces | if user_namespace { libc::CLONE_NEWUSER } else { 0 },
         maps: user_namespace.then(|| Maps {
             users: format!("{INNER} {user} 1"),
             groups: format!("{INNER} {group} 1"),

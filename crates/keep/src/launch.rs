@@ -77,11 +77,8 @@ impl Launch {
 
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let files: Vec<(&str, usize)> = self
-            .files
-            .iter()
-            .map(|(p, b)| (p.as_str(), b.len()))
-            .collect();
+        let files: Vec<(&str, usize)> =
+            self.files.iter().map(|(p, b)| (p.as_str(), b.len())).collect();
         f.debug_struct("Launch")
             .field("exec", &self.exec)
             .field("boot", &self.boot)

@@ -41,10 +41,7 @@ impl Greeting {
                 if files.len() > limits::PACKAGE_FILES_MAX {
                     return Err(Error::Files("there are too many"));
                 }
-                if files
-                    .iter()
-                    .any(|(_, content)| content.len() > limits::FILE_BYTES_MAX)
-                {
+                if files.iter().any(|(_, content)| content.len() > limits::FILE_BYTES_MAX) {
                     return Err(Error::Files("one is larger than 100 MB"));
                 }
                 *headers = files
@@ -81,17 +78,15 @@ pub(crate) fn serve(
     thread::Builder::new()
         .name("keep-answers".into())
         .spawn(move || write(writer, greeting, &asked))?;
-    thread::Builder::new()
-        .name("keep-link".into())
-        .spawn(move || {
-            // Also runs if a callback panics: nobody would follow the Keep any more.
-            let mut end = OnDrop(Some(on_violation));
-            let result = read(link, &questions, on_event, on_log);
-            if result.is_ok() {
-                end.0 = None;
-            }
-            result
-        })
+    thread::Builder::new().name("keep-link".into()).spawn(move || {
+        // Also runs if a callback panics: nobody would follow the Keep any more.
+        let mut end = OnDrop(Some(on_violation));
+        let result = read(link, &questions, on_event, on_log);
+        if result.is_ok() {
+            end.0 = None;
+        }
+        result
+    })
 }
 
 /// Runs its content when it is dropped, unless that was taken out.
@@ -110,9 +105,7 @@ fn write(mut link: UnixStream, greeting: Greeting, asked: &Receiver<(String, u16
     let Greeting { boot, files } = greeting;
     let mut greet = || -> io::Result<()> {
         send(&mut link, &boot)?;
-        files
-            .iter()
-            .try_for_each(|(_, content)| link.write_all(content))
+        files.iter().try_for_each(|(_, content)| link.write_all(content))
     };
     if greet().is_err() {
         return;
@@ -134,9 +127,7 @@ fn resolve(host: &str, port: u16) -> ToKeep {
                     addresses.push(address.ip());
                 }
             }
-            addresses
-                .is_empty()
-                .then(|| "the name has no address".to_owned())
+            addresses.is_empty().then(|| "the name has no address".to_owned())
         }
         Err(error) => Some(error.to_string()),
     };
@@ -195,10 +186,7 @@ fn read(
 
 /// One line that does nothing to a terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .take(LOG_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(LOG_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -207,11 +195,7 @@ mod tests {
 
     fn local() -> Boot {
         Boot {
-            workload: Workload::Local {
-                files: Vec::new(),
-                args: Vec::new(),
-                attest: false,
-            },
+            workload: Workload::Local { files: Vec::new(), args: Vec::new(), attest: false },
             reach_roots_pem: String::new(),
             log_level: "info".into(),
         }
@@ -232,10 +216,7 @@ mod tests {
         let many = vec![(String::new(), Vec::new()); limits::PACKAGE_FILES_MAX + 1];
         assert!(matches!(Greeting::new(local(), many), Err(Error::Files(_))));
         let large = vec![(String::new(), vec![0; limits::FILE_BYTES_MAX + 1])];
-        assert!(matches!(
-            Greeting::new(local(), large),
-            Err(Error::Files(_))
-        ));
+        assert!(matches!(Greeting::new(local(), large), Err(Error::Files(_))));
     }
 
     /// What becomes of a link on which the Keep says `bytes` and closes it.

@@ -42,17 +42,7 @@ use crate::{Error, EvidenceSource, Killer, Launch, Running, jail, trace};
 /// # Errors
 /// The machine does not allow it; the files do not fit the boot message.
 pub fn start(launch: Launch) -> Result<Running, Error> {
-    let Launch {
-        exec,
-        boot,
-        files,
-        simulate,
-        stdin,
-        stdout,
-        stderr,
-        on_event,
-        on_log,
-    } = launch;
+    let Launch { exec, boot, files, simulate, stdin, stdout, stderr, on_event, on_log } = launch;
     let greeting = Greeting::new(boot, files)?;
     let jail = jail::of_keep(simulate.is_some())?;
     let prepare = || -> io::Result<Prepared> {
@@ -72,45 +62,25 @@ pub fn start(launch: Launch) -> Result<Running, Error> {
             sys::out_of_the_way(&exec)?,
             sys::out_of_the_way(keep_control)?,
         ];
-        Ok(Prepared {
-            descriptors,
-            link,
-            control,
-        })
+        Ok(Prepared { descriptors, link, control })
     };
-    let prepared = prepare().map_err(|source| Error::Start {
-        step: Step::Descriptors.describe(),
-        source,
-    })?;
+    let prepared =
+        prepare().map_err(|source| Error::Start { step: Step::Descriptors.describe(), source })?;
 
     let (started, outcome) = channel();
-    let watch = Watch {
-        jail,
-        prepared,
-        simulate,
-        greeting,
-        on_event,
-        on_log,
-    };
+    let watch = Watch { jail, prepared, simulate, greeting, on_event, on_log };
     let watcher = thread::Builder::new()
         .name("keep-watch".into())
         .spawn(move || watch.run(&started))
-        .map_err(|source| Error::Start {
-            step: "start a thread",
-            source,
-        })?;
+        .map_err(|source| Error::Start { step: "start a thread", source })?;
     match outcome.recv() {
-        Ok((pid, killer)) => Ok(Running {
-            pid: pid.unsigned_abs(),
-            killer,
-            watcher: Some(watcher),
-        }),
+        Ok((pid, killer)) => {
+            Ok(Running { pid: pid.unsigned_abs(), killer, watcher: Some(watcher) })
+        }
         // The thread tells why it ended before the Keep ran.
         Err(_) => match watcher.join() {
             Ok(Err(error)) => Err(error),
-            _ => Err(Error::Trace(io::Error::other(
-                "the Keep ended before it ran",
-            ))),
+            _ => Err(Error::Trace(io::Error::other("the Keep ended before it ran"))),
         },
     }
 }
@@ -134,53 +104,29 @@ struct Watch {
 
 impl Watch {
     fn run(self, started: &Sender<(pid_t, Killer)>) -> Result<ExitStatus, Error> {
-        let Self {
-            mut jail,
-            prepared,
-            simulate,
-            greeting,
-            on_event,
-            on_log,
-        } = self;
-        let Prepared {
-            descriptors,
-            link,
-            control,
-        } = prepared;
+        let Self { mut jail, prepared, simulate, greeting, on_event, on_log } = self;
+        let Prepared { descriptors, link, control } = prepared;
         let numbers = descriptors.each_ref().map(AsRawFd::as_raw_fd);
-        let pid = sys::spawn(&mut jail, numbers).map_err(|source| Error::Start {
-            step: "start a process",
-            source,
-        })?;
+        let pid = sys::spawn(&mut jail, numbers)
+            .map_err(|source| Error::Start { step: "start a process", source })?;
         // Else the ends of the sockets would never be seen.
         drop(descriptors);
         let child = Child { pid, waited: false };
         let killer = sys::pidfd(pid)
-            .map(|pidfd| Killer {
-                pidfd: Arc::new(pidfd),
-            })
-            .map_err(|source| Error::Start {
-                step: "refer to a process",
-                source,
-            })?;
+            .map(|pidfd| Killer { pidfd: Arc::new(pidfd) })
+            .map_err(|source| Error::Start { step: "refer to a process", source })?;
         child.release(control, simulate.is_some())?;
 
         let ender = killer.clone();
-        let served = link::serve(link, greeting, on_event, on_log, move || ender.kill()).map_err(
-            |source| Error::Start {
-                step: "start a thread",
-                source,
-            },
-        )?;
+        let served = link::serve(link, greeting, on_event, on_log, move || ender.kill())
+            .map_err(|source| Error::Start { step: "start a thread", source })?;
         // The receiver waits for this; if it is gone, the Keep is ended by dropping `child`.
         let _ = started.send((pid, killer));
         let status = child.follow(simulate.as_deref())?;
         match served.join() {
             Ok(Ok(())) => Ok(status),
             Ok(Err(error)) => Err(Error::Link(error)),
-            Err(_) => Err(Error::Link(io::Error::other(
-                "the thread of the link stopped",
-            ))),
+            Err(_) => Err(Error::Link(io::Error::other("the thread of the link stopped"))),
         }
     }
 }
@@ -200,10 +146,7 @@ impl Child {
                 source,
             })?;
         }
-        let start = |source| Error::Start {
-            step: "release the process",
-            source,
-        };
+        let start = |source| Error::Start { step: "release the process", source };
         control.write_all(&[1]).map_err(start)?;
         let mut message = Vec::new();
         control.read_to_end(&mut message).map_err(start)?;

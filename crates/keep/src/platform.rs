@@ -45,10 +45,7 @@ pub struct Check {
 
 /// All backends, the best protection first.
 pub fn info() -> Vec<BackendInfo> {
-    backend::backends()
-        .iter()
-        .map(|backend| backend.info())
-        .collect()
+    backend::backends().iter().map(|backend| backend.info()).collect()
 }
 
 fn check(name: &str, required: bool, found: Result<String, (String, &str)>) -> Check {
@@ -56,31 +53,16 @@ fn check(name: &str, required: bool, found: Result<String, (String, &str)>) -> C
         Ok(info) => (true, info, None),
         Err((info, hint)) => (false, info, Some(hint.to_owned())),
     };
-    Check {
-        name: name.to_owned(),
-        pass,
-        required,
-        info,
-        hint,
-    }
+    Check { name: name.to_owned(), pass, required, info, hint }
 }
 
 fn summary(name: &str, can_attest: bool, checks: Vec<Check>) -> BackendInfo {
     let available = checks.iter().all(|check| check.pass || !check.required);
-    BackendInfo {
-        name: name.to_owned(),
-        available,
-        can_attest: can_attest && available,
-        checks,
-    }
+    BackendInfo { name: name.to_owned(), available, can_attest: can_attest && available, checks }
 }
 
 fn not_built() -> Check {
-    check(
-        "support in this version",
-        true,
-        Err(("it is not built yet".into(), NIL_INSTEAD)),
-    )
+    check("support in this version", true, Err(("it is not built yet".into(), NIL_INSTEAD)))
 }
 
 /// A device that has to be opened for reading and writing.
@@ -102,9 +84,7 @@ fn flag(flags: &[&str], hint: &'static str) -> Check {
         .lines()
         .find_map(|line| line.strip_prefix("flags")?.split_once(':'))
         .and_then(|(_, line)| {
-            line.split_whitespace()
-                .find(|flag| flags.contains(flag))
-                .map(str::to_owned)
+            line.split_whitespace().find(|flag| flags.contains(flag)).map(str::to_owned)
         });
     let found = present.ok_or(("the kernel sees none of it".to_owned(), hint));
     check(&format!("processor: {}", flags.join(" or ")), true, found)
@@ -115,11 +95,7 @@ pub(crate) fn sgx() -> BackendInfo {
     const BIOS: &str = "needs an Intel server processor with SGX, enabled in the firmware";
     let checks = vec![
         flag(&["sgx"], BIOS),
-        device(
-            "/dev/sgx_enclave",
-            BIOS,
-            "join the group that owns it, often sgx",
-        ),
+        device("/dev/sgx_enclave", BIOS, "join the group that owns it, often sgx"),
         not_built(),
     ];
     summary("sgx", true, checks)
@@ -142,11 +118,7 @@ pub(crate) fn snp() -> BackendInfo {
 pub(crate) fn cvm() -> BackendInfo {
     const CLOUD: &str = "needs a virtual machine of a type that the cloud calls confidential";
     let checks = vec![
-        device(
-            "/dev/sev-guest",
-            CLOUD,
-            "join the group that owns it, or run as root",
-        ),
+        device("/dev/sev-guest", CLOUD, "join the group that owns it, or run as root"),
         not_built(),
     ];
     summary("cvm", true, checks)
@@ -166,14 +138,7 @@ pub(crate) fn kvm() -> BackendInfo {
 
 /// A jailed process.
 pub(crate) fn nil() -> BackendInfo {
-    let checks = vec![
-        memory(),
-        filters(),
-        confinement(),
-        hidden(),
-        landlock(),
-        tracing(),
-    ];
+    let checks = vec![memory(), filters(), confinement(), hidden(), landlock(), tracing()];
     summary("nil", false, checks)
 }
 
@@ -192,10 +157,7 @@ fn filters() -> Check {
     let found = if verdicts.into_iter().all(sys::knows_verdict) {
         Ok("works".to_owned())
     } else {
-        Err((
-            "the kernel has none".to_owned(),
-            "needs a kernel with CONFIG_SECCOMP_FILTER",
-        ))
+        Err(("the kernel has none".to_owned(), "needs a kernel with CONFIG_SECCOMP_FILTER"))
     };
     check("system call filter", true, found)
 }
@@ -243,9 +205,8 @@ fn landlock() -> Check {
 
 fn tracing() -> Check {
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok();
-    let yama = scope.map_or("no Yama".to_owned(), |scope| {
-        format!("Yama's ptrace_scope is {}", scope.trim())
-    });
+    let yama = scope
+        .map_or("no Yama".to_owned(), |scope| format!("Yama's ptrace_scope is {}", scope.trim()));
     let found = match trace::probe() {
         Ok(()) => Ok(format!("works ({yama})")),
         Err(error) => Err((
@@ -274,21 +235,14 @@ mod tests {
         let nil = all.last().unwrap();
         assert!(nil.available && !nil.can_attest, "{nil:?}");
         let json = serde_json::to_string(&all).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Vec<BackendInfo>>(&json).unwrap(),
-            all
-        );
+        assert_eq!(serde_json::from_str::<Vec<BackendInfo>>(&json).unwrap(), all);
     }
 
     #[test]
     fn what_is_not_built_is_not_available() {
         for info in [sgx(), snp(), cvm(), kvm()] {
             assert!(!info.available && !info.can_attest, "{info:?}");
-            assert!(
-                info.checks
-                    .iter()
-                    .any(|check| check.info.contains("not built"))
-            );
+            assert!(info.checks.iter().any(|check| check.info.contains("not built")));
         }
     }
 }

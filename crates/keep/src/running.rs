@@ -60,9 +60,9 @@ impl Running {
         match self.watcher.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             // The thread panicked, in a callback for instance, or there is none.
-            Some(Err(_)) | None => Err(Error::Trace(std::io::Error::other(
-                "the thread that watches the Keep stopped",
-            ))),
+            Some(Err(_)) | None => {
+                Err(Error::Trace(std::io::Error::other("the thread that watches the Keep stopped")))
+            }
         }
     }
 }

@@ -175,10 +175,7 @@ struct Memory {
 impl Memory {
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
         let wanted = bytes.len();
-        let remote = RemoteIoVec {
-            base: at(address)?,
-            len: wanted,
-        };
+        let remote = RemoteIoVec { base: at(address)?, len: wanted };
         match process_vm_readv(self.pid, &mut [IoSliceMut::new(bytes)], &[remote]) {
             Ok(read) if read == wanted => Ok(()),
             // A container may forbid this call but not the tracing itself.
@@ -188,10 +185,7 @@ impl Memory {
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        let remote = RemoteIoVec {
-            base: at(address)?,
-            len: bytes.len(),
-        };
+        let remote = RemoteIoVec { base: at(address)?, len: bytes.len() };
         match process_vm_writev(self.pid, &[IoSlice::new(bytes)], &[remote]) {
             Ok(written) if written == bytes.len() => Ok(()),
             Err(Errno::EPERM | Errno::ENOSYS) => self.write_by_words(address, bytes),
@@ -210,14 +204,8 @@ impl Memory {
 
     fn write_by_words(&self, mut address: u64, bytes: &[u8]) -> Result<(), Errno> {
         for chunk in bytes.chunks(WORD) {
-            let mut word = if chunk.len() < WORD {
-                self.word(address)?
-            } else {
-                [0; WORD]
-            };
-            word.iter_mut()
-                .zip(chunk)
-                .for_each(|(to, from)| *to = *from);
+            let mut word = if chunk.len() < WORD { self.word(address)? } else { [0; WORD] };
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
             let place = ptr::with_exposed_provenance_mut(at(address)?);
             ptrace::write(self.pid, place, i64::from_ne_bytes(word)).map_err(|_| Errno::EFAULT)?;
             address = address.checked_add(WORD as u64).ok_or(Errno::EFAULT)?;

@@ -73,19 +73,13 @@ impl Verifier for Timed {
 fn request(silicon: &SimulatedSnp) -> Vec<u8> {
     let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
     let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap();
-    let workload = WorkloadClaim {
-        digest: Sha256::of(b"workload"),
-        slug: None,
-        statement: None,
-    };
+    let workload = WorkloadClaim { digest: Sha256::of(b"workload"), slug: None, statement: None };
     let claims = Claims {
         pubkey_hash: pubkey_hash_of(spki.as_ref()),
         nonce: None,
         workload: Some(workload),
     };
-    let blob = silicon
-        .attestation(&claims.report_data(), &MEASUREMENT)
-        .unwrap();
+    let blob = silicon.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
     let (report, endorsements) = snp::split_attestation(&blob).unwrap();
     let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
     let tbs = csr::build(spki.as_ref(), &value);
@@ -130,12 +124,8 @@ fn main() {
     let mut anchors = Anchors::vendors().unwrap();
     anchors.add_insecure_simulated(&path("roots.pem")).unwrap();
     let root = generate("Measured", now.minus(3600)).unwrap();
-    let authority = Authority::from_pem(
-        root.certificate_pem.as_bytes(),
-        root.key_pem.as_bytes(),
-        now,
-    )
-    .unwrap();
+    let authority =
+        Authority::from_pem(root.certificate_pem.as_bytes(), root.key_pem.as_bytes(), now).unwrap();
     let request = request(&silicon);
 
     let roots = evidence::amd::Roots::from_pem(&silicon.roots_pem(), &AwsLc).unwrap();
@@ -159,10 +149,7 @@ fn main() {
     println!("one core, one certificate:");
     println!("  appraisal                {appraisal:>10.1?}, of it signature checks {checks:.1?}");
     println!("  signing, and checking it {own:>10.1?}");
-    println!(
-        "  all of it                {whole:>10.1?}   {:.0} certificates/s",
-        rate(whole)
-    );
+    println!("  all of it                {whole:>10.1?}   {:.0} certificates/s", rate(whole));
     println!(
         "  signatures alone         {signatures:>10.1?}   {:.0} certificates/s",
         rate(signatures)

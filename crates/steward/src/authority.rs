@@ -163,10 +163,8 @@ impl Authority {
             return Err(AuthorityError::OtherKey);
         }
         may_issue(issuer)?;
-        let (not_before, not_after) = (
-            x509::seconds(&tbs.validity().not_before),
-            x509::seconds(&tbs.validity().not_after),
-        );
+        let (not_before, not_after) =
+            (x509::seconds(&tbs.validity().not_before), x509::seconds(&tbs.validity().not_after));
         if now < not_before || now >= not_after {
             return Err(AuthorityError::Expired(not_before, not_after));
         }
@@ -196,10 +194,7 @@ impl Authority {
     /// # Errors
     /// None in practice: the chain was parsed from PEM.
     pub fn chain_pem(&self) -> Result<String, AuthorityError> {
-        self.chain
-            .iter()
-            .map(|der| to_pem(Certificate::PEM_LABEL, der))
-            .collect()
+        self.chain.iter().map(|der| to_pem(Certificate::PEM_LABEL, der)).collect()
     }
 
     /// The issuer's first second.
@@ -306,9 +301,7 @@ pub struct NewAuthority {
 
 impl fmt::Debug for NewAuthority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewAuthority")
-            .field("not_after", &self.not_after)
-            .finish_non_exhaustive()
+        f.debug_struct("NewAuthority").field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
 
@@ -321,9 +314,7 @@ pub fn generate(common_name: &str, not_before: Timestamp) -> Result<NewAuthority
     if !(1..=x509::COMMON_NAME_CHARS_MAX).contains(&characters)
         || common_name.chars().any(char::is_control)
     {
-        return Err(internal(
-            "the common name needs 1 to 64 printable characters",
-        ));
+        return Err(internal("the common name needs 1 to 64 printable characters"));
     }
     let key = EcdsaKeyPair::generate(P384.signing).map_err(internal)?;
     let public = key.public_key();
@@ -344,10 +335,7 @@ pub fn generate(common_name: &str, not_before: Timestamp) -> Result<NewAuthority
             extensions: vec![
                 x509::extension(
                     true,
-                    &BasicConstraints {
-                        ca: true,
-                        path_len_constraint: Some(0),
-                    },
+                    &BasicConstraints { ca: true, path_len_constraint: Some(0) },
                 )?,
                 x509::extension(true, &KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign))?,
                 x509::extension(false, &SubjectKeyIdentifier(key_id.clone()))?,
@@ -374,11 +362,7 @@ pub fn generate(common_name: &str, not_before: Timestamp) -> Result<NewAuthority
         not_after,
     };
     // What cannot be used again is not given out.
-    Authority::from_pem(
-        new.certificate_pem.as_bytes(),
-        new.key_pem.as_bytes(),
-        not_before,
-    )?;
+    Authority::from_pem(new.certificate_pem.as_bytes(), new.key_pem.as_bytes(), not_before)?;
     Ok(new)
 }
 
@@ -421,22 +405,13 @@ mod tests {
         let load = |chain: &str, key: &str, now| {
             Authority::from_pem(chain.as_bytes(), key.as_bytes(), now).unwrap_err()
         };
-        assert_eq!(
-            load(&a.certificate_pem, &b.key_pem, NOW),
-            AuthorityError::OtherKey
-        );
+        assert_eq!(load(&a.certificate_pem, &b.key_pem, NOW), AuthorityError::OtherKey);
         assert_eq!(load("", &a.key_pem, NOW), AuthorityError::Chain);
         assert_eq!(load(&a.key_pem, &a.key_pem, NOW), AuthorityError::Chain);
-        assert_eq!(
-            load(&a.certificate_pem, &a.certificate_pem, NOW),
-            AuthorityError::Key
-        );
+        assert_eq!(load(&a.certificate_pem, &a.certificate_pem, NOW), AuthorityError::Key);
         let both = format!("{}{}", a.certificate_pem, b.certificate_pem);
         assert_eq!(load(&both, &a.key_pem, NOW), AuthorityError::Order(2));
-        assert_eq!(
-            load(&a.certificate_pem.repeat(9), &a.key_pem, NOW),
-            AuthorityError::Chain
-        );
+        assert_eq!(load(&a.certificate_pem.repeat(9), &a.key_pem, NOW), AuthorityError::Chain);
         for time in [NOW.minus(86_400), NOW.plus(CA_SECONDS)] {
             assert!(matches!(
                 load(&a.certificate_pem, &a.key_pem, time),

@@ -59,9 +59,7 @@ pub fn window(
     authority: &Authority,
 ) -> (Timestamp, Timestamp) {
     let first = now.minus(SKEW_SECONDS).max(authority.not_before());
-    let last = first
-        .plus(lifetime_seconds.min(LIFETIME_SECONDS_MAX))
-        .min(authority.not_after());
+    let last = first.plus(lifetime_seconds.min(LIFETIME_SECONDS_MAX)).min(authority.not_after());
     (first, last)
 }
 
@@ -81,10 +79,7 @@ impl Order {
         };
         let name = x509::common_name(&name);
         if facts.simulated {
-            x509::name(&[
-                (x509::ORGANIZATIONAL_UNIT, SIMULATED),
-                (x509::COMMON_NAME, &name),
-            ])
+            x509::name(&[(x509::ORGANIZATIONAL_UNIT, SIMULATED), (x509::COMMON_NAME, &name)])
         } else {
             x509::name(&[(x509::COMMON_NAME, &name)])
         }
@@ -118,17 +113,8 @@ impl Order {
         let cps = Any::encode_from(&Ia5String::new(&self.policy_uri)?)?;
         let mut extensions = vec![
             x509::extension(true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
-            x509::extension(
-                false,
-                &ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]),
-            )?,
-            x509::extension(
-                true,
-                &BasicConstraints {
-                    ca: false,
-                    path_len_constraint: None,
-                },
-            )?,
+            x509::extension(false, &ExtendedKeyUsage(vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]))?,
+            x509::extension(true, &BasicConstraints { ca: false, path_len_constraint: None })?,
         ];
         let names = self.names()?;
         if !names.is_empty() {
@@ -187,14 +173,9 @@ pub struct Issued {
 pub fn make(order: &Order, authority: &Authority) -> Result<Issued, AuthorityError> {
     let internal = |error: String| AuthorityError::Internal(error);
     let serial = x509::serial().map_err(|_| internal("no randomness".to_owned()))?;
-    let tbs = order
-        .tbs(&serial, authority)
-        .map_err(|error| internal(error.to_string()))?;
+    let tbs = order.tbs(&serial, authority).map_err(|error| internal(error.to_string()))?;
     let signature = authority.sign(&tbs)?;
     let der = x509::assemble(&tbs, authority.algorithm(), &signature)
         .map_err(|error| internal(error.to_string()))?;
-    Ok(Issued {
-        der,
-        serial: hex::encode(serial),
-    })
+    Ok(Issued { der, serial: hex::encode(serial) })
 }

@@ -47,10 +47,7 @@ struct Interface {
 /// The routes of a Steward.
 pub fn router(issuer: Arc<Issuer>) -> Router {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let interface = Arc::new(Interface {
-        issuer,
-        processors: Semaphore::new(processors),
-    });
+    let interface = Arc::new(Interface { issuer, processors: Semaphore::new(processors) });
     Router::new()
         .route("/", get(alive).post(issue))
         .route("/ca.pem", get(ca))
@@ -110,11 +107,8 @@ fn kind(headers: &HeaderMap) -> Result<Kind, Refused> {
         PKCS10 => Ok(Kind::One),
         PKCS10_BUNDLE => Ok(Kind::Bundle),
         _ => {
-            let problem = Problem::new(
-                415,
-                "Unsupported Media Type",
-                "this content type is not taken",
-            );
+            let problem =
+                Problem::new(415, "Unsupported Media Type", "this content type is not taken");
             Err(Box::new(problem.check("http.content-type").hint(hint)))
         }
     }
@@ -158,10 +152,7 @@ fn many(issuer: &Issuer, body: &[u8]) -> Result<Der, Refused> {
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok((
-        [(CONTENT_TYPE, "application/octet-stream")],
-        issuer.bundle(&issued)?,
-    ))
+    Ok(([(CONTENT_TYPE, "application/octet-stream")], issuer.bundle(&issued)?))
 }
 
 fn bounded(request: &[u8]) -> Result<(), Refused> {
@@ -200,10 +191,9 @@ fn split(bundle: &[u8]) -> Result<Vec<&[u8]>, Refused> {
     match parts() {
         Ok(Some(parts)) if !parts.is_empty() => Ok(parts),
         Ok(Some(_)) => Err(wrong("the bundle is empty".to_owned())),
-        Ok(None) => Err(wrong(format!(
-            "a bundle has at most {} requests",
-            limits::BUNDLE_REQUESTS_MAX
-        ))),
+        Ok(None) => {
+            Err(wrong(format!("a bundle has at most {} requests", limits::BUNDLE_REQUESTS_MAX)))
+        }
         Err(error) => Err(wrong(format!("the bundle does not decode: {error}"))),
     }
 }
@@ -223,28 +213,14 @@ mod tests {
         let max = limits::BUNDLE_REQUESTS_MAX;
         assert_eq!(split(&sequence(1)).unwrap(), [[5, 0]]);
         assert_eq!(split(&sequence(max)).unwrap().len(), max);
-        let garbage = [
-            &[][..],
-            &[0x30],
-            &[0x30, 3, 5, 0],
-            &[5, 0],
-            &[0x30, 2, 5, 1],
-        ];
-        for bundle in [
-            sequence(0),
-            sequence(max + 1),
-            [sequence(1), vec![0]].concat(),
-        ]
-        .iter()
-        .map(Vec::as_slice)
-        .chain(garbage)
+        let garbage = [&[][..], &[0x30], &[0x30, 3, 5, 0], &[5, 0], &[0x30, 2, 5, 1]];
+        for bundle in [sequence(0), sequence(max + 1), [sequence(1), vec![0]].concat()]
+            .iter()
+            .map(Vec::as_slice)
+            .chain(garbage)
         {
             let problem = split(bundle).unwrap_err();
-            assert_eq!(
-                problem.check.as_deref(),
-                Some("steward.bundle"),
-                "{bundle:?}"
-            );
+            assert_eq!(problem.check.as_deref(), Some("steward.bundle"), "{bundle:?}");
         }
     }
 

@@ -49,13 +49,7 @@ pub struct Issued {
 impl Issuer {
     /// An issuer. Its public address may follow later, see [`Self::set_url`].
     pub fn new(authority: Authority, policies: Policies, anchors: Anchors, clock: Clock) -> Self {
-        Self {
-            authority,
-            policies,
-            anchors,
-            clock,
-            url: OnceLock::new(),
-        }
+        Self { authority, policies, anchors, clock, url: OnceLock::new() }
     }
 
     /// Sets the public address, `https://host[:port]`, that certificates name; the first one counts.
@@ -104,9 +98,7 @@ impl Issuer {
         if decision.names.digest != workload.map(|w| w.digest)
             || decision.names.slug.as_ref() != workload.and_then(|w| w.slug.as_ref())
         {
-            return Err(broken(
-                &"the names of the decision are not those of its result",
-            ));
+            return Err(broken(&"the names of the decision are not those of its result"));
         }
         let (not_before, not_after) =
             certificate::window(now, decision.lifetime_seconds, &self.authority);
@@ -122,11 +114,7 @@ impl Issuer {
         };
         let made = certificate::make(&order, &self.authority).map_err(|error| broken(&error))?;
         lint::check(&made.der, &order, &self.authority).map_err(|flaw| broken(&flaw))?;
-        Ok(Issued {
-            certificate: made.der,
-            serial: made.serial,
-            result: order.result,
-        })
+        Ok(Issued { certificate: made.der, serial: made.serial, result: order.result })
     }
 
     /// A root that ran out while Steward ran signs nothing that anybody would accept.
@@ -169,11 +157,7 @@ impl Issuer {
 }
 
 fn sequence<'a>(parts: impl IntoIterator<Item = &'a Vec<u8>>) -> der::Result<Vec<u8>> {
-    parts
-        .into_iter()
-        .map(|der| Any::from_der(der))
-        .collect::<der::Result<Vec<Any>>>()?
-        .to_der()
+    parts.into_iter().map(|der| Any::from_der(der)).collect::<der::Result<Vec<Any>>>()?.to_der()
 }
 
 fn refused(refusal: &evidence::Refusal) -> Refused {
@@ -231,22 +215,14 @@ mod tests {
     fn issuer(now: Timestamp) -> Issuer {
         let start = Timestamp(1_700_000_000);
         let root = generate("Test CA", start).unwrap();
-        let authority = Authority::from_pem(
-            root.certificate_pem.as_bytes(),
-            root.key_pem.as_bytes(),
-            start,
-        )
-        .unwrap();
+        let authority =
+            Authority::from_pem(root.certificate_pem.as_bytes(), root.key_pem.as_bytes(), start)
+                .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("policy.toml");
         chassis::durable::write(&path, b"", 0o644).unwrap();
         let policies = Policies::new(Loaded::read(&path).unwrap());
-        Issuer::new(
-            authority,
-            policies,
-            Anchors::vendors().unwrap(),
-            Clock::Fixed(now),
-        )
+        Issuer::new(authority, policies, Anchors::vendors().unwrap(), Clock::Fixed(now))
     }
 
     #[test]

@@ -38,10 +38,7 @@ fn demand(holds: bool, what: &'static str) -> Result<(), Flaw> {
 /// The first [`Flaw`].
 pub fn check(der: &[u8], order: &Order, authority: &Authority) -> Result<(), Flaw> {
     let certificate = Certificate::from_der(der).map_err(|_| Flaw("encoding"))?;
-    demand(
-        certificate.to_der().is_ok_and(|again| again == der),
-        "encoding",
-    )?;
+    demand(certificate.to_der().is_ok_and(|again| again == der), "encoding")?;
     signature(der, &certificate, authority)?;
     let tbs = certificate.tbs_certificate();
     demand(tbs.version() == Version::V3, "version")?;
@@ -55,24 +52,12 @@ pub fn check(der: &[u8], order: &Order, authority: &Authority) -> Result<(), Fla
             (Ok(encoded), Ok(expected)) => encoded == expected,
             _ => false,
         };
+    demand(same(tbs.issuer().to_der(), authority.subject().to_der()), "issuer")?;
     demand(
-        same(tbs.issuer().to_der(), authority.subject().to_der()),
-        "issuer",
-    )?;
-    demand(
-        same(
-            tbs.subject().to_der(),
-            order.subject().and_then(|subject| subject.to_der()),
-        ),
+        same(tbs.subject().to_der(), order.subject().and_then(|subject| subject.to_der())),
         "subject",
     )?;
-    demand(
-        same(
-            tbs.subject_public_key_info().to_der(),
-            Ok(order.spki_der.clone()),
-        ),
-        "public key",
-    )?;
+    demand(same(tbs.subject_public_key_info().to_der(), Ok(order.spki_der.clone())), "public key")?;
     validity(&certificate, order, authority)?;
     extensions(&certificate, order, authority)
 }
@@ -94,41 +79,25 @@ fn signature(der: &[u8], certificate: &Certificate, authority: &Authority) -> Re
         })
     };
     let (tbs, bits) = parts().map_err(|_| Flaw("encoding"))?;
-    let signed = bits
-        .as_bytes()
-        .is_some_and(|signature| authority.verify(&tbs, signature));
+    let signed = bits.as_bytes().is_some_and(|signature| authority.verify(&tbs, signature));
     demand(signed, "signature")
 }
 
 fn validity(certificate: &Certificate, order: &Order, authority: &Authority) -> Result<(), Flaw> {
     let validity = certificate.tbs_certificate().validity();
-    let (first, last) = (
-        x509::seconds(&validity.not_before),
-        x509::seconds(&validity.not_after),
-    );
-    demand(
-        (first, last) == (order.not_before, order.not_after) && first < last,
-        "validity",
-    )?;
+    let (first, last) = (x509::seconds(&validity.not_before), x509::seconds(&validity.not_after));
+    demand((first, last) == (order.not_before, order.not_after) && first < last, "validity")?;
     demand(
         first >= authority.not_before() && last <= authority.not_after(),
         "validity beyond the issuer's",
     )?;
-    demand(
-        last.0.saturating_sub(first.0) <= LIFETIME_SECONDS_MAX,
-        "validity longer than 28 days",
-    )
+    demand(last.0.saturating_sub(first.0) <= LIFETIME_SECONDS_MAX, "validity longer than 28 days")
 }
 
 fn extensions(certificate: &Certificate, order: &Order, authority: &Authority) -> Result<(), Flaw> {
     let tbs = certificate.tbs_certificate();
-    let expected = order
-        .extensions(authority)
-        .map_err(|_| Flaw("extensions"))?;
-    demand(
-        tbs.extensions().map(Vec::as_slice) == Some(expected.as_slice()),
-        "extensions",
-    )?;
+    let expected = order.extensions(authority).map_err(|_| Flaw("extensions"))?;
+    demand(tbs.extensions().map(Vec::as_slice) == Some(expected.as_slice()), "extensions")?;
     // What the most consequential of them say to somebody who parses them.
     let Ok(Some((true, constraints))) = tbs.get_extension::<BasicConstraints>() else {
         return Err(Flaw("basic constraints"));
@@ -137,10 +106,7 @@ fn extensions(certificate: &Certificate, order: &Order, authority: &Authority) -
     let Ok(Some((true, usage))) = tbs.get_extension::<KeyUsage>() else {
         return Err(Flaw("key usage"));
     };
-    demand(
-        usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign(),
-        "key usage",
-    )?;
+    demand(usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign(), "key usage")?;
     let Ok(Some((false, purposes))) = tbs.get_extension::<ExtendedKeyUsage>() else {
         return Err(Flaw("extended key usage"));
     };
@@ -277,23 +243,14 @@ mod tests {
         differs(&|o| o.dns.clear(), "extensions");
         differs(&|o| o.ip.clear(), "extensions");
         let other = Sha256::of(b"other");
-        differs(
-            &|o| o.result.facts.workload.as_mut().unwrap().digest = other,
-            "extensions",
-        );
+        differs(&|o| o.result.facts.workload.as_mut().unwrap().digest = other, "extensions");
         differs(&|o| o.policy_uri.push('1'), "extensions");
         differs(&|o| o.result.issued_at = NOW.plus(1), "extensions");
         let key = self::order(&authority).spki_der;
         differs(&|o| o.spki_der = key.clone(), "public key");
 
-        assert_eq!(
-            check(&der, &order, &self::authority()),
-            Err(Flaw("signature"))
-        );
-        assert_eq!(
-            check(der.split_last().unwrap().1, &order, &authority),
-            Err(Flaw("encoding"))
-        );
+        assert_eq!(check(&der, &order, &self::authority()), Err(Flaw("signature")));
+        assert_eq!(check(der.split_last().unwrap().1, &order, &authority), Err(Flaw("encoding")));
     }
 
     #[test]
@@ -314,10 +271,7 @@ mod tests {
         let mut order = order(&authority);
         order.result.facts.pinned = false;
         let der = make(&order, &authority).unwrap().der;
-        assert_eq!(
-            check(&der, &order, &authority),
-            Err(Flaw("attestation result"))
-        );
+        assert_eq!(check(&der, &order, &authority), Err(Flaw("attestation result")));
         order.result.facts.pinned = true;
         order.policy_uri.push('x');
         let der = make(&order, &authority).unwrap().der;
@@ -337,15 +291,9 @@ mod tests {
         let mut order = order(&authority);
         order.not_after = authority.not_after().plus(1);
         let der = make(&order, &authority).unwrap().der;
-        assert_eq!(
-            check(&der, &order, &authority),
-            Err(Flaw("validity beyond the issuer's"))
-        );
+        assert_eq!(check(&der, &order, &authority), Err(Flaw("validity beyond the issuer's")));
         order.not_after = order.not_before.plus(LIFETIME_SECONDS_MAX + 1);
         let der = make(&order, &authority).unwrap().der;
-        assert_eq!(
-            check(&der, &order, &authority),
-            Err(Flaw("validity longer than 28 days"))
-        );
+        assert_eq!(check(&der, &order, &authority), Err(Flaw("validity longer than 28 days")));
     }
 }

@@ -54,11 +54,7 @@ impl LoadError {
         match self {
             Self::Unreadable(..) => self.to_string(),
             Self::Invalid(path, error) => {
-                format!(
-                    "the policy {} is not valid: {}",
-                    path.display(),
-                    error.brief()
-                )
+                format!("the policy {} is not valid: {}", path.display(), error.brief())
             }
         }
     }
@@ -81,10 +77,7 @@ impl Loaded {
         }
         let policy = Policy::parse(&text)
             .map_err(|error| LoadError::Invalid(path.to_owned(), Box::new(error)))?;
-        Ok(Self {
-            policy,
-            bytes: text.into_bytes(),
-        })
+        Ok(Self { policy, bytes: text.into_bytes() })
     }
 
     /// SHA-256 of the file: the policy's name in certificates.
@@ -103,9 +96,7 @@ pub struct Policies {
 impl Policies {
     /// With this policy in force.
     pub fn new(policy: Loaded) -> Self {
-        Self {
-            known: RwLock::new(VecDeque::from([Arc::new(policy)])),
-        }
+        Self { known: RwLock::new(VecDeque::from([Arc::new(policy)])) }
     }
 
     /// The policy in force.

@@ -27,18 +27,10 @@ impl fmt::Display for RootsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, error) => {
-                write!(
-                    f,
-                    "cannot read the simulated roots {}: {error}",
-                    path.display()
-                )
+                write!(f, "cannot read the simulated roots {}: {error}", path.display())
             }
             Self::Invalid(path, why) => {
-                write!(
-                    f,
-                    "{} holds no roots of simulated silicon: {why}",
-                    path.display()
-                )
+                write!(f, "{} holds no roots of simulated silicon: {why}", path.display())
             }
             Self::BuiltIn(why) => write!(f, "the built-in vendor roots are damaged: {why}"),
         }

@@ -55,20 +55,13 @@ pub(crate) fn assemble(
     algorithm: AlgorithmIdentifierOwned,
     signature: &[u8],
 ) -> der::Result<Vec<u8>> {
-    Signed {
-        tbs: Any::from_der(tbs)?,
-        algorithm,
-        signature: BitString::from_bytes(signature)?,
-    }
-    .to_der()
+    Signed { tbs: Any::from_der(tbs)?, algorithm, signature: BitString::from_bytes(signature)? }
+        .to_der()
 }
 
 /// A signature algorithm without parameters, as all of ECDSA are (RFC 5758 section 3.2).
 pub(crate) fn algorithm(oid: ObjectIdentifier) -> AlgorithmIdentifierOwned {
-    AlgorithmIdentifierOwned {
-        oid,
-        parameters: None,
-    }
+    AlgorithmIdentifierOwned { oid, parameters: None }
 }
 
 /// A serial number of 16 random bytes, positive, and never shorter for want of leading bits.
@@ -84,10 +77,8 @@ pub(crate) fn serial() -> Result<[u8; SERIAL_BYTES], aws_lc_rs::error::Unspecifi
 pub(crate) fn name(attributes: &[(ObjectIdentifier, &str)]) -> der::Result<Any> {
     let mut sequence = RdnSequence::default();
     for (oid, text) in attributes {
-        let attribute = AttributeTypeAndValue {
-            oid: *oid,
-            value: Any::from(Utf8StringRef::new(text)?),
-        };
+        let attribute =
+            AttributeTypeAndValue { oid: *oid, value: Any::from(Utf8StringRef::new(text)?) };
         let set: SetOfVec<_> = SetOfVec::try_from(vec![attribute])?;
         sequence.push(RelativeDistinguishedName::try_from(set.into_vec())?);
     }
@@ -118,11 +109,7 @@ pub(crate) fn raw_extension(
     critical: bool,
     value: Vec<u8>,
 ) -> der::Result<Extension> {
-    Ok(Extension {
-        extn_id: oid,
-        critical,
-        extn_value: OctetString::new(value)?,
-    })
+    Ok(Extension { extn_id: oid, critical, extn_value: OctetString::new(value)? })
 }
 
 /// The first 20 bytes of the SHA-256 of the key's bits (RFC 7093 section 2, method 1).

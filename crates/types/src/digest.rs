@@ -50,9 +50,7 @@ impl Sha256 {
     /// Anything else.
     pub fn from_ni(uri: &str) -> Result<Self, ParseDigestError> {
         let value = uri.strip_prefix("ni:///sha-256;").ok_or(ParseDigestError)?;
-        let bytes = URL_SAFE_NO_PAD
-            .decode(value)
-            .map_err(|_| ParseDigestError)?;
+        let bytes = URL_SAFE_NO_PAD.decode(value).map_err(|_| ParseDigestError)?;
         Ok(Self(bytes.try_into().map_err(|_| ParseDigestError)?))
     }
 }
@@ -104,10 +102,7 @@ mod tests {
     fn text_and_uri_round_trip() {
         let digest = Sha256::of(b"abc");
         let text = digest.to_string();
-        assert_eq!(
-            text,
-            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(text, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(text.parse(), Ok(digest));
         assert_eq!(Sha256::from_ni(&digest.to_ni()), Ok(digest));
     }

@@ -200,14 +200,10 @@ pub const EXIT_KEEP: i32 = 125;
 /// What `to` says; [`io::ErrorKind::InvalidInput`] for a message larger than a frame.
 pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     let body = serde_json::to_vec(message).map_err(io::Error::other)?;
-    let length = u32::try_from(body.len())
-        .ok()
-        .filter(|_| body.len() <= limits::HOSTLINK_FRAME_BYTES_MAX);
+    let length =
+        u32::try_from(body.len()).ok().filter(|_| body.len() <= limits::HOSTLINK_FRAME_BYTES_MAX);
     let Some(length) = length else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "message larger than a frame",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "message larger than a frame"));
     };
     let mut frame = length.to_be_bytes().to_vec();
     frame.extend_from_slice(&body);
@@ -233,10 +229,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
     }
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if length > limits::HOSTLINK_FRAME_BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "frame longer than allowed",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame longer than allowed"));
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body)?;
@@ -261,10 +254,7 @@ mod tests {
             log_level: "info".into(),
         };
         let ended = FromKeep::Event {
-            event: Event::Ended {
-                outcome: Ending::Exited { code: 3 },
-                digest: Sha256([1; 32]),
-            },
+            event: Event::Ended { outcome: Ending::Exited { code: 3 }, digest: Sha256([1; 32]) },
         };
         let mut stream = Vec::new();
         send(&mut stream, &boot).unwrap();

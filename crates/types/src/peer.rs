@@ -70,11 +70,7 @@ mod tests {
             measurement: "ab".into(),
             policy: Sha256([0x22; 32]),
         };
-        let peer = Peer::Keep {
-            workload: "h/u/r:1.0.0".parse().unwrap(),
-            digest,
-            attested,
-        };
+        let peer = Peer::Keep { workload: "h/u/r:1.0.0".parse().unwrap(), digest, attested };
         assert_eq!(
             peer.to_json(),
             format!(

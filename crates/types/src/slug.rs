@@ -50,10 +50,7 @@ impl Slug {
 
     /// `https://host/user/repo:tag`, without the digest.
     pub fn uri(&self) -> String {
-        format!(
-            "https://{}/{}/{}:{}",
-            self.host, self.user, self.repo, self.tag
-        )
+        format!("https://{}/{}/{}:{}", self.host, self.user, self.repo, self.tag)
     }
 
     /// Reads what [`Self::uri`] writes.
@@ -83,11 +80,9 @@ impl Slug {
 pub fn valid_host(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((ip, tail)) if ip.parse::<Ipv6Addr>().is_ok() => (
-                None,
-                tail.strip_prefix(':')
-                    .or(if tail.is_empty() { None } else { Some("") }),
-            ),
+            Some((ip, tail)) if ip.parse::<Ipv6Addr>().is_ok() => {
+                (None, tail.strip_prefix(':').or(if tail.is_empty() { None } else { Some("") }))
+            }
             _ => return false,
         },
         None => match host.split_once(':') {
@@ -109,16 +104,12 @@ fn valid_name(name: &str) -> bool {
         (1..=63).contains(&l.len())
             && !l.starts_with('-')
             && !l.ends_with('-')
-            && l.bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     // A name whose last label is a number would be read as an address by others.
     (1..=253).contains(&name.len())
         && name.split('.').all(label)
-        && !name
-            .split('.')
-            .next_back()
-            .is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()))
+        && !name.split('.').next_back().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether `user` is a registry's user name: `[0-9A-Za-z]{1,64}`.
@@ -135,11 +126,7 @@ pub fn valid_repo(repo: &str) -> bool {
 
 /// Reads a tag: a semantic version of at most 128 bytes.
 pub fn parse_tag(tag: &str) -> Option<semver::Version> {
-    if tag.len() > limits::TAG_BYTES_MAX {
-        None
-    } else {
-        semver::Version::parse(tag).ok()
-    }
+    if tag.len() > limits::TAG_BYTES_MAX { None } else { semver::Version::parse(tag).ok() }
 }
 
 impl fmt::Display for Slug {
@@ -171,31 +158,22 @@ impl FromStr for Slug {
         let mut parts = name.splitn(3, '/');
         let (Some(host), Some(user), Some(rest)) = (parts.next(), parts.next(), parts.next())
         else {
-            return Err(ParseSlugError(
-                "the name has not the three parts host, user and repo:tag",
-            ));
+            return Err(ParseSlugError("the name has not the three parts host, user and repo:tag"));
         };
-        let (repo, tag) = rest
-            .split_once(':')
-            .ok_or(ParseSlugError("the tag is missing"))?;
+        let (repo, tag) = rest.split_once(':').ok_or(ParseSlugError("the tag is missing"))?;
         if !valid_host(host) {
-            return Err(ParseSlugError(
-                "the host is no DNS name or address in lower case",
-            ));
+            return Err(ParseSlugError("the host is no DNS name or address in lower case"));
         }
         if !valid_user(user) {
-            return Err(ParseSlugError(
-                "the user may have only letters and digits, at most 64",
-            ));
+            return Err(ParseSlugError("the user may have only letters and digits, at most 64"));
         }
         if !valid_repo(repo) {
             return Err(ParseSlugError(
                 "the repository may have only letters, digits and -, at most 64",
             ));
         }
-        let tag = parse_tag(tag).ok_or(ParseSlugError(
-            "the tag is no semantic version such as 1.2.0",
-        ))?;
+        let tag =
+            parse_tag(tag).ok_or(ParseSlugError("the tag is no semantic version such as 1.2.0"))?;
         Ok(Self {
             host: host.to_owned(),
             user: user.to_owned(),

@@ -60,10 +60,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day, hour, minute, second) = self.civil();
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
 
@@ -84,9 +81,7 @@ impl FromStr for Timestamp {
             return Err(ParseTimestampError);
         }
         let number = |from: usize, to: usize| {
-            text.get(from..to)
-                .and_then(|s| s.parse::<u64>().ok())
-                .ok_or(ParseTimestampError)
+            text.get(from..to).and_then(|s| s.parse::<u64>().ok()).ok_or(ParseTimestampError)
         };
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);

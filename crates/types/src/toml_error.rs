@@ -66,10 +66,7 @@ impl TomlError {
         let indent = column - skip;
         let carets = length.clamp(1, SHOWN_CHARS_MAX.saturating_sub(indent).max(1));
         Self {
-            line: text
-                .get(..start)
-                .map_or(0, |t| t.bytes().filter(|b| *b == b'\n').count())
-                + 1,
+            line: text.get(..start).map_or(0, |t| t.bytes().filter(|b| *b == b'\n').count()) + 1,
             column: column + 1,
             message: message.into(),
             hint: None,
@@ -87,12 +84,7 @@ impl TomlError {
 
     /// The error on one line, without quoting the file (whose content may be private).
     pub fn brief(&self) -> String {
-        let Self {
-            line,
-            column,
-            message,
-            ..
-        } = self;
+        let Self { line, column, message, .. } = self;
         match &self.hint {
             Some(hint) => format!("line {line}, column {column}: {message}; {hint}"),
             None => format!("line {line}, column {column}: {message}"),
@@ -128,11 +120,7 @@ impl fmt::Display for TomlError {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let (indent, carets) = self.caret;
-        writeln!(
-            f,
-            "line {}, column {}: {}",
-            self.line, self.column, self.message
-        )?;
+        writeln!(f, "line {}, column {}: {}", self.line, self.column, self.message)?;
         writeln!(f, "{margin} |")?;
         writeln!(f, "{number} | {}", self.shown)?;
         write!(f, "{margin} | {}{}", " ".repeat(indent), "^".repeat(carets))?;
@@ -160,12 +148,7 @@ pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
     known
         .iter()
-        .map(|candidate| {
-            (
-                distance(&word, &candidate.chars().collect::<Vec<_>>()),
-                *candidate,
-            )
-        })
+        .map(|candidate| (distance(&word, &candidate.chars().collect::<Vec<_>>()), *candidate))
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .min()
         .map(|(_, candidate)| candidate)
@@ -180,9 +163,8 @@ fn distance(a: &[char], b: &[char]) -> usize {
         for (j, y) in b.iter().enumerate() {
             let at =
                 |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&old, j + 1) + 1)
-                .min(at(&row, j) + 1)
-                .min(at(&old, j) + usize::from(x != y));
+            let mut best =
+                (at(&old, j + 1) + 1).min(at(&row, j) + 1).min(at(&old, j) + usize::from(x != y));
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
             if swapped {
                 best = best.min(at(&older, j - 1) + 1);
@@ -242,18 +224,9 @@ impl<'t> Document<'t> {
             .filter(|key| !known.contains(&key.get_ref().as_ref()))
             .min_by_key(|key| key.span().start);
         if let Some(key) = unknown {
-            return Err(TomlError::unknown_key(
-                self.text,
-                key.span(),
-                key.get_ref(),
-                known,
-            ));
+            return Err(TomlError::unknown_key(self.text, key.span(), key.get_ref(), known));
         }
-        Ok(Fields {
-            document: *self,
-            span,
-            table,
-        })
+        Ok(Fields { document: *self, span, table })
     }
 }
 
@@ -283,12 +256,7 @@ impl<'t> Fields<'t> {
 
     /// The value of `key`, if it is there.
     pub fn value(&mut self, key: &str) -> Option<Value<'t>> {
-        let found = self
-            .table
-            .iter()
-            .find(|(k, _)| k.get_ref() == key)?
-            .0
-            .clone();
+        let found = self.table.iter().find(|(k, _)| k.get_ref() == key)?.0.clone();
         let value = self.table.remove(&found)?;
         Some(Value {
             document: self.document,
@@ -303,8 +271,7 @@ impl<'t> Fields<'t> {
     /// # Errors
     /// It is not there.
     pub fn required(&mut self, key: &str) -> Result<Value<'t>, TomlError> {
-        self.value(key)
-            .ok_or_else(|| self.error(format!("the key `{key}` is missing")))
+        self.value(key).ok_or_else(|| self.error(format!("the key `{key}` is missing")))
     }
 }
 
@@ -335,10 +302,7 @@ impl<'t> Value<'t> {
 
     fn wrong_type(&self, wanted: &str) -> TomlError {
         let (key, found) = (&self.key, self.value.type_str());
-        self.error(format!(
-            "`{}` must be {wanted}, not a TOML {found}",
-            key.escape_debug()
-        ))
+        self.error(format!("`{}` must be {wanted}, not a TOML {found}", key.escape_debug()))
     }
 
     /// A string.
@@ -346,9 +310,7 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn string(&self) -> Result<&str, TomlError> {
-        self.value
-            .as_str()
-            .ok_or_else(|| self.wrong_type("a string"))
+        self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
     }
 
     /// A boolean.
@@ -356,9 +318,7 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn boolean(&self) -> Result<bool, TomlError> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.wrong_type("true or false"))
+        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
     /// An integer from `min` to `max`.
@@ -366,18 +326,10 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type or another number.
     pub fn integer(&self, min: u64, max: u64) -> Result<u64, TomlError> {
-        let integer = self
-            .value
-            .as_integer()
-            .ok_or_else(|| self.wrong_type("a number"))?;
-        integer_value(integer)
-            .filter(|number| (min..=max).contains(number))
-            .ok_or_else(|| {
-                self.error(format!(
-                    "`{}` must be from {min} to {max}",
-                    self.key.escape_debug()
-                ))
-            })
+        let integer = self.value.as_integer().ok_or_else(|| self.wrong_type("a number"))?;
+        integer_value(integer).filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+            self.error(format!("`{}` must be from {min} to {max}", self.key.escape_debug()))
+        })
     }
 
     /// Whether the value is an integer.
@@ -394,10 +346,7 @@ impl<'t> Value<'t> {
         if let Some(index) = choices.iter().position(|choice| *choice == word) {
             return Ok(index);
         }
-        let listed: Vec<String> = choices
-            .iter()
-            .map(|choice| format!("\"{choice}\""))
-            .collect();
+        let listed: Vec<String> = choices.iter().map(|choice| format!("\"{choice}\"")).collect();
         let error = self.error(format!(
             "`{}` must be {}, not \"{}\"",
             self.key.escape_debug(),
@@ -498,10 +447,7 @@ mod tests {
             "line 2, column 1: unknown key `registires`; did you mean `registries`?"
         );
         let far = from_str::<Policy>("zzz = 1").unwrap_err();
-        assert_eq!(
-            far.hint.as_deref(),
-            Some("allowed here: minimum, registries")
-        );
+        assert_eq!(far.hint.as_deref(), Some("allowed here: minimum, registries"));
         let wrong = from_str::<Policy>("minimum = 300").unwrap_err();
         assert_eq!((wrong.line, wrong.column), (1, 11));
     }
@@ -517,11 +463,7 @@ mod tests {
     fn control_characters_never_reach_the_terminal() {
         let text = "a = \"é\"\n\u{7f}\t\u{1b}[31m = 1";
         let error = TomlError::new(text, 9..text.len(), "x");
-        assert!(
-            !error
-                .to_string()
-                .contains(|c: char| c.is_control() && c != '\n')
-        );
+        assert!(!error.to_string().contains(|c: char| c.is_control() && c != '\n'));
         let error = from_str::<Policy>("\"\\u001b[31m\" = 1").unwrap_err();
         assert!(!error.to_string().contains('\u{1b}'));
     }
@@ -534,12 +476,7 @@ mod tests {
         let long = format!("{}b = 1", "a".repeat(500));
         let error = TomlError::new(&long, 490..505, "x");
         assert_eq!(error.column, 491);
-        assert!(
-            error
-                .to_string()
-                .lines()
-                .all(|line| line.chars().count() < 140)
-        );
+        assert!(error.to_string().lines().all(|line| line.chars().count() < 140));
     }
 
     #[test]

@@ -39,10 +39,7 @@ impl Anchors {
         for root in &roots {
             Issuer::read(root).map_err(VerifyError::Malformed)?;
         }
-        Ok(Self {
-            roots,
-            fingerprints: Vec::new(),
-        })
+        Ok(Self { roots, fingerprints: Vec::new() })
     }
 
     /// Anchors as a workload's configuration names them.
@@ -69,22 +66,14 @@ impl Anchors {
         now: Timestamp,
     ) -> Result<Vec<Usable<'a>>, VerifyError> {
         if self.is_empty() {
-            return Err(VerifyError::NoAnchor(
-                "nobody is trusted to vouch for Keeps",
-            ));
+            return Err(VerifyError::NoAnchor("nobody is trusted to vouch for Keeps"));
         }
         // The leaf itself is never an anchor.
-        let sent = chain
-            .iter()
-            .skip(1)
-            .filter(|c| self.fingerprints.contains(&Sha256::of(c)));
+        let sent = chain.iter().skip(1).filter(|c| self.fingerprints.contains(&Sha256::of(c)));
         let mut why = "the pinned root is not in the chain that the peer sent";
         let mut usable = Vec::new();
-        for (certificate, pinned) in self
-            .roots
-            .iter()
-            .map(|c| (c, false))
-            .chain(sent.map(|c| (c, true)))
+        for (certificate, pinned) in
+            self.roots.iter().map(|c| (c, false)).chain(sent.map(|c| (c, true)))
         {
             let Ok(issuer) = Issuer::read(certificate) else {
                 why = "what is named as a root is no certificate of an authority";
@@ -100,18 +89,11 @@ impl Anchors {
                 continue;
             }
             match webpki::anchor_from_trusted_cert(certificate) {
-                Ok(anchor) => usable.push(Usable {
-                    anchor,
-                    path_length: issuer.path_length,
-                }),
+                Ok(anchor) => usable.push(Usable { anchor, path_length: issuer.path_length }),
                 Err(_) => why = "what is named as a root is no certificate of an authority",
             }
         }
-        if usable.is_empty() {
-            Err(VerifyError::NoAnchor(why))
-        } else {
-            Ok(usable)
-        }
+        if usable.is_empty() { Err(VerifyError::NoAnchor(why)) } else { Ok(usable) }
     }
 }
 
@@ -123,14 +105,9 @@ pub(crate) fn certificates_from_pem(
         .collect::<Result<_, _>>()
         .map_err(|error| VerifyError::Malformed(format!("not PEM: {error}")))?;
     if certificates.is_empty() {
-        return Err(VerifyError::Malformed(
-            "the PEM text holds no certificate".to_owned(),
-        ));
+        return Err(VerifyError::Malformed("the PEM text holds no certificate".to_owned()));
     }
-    if certificates
-        .iter()
-        .any(|c| c.len() > limits::CERTIFICATE_BYTES_MAX)
-    {
+    if certificates.iter().any(|c| c.len() > limits::CERTIFICATE_BYTES_MAX) {
         return Err(VerifyError::Malformed(
             "a certificate in the PEM text is too large".to_owned(),
         ));

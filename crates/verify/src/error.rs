@@ -72,10 +72,7 @@ impl fmt::Display for VerifyError {
             Self::NoResult => f.write_str("the certificate carries no attestation result"),
             Self::Result(error) => error.fmt(f),
             Self::Names(which) => {
-                write!(
-                    f,
-                    "the certificate contradicts its attestation result: {which}"
-                )
+                write!(f, "the certificate contradicts its attestation result: {which}")
             }
         }
     }

@@ -145,11 +145,7 @@ impl AgentBuilder {
         if let Some(error) = self.unreadable {
             return Err(AgentError::Roots(error));
         }
-        let mut roots = if self.web_pki {
-            web_pki_roots()
-        } else {
-            RootCertStore::empty()
-        };
+        let mut roots = if self.web_pki { web_pki_roots() } else { RootCertStore::empty() };
         for root in self.roots {
             roots
                 .add(root)
@@ -172,9 +168,7 @@ impl AgentBuilder {
             Some((chain, key)) => {
                 let chain = chain.into_iter().map(CertificateDer::from).collect();
                 let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(identity)?
+                builder.with_client_auth_cert(chain, key).map_err(identity)?
             }
         };
         tls.resumption = Resumption::disabled();
@@ -196,10 +190,7 @@ impl AgentBuilder {
             .user_agent(concat!("enarx/", env!("CARGO_PKG_VERSION")))
             .build();
         let connector = ().chain(TcpConnector::default()).chain(TlsConnector(Arc::new(tls)));
-        let names = Names {
-            resolve: self.resolve,
-            plain_loopback: self.plain_loopback,
-        };
+        let names = Names { resolve: self.resolve, plain_loopback: self.plain_loopback };
         Ok(ureq::Agent::with_parts(config, connector, names))
     }
 }
@@ -214,9 +205,7 @@ impl fmt::Debug for CallersTime {
 
 impl TimeProvider for CallersTime {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(
-            (self.0)().0,
-        )))
+        Some(UnixTime::since_unix_epoch(Duration::from_secs((self.0)().0)))
     }
 }
 
@@ -242,17 +231,12 @@ impl Resolver for Names {
             None => DefaultResolver::default().resolve(uri, config, timeout)?,
             Some(resolve) => {
                 let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
-                let bare = host
-                    .strip_prefix('[')
-                    .and_then(|h| h.strip_suffix(']'))
-                    .unwrap_or(host);
-                let port = uri
-                    .port_u16()
-                    .unwrap_or(if uri.scheme_str() == Some("http") {
-                        80
-                    } else {
-                        443
-                    });
+                let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+                let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") {
+                    80
+                } else {
+                    443
+                });
                 let found = match bare.parse() {
                     Ok(ip) => vec![SocketAddr::new(ip, port)],
                     Err(_) => resolve(bare, port).map_err(ureq::Error::Io)?,
@@ -272,10 +256,7 @@ impl Resolver for Names {
             && !addresses.iter().all(|address| address.ip().is_loopback())
         {
             let message = "plain http is for loopback addresses only";
-            return Err(ureq::Error::Io(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                message,
-            )));
+            return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, message)));
         }
         Ok(addresses)
     }
@@ -300,31 +281,20 @@ impl<In: Transport> Connector<In> for TlsConnector {
             return Ok(Some(Either::A(transport)));
         }
         let host = details.uri.host().unwrap_or_default();
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|h| h.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::HostNotFound)?;
         let mut connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(tls_error)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
-        let host = details
-            .uri
-            .authority()
-            .map_or(bare, |authority| authority.as_str());
-        connection
-            .complete_io(&mut socket)
-            .map_err(|error| explain(host, error))?;
+        let host = details.uri.authority().map_or(bare, |authority| authority.as_str());
+        connection.complete_io(&mut socket).map_err(|error| explain(host, error))?;
         let buffers = LazyBuffers::new(
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
         );
         Ok(Some(Either::B(TlsTransport {
             buffers,
-            stream: StreamOwned {
-                conn: connection,
-                sock: socket,
-            },
+            stream: StreamOwned { conn: connection, sock: socket },
         })))
     }
 }
@@ -336,9 +306,7 @@ fn tls_error(error: rustls::Error) -> ureq::Error {
 /// A failed handshake, in words that say who did what.
 fn explain(host: &str, error: io::Error) -> ureq::Error {
     use rustls::{AlertDescription, CertificateError, Error};
-    let cause = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>());
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let why = match cause {
         Some(Error::InvalidCertificate(why)) => match why {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
@@ -362,10 +330,7 @@ fn explain(host: &str, error: io::Error) -> ureq::Error {
         Some(other) => other.to_string(),
         None => return ureq::Error::Io(error),
     };
-    ureq::Error::Io(io::Error::new(
-        error.kind(),
-        format!("TLS with {host}: {why}"),
-    ))
+    ureq::Error::Io(io::Error::new(error.kind(), format!("TLS with {host}: {why}")))
 }
 
 struct TlsTransport {

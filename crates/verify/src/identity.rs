@@ -83,18 +83,12 @@ fn read(der: &[u8], usage: Usage) -> Result<Identity, VerifyError> {
     let certificate =
         Certificate::from_der(der).map_err(|error| VerifyError::Malformed(error.to_string()))?;
     let tbs = certificate.tbs_certificate();
-    let mut with_result = tbs
-        .extensions()
-        .into_iter()
-        .flatten()
-        .filter(|e| e.extn_id == EXTENSION);
+    let mut with_result = tbs.extensions().into_iter().flatten().filter(|e| e.extn_id == EXTENSION);
     let result = match (with_result.next(), with_result.next()) {
         (Some(one), None) => one.extn_value.as_bytes(),
         (None, _) => return Err(VerifyError::NoResult),
         (Some(_), Some(_)) => {
-            return Err(VerifyError::Malformed(
-                "it has two attestation results".to_owned(),
-            ));
+            return Err(VerifyError::Malformed("it has two attestation results".to_owned()));
         }
     };
     let result = AttestationResult::from_extension(result).map_err(VerifyError::Result)?;
@@ -110,10 +104,7 @@ fn read(der: &[u8], usage: Usage) -> Result<Identity, VerifyError> {
     if names.slug.as_ref() != workload.and_then(|w| w.slug.as_ref()) {
         return Err(VerifyError::Names("the workload's name"));
     }
-    let policy_uri = extension(&certificate)?
-        .map(policy_uri)
-        .transpose()?
-        .flatten();
+    let policy_uri = extension(&certificate)?.map(policy_uri).transpose()?.flatten();
     let tail = format!("/policy/{}", result.policy.to_hex());
     if policy_uri.as_ref().is_some_and(|uri| !uri.ends_with(&tail)) {
         return Err(VerifyError::Names("the policy"));
@@ -175,15 +166,8 @@ fn peer(result: &AttestationResult) -> Peer {
     match &facts.workload {
         None => Peer::Anonymous,
         Some(workload) => match &workload.slug {
-            None => Peer::Local {
-                digest: workload.digest,
-                attested,
-            },
-            Some(slug) => Peer::Keep {
-                workload: slug.clone(),
-                digest: workload.digest,
-                attested,
-            },
+            None => Peer::Local { digest: workload.digest, attested },
+            Some(slug) => Peer::Keep { workload: slug.clone(), digest: workload.digest, attested },
         },
     }
 }
@@ -245,10 +229,7 @@ fn printable(text: &str) -> bool {
 /// The CPS URI of our certificate policy; at most one.
 fn policy_uri(policies: CertificatePolicies) -> Result<Option<String>, VerifyError> {
     let malformed = |what: &str| VerifyError::Malformed(format!("certificate policies: {what}"));
-    let ours = policies
-        .0
-        .into_iter()
-        .filter(|p| p.policy_identifier == CERTIFICATE_POLICY);
+    let ours = policies.0.into_iter().filter(|p| p.policy_identifier == CERTIFICATE_POLICY);
     let mut uri = None;
     for qualifier in ours.flat_map(|policy| policy.policy_qualifiers.unwrap_or_default()) {
         if qualifier.policy_qualifier_id != CPS {
@@ -256,11 +237,7 @@ fn policy_uri(policies: CertificatePolicies) -> Result<Option<String>, VerifyErr
         }
         let text = qualifier
             .qualifier
-            .and_then(|any| {
-                any.decode_as::<Ia5StringRef<'_>>()
-                    .map(|t| t.as_str().to_owned())
-                    .ok()
-            })
+            .and_then(|any| any.decode_as::<Ia5StringRef<'_>>().map(|t| t.as_str().to_owned()).ok())
             .filter(|text| printable(text))
             .ok_or_else(|| malformed("a CPS that is no URI"))?;
         if uri.replace(text).is_some() {

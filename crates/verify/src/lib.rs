@@ -56,9 +56,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Our cryptography: AWS-LC, TLS 1.3 only, X25519MLKEM768 before the classical groups.
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = provider_with_tls12();
-    Arc::make_mut(&mut provider)
-        .cipher_suites
-        .retain(|suite| suite.tls13().is_some());
+    Arc::make_mut(&mut provider).cipher_suites.retain(|suite| suite.tls13().is_some());
     provider
 }
 

@@ -45,11 +45,7 @@ impl Issuer {
         once_each(&certificate)?;
         let tbs = certificate.tbs_certificate();
         // For those in between `webpki` has checked this already, for anchors nobody has.
-        let mut critical = tbs
-            .extensions()
-            .into_iter()
-            .flatten()
-            .filter(|e| e.critical);
+        let mut critical = tbs.extensions().into_iter().flatten().filter(|e| e.critical);
         if let Some(unknown) = critical.find(|e| !UNDERSTOOD.contains(&e.extn_id)) {
             return Err(format!(
                 "an issuer has the unknown critical extension {}",
@@ -57,9 +53,8 @@ impl Issuer {
             ));
         }
         let constraints: Option<BasicConstraints> = extension(&certificate)?;
-        let constraints = constraints
-            .filter(|c| c.ca)
-            .ok_or("an issuer is no certificate authority")?;
+        let constraints =
+            constraints.filter(|c| c.ca).ok_or("an issuer is no certificate authority")?;
         if extension::<KeyUsage>(&certificate)?.is_some_and(|usage| !usage.key_cert_sign()) {
             return Err("an issuer's key may not sign certificates".to_owned());
         }
@@ -92,12 +87,7 @@ const UNDERSTOOD: [ObjectIdentifier; 6] = [
 /// Refuses a certificate in which an extension is there twice (RFC 5280 section 4.2).
 fn once_each(certificate: &Certificate) -> Result<(), String> {
     let mut seen = BTreeSet::new();
-    for extension in certificate
-        .tbs_certificate()
-        .extensions()
-        .into_iter()
-        .flatten()
-    {
+    for extension in certificate.tbs_certificate().extensions().into_iter().flatten() {
         if !seen.insert(extension.extn_id) {
             return Err(format!("extension {} is there twice", extension.extn_id));
         }
@@ -136,9 +126,7 @@ pub(crate) fn validate(
     usage: Usage,
 ) -> Result<(), VerifyError> {
     let sensible = chain.len() <= limits::CHAIN_CERTIFICATES_MAX
-        && chain
-            .iter()
-            .all(|certificate| certificate.len() <= limits::CERTIFICATE_BYTES_MAX);
+        && chain.iter().all(|certificate| certificate.len() <= limits::CERTIFICATE_BYTES_MAX);
     let (true, Some((leaf_der, issuers))) = (sensible, chain.split_first()) else {
         return Err(VerifyError::Chain);
     };
@@ -172,14 +160,10 @@ pub(crate) fn validate(
     }
     let anchor = verified.anchor();
     let too_long = |u: &crate::anchors::Usable<'_>| {
-        u.anchor == *anchor
-            && u.path_length
-                .is_some_and(|most| between > usize::from(most))
+        u.anchor == *anchor && u.path_length.is_some_and(|most| between > usize::from(most))
     };
     if usable.iter().any(too_long) {
-        return Err(VerifyError::Path(
-            "the path is longer than its root allows".to_owned(),
-        ));
+        return Err(VerifyError::Path("the path is longer than its root allows".to_owned()));
     }
     Ok(())
 }
@@ -198,11 +182,7 @@ fn explain(error: &webpki::Error) -> String {
             format!("it expired at {}, and it is {}", at(not_after), at(time))
         }
         Error::CertNotValidYet { time, not_before } => {
-            format!(
-                "it is valid from {} on, and it is {}",
-                at(not_before),
-                at(time)
-            )
+            format!("it is valid from {} on, and it is {}", at(not_before), at(time))
         }
         Error::InvalidSignatureForPublicKey => {
             "a signature in it is not that of the issuer that it names".to_owned()

@@ -43,10 +43,7 @@ pub struct Probe {
 /// # Errors
 /// If it cannot be reached, speaks no TLS 1.3, or does not hold the key of the certificate that it shows.
 pub fn probe(host: &str, port: u16, anchors: &Anchors, now: Timestamp) -> io::Result<Probe> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let name = match bare.parse::<IpAddr>() {
         Ok(address) => ServerName::IpAddress(address.into()),
         Err(_) => ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?,
@@ -77,12 +74,8 @@ pub fn probe(host: &str, port: u16, anchors: &Anchors, now: Timestamp) -> io::Re
         }
     }
     let chain: Vec<_> = tls.peer_certificates().unwrap_or_default().to_vec();
-    let group = tls
-        .negotiated_key_exchange_group()
-        .map(|group| format!("{:?}", group.name()));
-    let suite = tls
-        .negotiated_cipher_suite()
-        .map(|suite| format!("{:?}", suite.suite()));
+    let group = tls.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+    let suite = tls.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     Ok(Probe {
         identity: identify(&chain, anchors, now, Usage::Server),
         chain: chain.into_iter().map(CertificateDer::into_owned).collect(),

@@ -22,35 +22,20 @@ pub struct Row {
 pub fn rows(identity: &Identity) -> Vec<Row> {
     let facts = &identity.result.facts;
     let (workload, named) = match &identity.peer {
-        Peer::Anonymous => (
-            "not vouched for: the Steward's policy does not pin this Keep".to_owned(),
-            Some(false),
-        ),
+        Peer::Anonymous => {
+            ("not vouched for: the Steward's policy does not pin this Keep".to_owned(), Some(false))
+        }
         Peer::Local { .. } => ("no name: no registry vouches for one".to_owned(), None),
         Peer::Keep { workload, .. } => (workload.to_string(), Some(true)),
     };
-    let digest = identity
-        .digest
-        .map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+    let digest = identity.digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
     let status = identity.result.status();
-    let silicon = if facts.simulated {
-        "SIMULATED: protects nothing"
-    } else {
-        "genuine"
-    };
-    let debug = if facts.debug {
-        "the host can look inside"
-    } else {
-        "off"
-    };
+    let silicon = if facts.simulated { "SIMULATED: protects nothing" } else { "genuine" };
+    let debug = if facts.debug { "the host can look inside" } else { "off" };
     let mut rows = vec![
         row("workload", workload, named),
         row("digest", digest, Some(identity.digest.is_some())),
-        row(
-            "status",
-            status.to_string(),
-            Some(status == Status::Affirming),
-        ),
+        row("status", status.to_string(), Some(status == Status::Affirming)),
         row("TEE", format!("{} ({})", facts.tee, facts.product), None),
         row("silicon", silicon.to_owned(), Some(!facts.simulated)),
         row("debug", debug.to_owned(), Some(!facts.debug)),
@@ -87,22 +72,12 @@ pub fn refusal(error: &VerifyError) -> Vec<Row> {
 /// A row whose value can be shown on a terminal as it is, whatever a certificate says.
 fn row(label: &'static str, value: String, good: Option<bool>) -> Row {
     let harmless = !value.chars().any(char::is_control);
-    let value = if harmless {
-        value
-    } else {
-        value.escape_debug().to_string()
-    };
+    let value = if harmless { value } else { value.escape_debug().to_string() };
     Row { label, value, good }
 }
 
 fn firmware(tcb: &TcbSummary) -> String {
-    let TcbSummary {
-        bootloader,
-        fmc,
-        microcode,
-        snp,
-        tee,
-    } = tcb;
+    let TcbSummary { bootloader, fmc, microcode, snp, tee } = tcb;
     let fmc = fmc.map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
     format!("bootloader {bootloader}, tee {tee}, snp {snp}, microcode {microcode}{fmc}")
 }
@@ -110,11 +85,7 @@ fn firmware(tcb: &TcbSummary) -> String {
 fn names(identity: &Identity) -> String {
     let ips = identity.ip.iter().map(ToString::to_string);
     let all: Vec<_> = identity.dns.iter().cloned().chain(ips).collect();
-    if all.is_empty() {
-        "none granted".to_owned()
-    } else {
-        all.join(", ")
-    }
+    if all.is_empty() { "none granted".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]
@@ -131,22 +102,13 @@ mod tests {
     #[test]
     fn a_good_keep_has_nothing_bad_in_its_table() {
         let rows = rows(&identity(&result()));
-        assert_eq!(
-            value(&rows, "workload"),
-            ("store.example.com/team/app:1.2.0", Some(true))
-        );
-        assert_eq!(
-            value(&rows, "digest"),
-            (digest().to_string().as_str(), Some(true))
-        );
+        assert_eq!(value(&rows, "workload"), ("store.example.com/team/app:1.2.0", Some(true)));
+        assert_eq!(value(&rows, "digest"), (digest().to_string().as_str(), Some(true)));
         assert_eq!(value(&rows, "status"), ("affirming", Some(true)));
         assert_eq!(value(&rows, "TEE"), ("snp (Milan)", None));
         assert_eq!(value(&rows, "silicon"), ("genuine", Some(true)));
         assert_eq!(value(&rows, "names"), ("none granted", None));
-        assert_eq!(
-            value(&rows, "firmware").0,
-            "bootloader 2, tee 0, snp 6, microcode 93"
-        );
+        assert_eq!(value(&rows, "firmware").0, "bootloader 2, tee 0, snp 6, microcode 93");
         assert!(rows.iter().all(|row| row.good != Some(false)), "{rows:?}");
     }
 
@@ -161,15 +123,8 @@ mod tests {
         bad.facts.signer = Some("ab".repeat(48));
         bad.facts.tcb.fmc = Some(7);
         let rows = rows(&identity(&bad));
-        for label in [
-            "workload",
-            "digest",
-            "status",
-            "silicon",
-            "debug",
-            "measurement",
-            "relaxed",
-        ] {
+        for label in ["workload", "digest", "status", "silicon", "debug", "measurement", "relaxed"]
+        {
             assert_eq!(value(&rows, label).1, Some(false), "{label}");
         }
         assert_eq!(rows.iter().filter(|row| row.label == "relaxed").count(), 2);

@@ -110,19 +110,11 @@ impl Requirements {
 /// Whether an identity has everything that a rule names.
 fn meets(rule: &PeerRule, identity: &Identity) -> bool {
     let facts = &identity.result.facts;
-    rule.workload.as_ref().is_none_or(|pattern| {
-        identity
-            .slug
-            .as_ref()
-            .is_some_and(|slug| pattern.matches(slug))
-    }) && rule
-        .digest
+    rule.workload
         .as_ref()
-        .is_none_or(|digest| identity.digest.as_ref() == Some(digest))
-        && rule
-            .measurement
-            .as_ref()
-            .is_none_or(|measurement| *measurement == facts.measurement)
+        .is_none_or(|pattern| identity.slug.as_ref().is_some_and(|slug| pattern.matches(slug)))
+        && rule.digest.as_ref().is_none_or(|digest| identity.digest.as_ref() == Some(digest))
+        && rule.measurement.as_ref().is_none_or(|measurement| *measurement == facts.measurement)
         && rule.tee.as_ref().is_none_or(|tee| *tee == facts.tee)
 }
 

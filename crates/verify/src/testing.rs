@@ -45,11 +45,7 @@ pub(crate) fn keep(ca: &DevCa, result: &AttestationResult) -> Issued {
 }
 
 pub(crate) fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
-    issued
-        .chain_der
-        .iter()
-        .map(|der| CertificateDer::from(der.clone()))
-        .collect()
+    issued.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect()
 }
 
 /// Issues a certificate with this profile and judges it.

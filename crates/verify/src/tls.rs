@@ -43,11 +43,7 @@ impl std::error::Error for Refusal {}
 
 impl Judge {
     fn new(anchors: Anchors, requirements: Requirements) -> Self {
-        Self {
-            anchors,
-            requirements,
-            algorithms: algorithms(),
-        }
+        Self { anchors, requirements, algorithms: algorithms() }
     }
 
     fn judge(
@@ -63,9 +59,7 @@ impl Judge {
         let chain: Vec<_> = std::iter::once(leaf).chain(issuers).cloned().collect();
         let identity = identify(&chain, &self.anchors, Timestamp(now.as_secs()), usage)
             .map_err(|error| refuse(error.to_string()))?;
-        self.requirements
-            .check(&identity)
-            .map_err(|unmet| refuse(unmet.to_string()))
+        self.requirements.check(&identity).map_err(|unmet| refuse(unmet.to_string()))
     }
 }
 
@@ -88,10 +82,7 @@ pub struct KeepClientVerifier {
 impl KeepClientVerifier {
     /// A verifier of clients. The time is that of the TLS configuration it is used in.
     pub fn new(anchors: Anchors, requirements: Requirements, mode: ClientMode) -> Arc<Self> {
-        Arc::new(Self {
-            judge: Judge::new(anchors, requirements),
-            mode,
-        })
+        Arc::new(Self { judge: Judge::new(anchors, requirements), mode })
     }
 }
 
@@ -111,8 +102,7 @@ impl ClientCertVerifier for KeepClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.judge
-            .judge(end_entity, intermediates, now, Usage::Client)?;
+        self.judge.judge(end_entity, intermediates, now, Usage::Client)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -150,9 +140,7 @@ impl KeepServerVerifier {
     ///
     /// Requirements without rules take *any* Keep of these Stewards: name the workload that is expected.
     pub fn new(anchors: Anchors, requirements: Requirements) -> Arc<Self> {
-        Arc::new(Self {
-            judge: Judge::new(anchors, requirements),
-        })
+        Arc::new(Self { judge: Judge::new(anchors, requirements) })
     }
 }
 
@@ -165,8 +153,7 @@ impl ServerCertVerifier for KeepServerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge
-            .judge(end_entity, intermediates, now, Usage::Server)?;
+        self.judge.judge(end_entity, intermediates, now, Usage::Server)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -195,9 +182,7 @@ impl ServerCertVerifier for KeepServerVerifier {
 
 /// The roots of the public Web PKI, as Mozilla has them.
 pub fn web_pki_roots() -> RootCertStore {
-    RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    }
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 #[cfg(test)]

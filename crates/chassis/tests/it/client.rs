@@ -29,10 +29,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn problem(&self) -> Problem {
-        assert!(
-            self.head.contains("content-type: application/problem+json"),
-            "{self:?}"
-        );
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
         problem
@@ -41,9 +38,7 @@ impl Answer {
 
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr, ca: &DevCa) -> Self {
-        Self::try_connect(addr, ca, None, &rustls::version::TLS13)
-            .await
-            .unwrap()
+        Self::try_connect(addr, ca, None, &rustls::version::TLS13).await.unwrap()
     }
 
     pub(crate) async fn try_connect(
@@ -53,9 +48,7 @@ impl Client {
         version: &'static SupportedProtocolVersion,
     ) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from(ca.certificate_der().to_vec()))
-            .unwrap();
+        roots.add(CertificateDer::from(ca.certificate_der().to_vec())).unwrap();
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[version])
             .unwrap()
@@ -84,8 +77,7 @@ impl Client {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
-            .await;
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await;
         self.answer().await.unwrap()
     }
 
@@ -111,11 +103,7 @@ impl Client {
             .map_or(0, |length| length.trim().parse().unwrap());
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await?;
-        Ok(Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head,
-            body,
-        })
+        Ok(Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body })
     }
 
     /// Waits until the server has closed the connection; what it still said.

@@ -15,11 +15,7 @@ const SHORT: Duration = Duration::from_millis(150);
 
 #[tokio::test]
 async fn errors_are_problem_documents() {
-    let service = Running::start(Limits {
-        body_bytes_max: 100_000,
-        ..Limits::default()
-    })
-    .await;
+    let service = Running::start(Limits { body_bytes_max: 100_000, ..Limits::default() }).await;
     let mut client = Client::connect(service.addr, &service.ca).await;
     assert_eq!(client.get("/").await.body, b"hello");
     assert_eq!(client.get("/nothing").await.problem().status, 404);
@@ -40,11 +36,7 @@ async fn errors_are_problem_documents() {
 
 #[tokio::test]
 async fn a_body_without_declared_length_is_bounded_too() {
-    let service = Running::start(Limits {
-        body_bytes_max: 1_000,
-        ..Limits::default()
-    })
-    .await;
+    let service = Running::start(Limits { body_bytes_max: 1_000, ..Limits::default() }).await;
     let mut client = Client::connect(service.addr, &service.ca).await;
     let head = "POST /echo HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     client.send(head.as_bytes()).await;
@@ -114,15 +106,9 @@ async fn a_body_that_trickles_is_cut_though_it_never_pauses() {
 
 #[tokio::test]
 async fn one_request_too_many_is_told_to_come_back() {
-    let service = Running::start(Limits {
-        requests_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let service = Running::start(Limits { requests_max: 1, ..Limits::default() }).await;
     let mut first = Client::connect(service.addr, &service.ca).await;
-    first
-        .send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await;
+    first.send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     service.waiting.notified().await;
     let mut second = Client::connect(service.addr, &service.ca).await;
     let answer = second.get("/").await;
@@ -135,11 +121,7 @@ async fn one_request_too_many_is_told_to_come_back() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_the_next_is_closed() {
-    let service = Running::start(Limits {
-        connections_max: 1,
-        ..Limits::default()
-    })
-    .await;
+    let service = Running::start(Limits { connections_max: 1, ..Limits::default() }).await;
     let mut first = Client::connect(service.addr, &service.ca).await;
     assert_eq!(first.get("/").await.status, 200);
     let mut second = Client::connect(service.addr, &service.ca).await;
@@ -156,12 +138,7 @@ async fn one_connection_too_many_is_told_so_and_the_next_is_closed() {
 async fn a_taken_port_says_what_to_do() {
     let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = Bound::new(bound.addr()).await.unwrap_err().to_string();
-    assert!(
-        error.contains("taken") && error.contains("--addr"),
-        "{error}"
-    );
-    let error = Bound::new("192.0.2.1:1".parse().unwrap())
-        .await
-        .unwrap_err();
+    assert!(error.contains("taken") && error.contains("--addr"), "{error}");
+    let error = Bound::new("192.0.2.1:1".parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("no such address"), "{error}");
 }

@@ -80,14 +80,7 @@ impl Running {
         let end = tokio::spawn(bound.serve(service, async {
             let _ = stopped.await;
         }));
-        Self {
-            addr,
-            ca,
-            stop: Some(stop),
-            end,
-            wake,
-            waiting,
-        }
+        Self { addr, ca, stop: Some(stop), end, wake, waiting }
     }
 
     fn stop(&mut self) {

@@ -18,15 +18,11 @@ async fn requests_in_progress_end_and_no_new_ones_begin() {
     // Connected, but without a handshake: no reason to wait.
     let _silent = TcpStream::connect(service.addr).await.unwrap();
     let mut busy = Client::connect(service.addr, &service.ca).await;
-    busy.send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await;
+    busy.send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     service.waiting.notified().await;
     service.stop();
     assert_eq!(idle.rest().await, b"", "idle connections are closed");
-    assert!(
-        TcpStream::connect(service.addr).await.is_err(),
-        "nothing listens any more"
-    );
+    assert!(TcpStream::connect(service.addr).await.is_err(), "nothing listens any more");
     service.wake.notify_one();
     assert_eq!(busy.answer().await.unwrap().body, b"woken");
     assert!(service.end.await.unwrap().is_ok());
@@ -34,19 +30,12 @@ async fn requests_in_progress_end_and_no_new_ones_begin() {
 
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
-    let mut service = Running::start(Limits {
-        drain: Duration::from_millis(50),
-        ..Limits::default()
-    })
-    .await;
+    let mut service =
+        Running::start(Limits { drain: Duration::from_millis(50), ..Limits::default() }).await;
     let mut busy = Client::connect(service.addr, &service.ca).await;
-    busy.send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        .await;
+    busy.send(b"GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     service.waiting.notified().await;
     service.stop();
-    assert!(matches!(
-        service.end.await.unwrap(),
-        Err(Error::Unfinished(1))
-    ));
+    assert!(matches!(service.end.await.unwrap(), Err(Error::Unfinished(1))));
     assert_eq!(busy.rest().await, b"");
 }

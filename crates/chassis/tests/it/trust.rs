@@ -34,10 +34,7 @@ async fn handlers_see_the_clients_certificate() {
     if let Ok(mut foreign) =
         Client::try_connect(service.addr, &service.ca, Some((&chain, &key)), version).await
     {
-        let _ = foreign
-            .0
-            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            .await;
+        let _ = foreign.0.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert_eq!(foreign.rest().await, b"");
     }
 }
@@ -49,10 +46,7 @@ async fn a_required_certificate_is_required() {
     })
     .await;
     let mut anonymous = Client::connect(service.addr, &service.ca).await;
-    let _ = anonymous
-        .0
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await;
+    let _ = anonymous.0.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(anonymous.rest().await, b"");
 }
 
@@ -62,10 +56,7 @@ async fn old_tls_and_no_tls_are_refused() {
     let old = Client::try_connect(service.addr, &service.ca, None, &rustls::version::TLS12).await;
     assert!(old.is_err());
     let mut stream = TcpStream::connect(service.addr).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");

@@ -61,11 +61,7 @@ pub(crate) struct Liar {
 async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response<Body> {
     let mut script = script.lock().unwrap();
     script.asked += 1;
-    let path = request
-        .uri()
-        .path()
-        .strip_prefix("/api/v0.1.0")
-        .unwrap_or_default();
+    let path = request.uri().path().strip_prefix("/api/v0.1.0").unwrap_or_default();
     let Some(answer) = script.answers.get(path).cloned() else {
         return Response::builder().status(404).body(Body::empty()).unwrap();
     };
@@ -76,10 +72,7 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> R
     if let Some(value) = answer.digest {
         response = response.header("content-digest", value);
     }
-    response
-        .header("location", "/elsewhere")
-        .body(Body::from(answer.body))
-        .unwrap()
+    response.header("location", "/elsewhere").body(Body::from(answer.body)).unwrap()
 }
 
 impl Liar {
@@ -87,20 +80,14 @@ impl Liar {
         let now = Clock::System.now();
         let ca = DevCa::generate("TLS", now).unwrap();
         let (chain, key) = ca.issue_server(&[HOST], &[], now).unwrap();
-        let tls = ServerTls::builder(chain.as_bytes(), key.as_bytes())
-            .build()
-            .unwrap();
+        let tls = ServerTls::builder(chain.as_bytes(), key.as_bytes()).build().unwrap();
         let script = Arc::new(Mutex::new(Script::default()));
-        let router = Router::new()
-            .fallback(answer)
-            .with_state(Arc::clone(&script));
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&script));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
                 let address = bound.addr();
@@ -113,21 +100,11 @@ impl Liar {
             });
         });
         let address = told.recv().unwrap();
-        Self {
-            script,
-            ca,
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { script, ca, address, stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn says(&self, path: &str, answer: Answer) {
-        self.script
-            .lock()
-            .unwrap()
-            .answers
-            .insert(path.to_owned(), answer);
+        self.script.lock().unwrap().answers.insert(path.to_owned(), answer);
     }
 
     pub(crate) fn is_silent_about(&self, path: &str) {

@@ -38,11 +38,7 @@ fn honest(tree: &Tree) -> Liar {
     let liar = Liar::start();
     liar.says(TAG, Answer::of(&tree.tag().to_bytes(), media::ENTRY));
     for (path, node) in tree.nodes() {
-        let path = if path.is_empty() {
-            String::new()
-        } else {
-            format!("/{path}")
-        };
+        let path = if path.is_empty() { String::new() } else { format!("/{path}") };
         let answer = Answer::of(&node.bytes, &node.entry.media_type);
         liar.says(&format!("{TAG}/tree{path}"), answer);
     }
@@ -73,51 +69,15 @@ fn every_lie_about_a_node_is_found() {
         flipped[0] ^= 1;
         let longer = [&node.bytes[..], b" "].concat();
         let lies = [
-            (
-                "another byte, own digest",
-                Answer::of(&flipped, &node.entry.media_type),
-            ),
-            (
-                "another byte, the right digest",
-                Answer {
-                    body: flipped.clone(),
-                    ..good()
-                },
-            ),
+            ("another byte, own digest", Answer::of(&flipped, &node.entry.media_type)),
+            ("another byte, the right digest", Answer { body: flipped.clone(), ..good() }),
             ("a byte more", Answer::of(&longer, &node.entry.media_type)),
-            (
-                "a byte less",
-                Answer::of(&node.bytes[1..], &node.entry.media_type),
-            ),
+            ("a byte less", Answer::of(&node.bytes[1..], &node.entry.media_type)),
             ("nothing", Answer::of(b"", &node.entry.media_type)),
-            (
-                "another type",
-                Answer {
-                    media_type: Some(media::JSON.into()),
-                    ..good()
-                },
-            ),
-            (
-                "no type",
-                Answer {
-                    media_type: None,
-                    ..good()
-                },
-            ),
-            (
-                "no digest",
-                Answer {
-                    digest: None,
-                    ..good()
-                },
-            ),
-            (
-                "a bad digest",
-                Answer {
-                    digest: Some("sha-256=:AAAA:".into()),
-                    ..good()
-                },
-            ),
+            ("another type", Answer { media_type: Some(media::JSON.into()), ..good() }),
+            ("no type", Answer { media_type: None, ..good() }),
+            ("no digest", Answer { digest: None, ..good() }),
+            ("a bad digest", Answer { digest: Some("sha-256=:AAAA:".into()), ..good() }),
             (
                 "another algorithm's digest is wrong",
                 Answer {
@@ -125,27 +85,9 @@ fn every_lie_about_a_node_is_found() {
                     ..good()
                 },
             ),
-            (
-                "a redirection",
-                Answer {
-                    status: 302,
-                    ..good()
-                },
-            ),
-            (
-                "no content",
-                Answer {
-                    status: 204,
-                    ..good()
-                },
-            ),
-            (
-                "a failure",
-                Answer {
-                    status: 500,
-                    ..good()
-                },
-            ),
+            ("a redirection", Answer { status: 302, ..good() }),
+            ("no content", Answer { status: 204, ..good() }),
+            ("a failure", Answer { status: 500, ..good() }),
         ];
         for (what, lie) in lies {
             let liar = honest(&tree);
@@ -155,10 +97,7 @@ fn every_lie_about_a_node_is_found() {
         }
         let liar = honest(&tree);
         liar.is_silent_about(&url);
-        assert_eq!(
-            fetch(&liar, &tree.digest()).unwrap_err().status(),
-            Some(404)
-        );
+        assert_eq!(fetch(&liar, &tree.digest()).unwrap_err().status(), Some(404));
     }
 }
 
@@ -173,10 +112,7 @@ fn another_tree_is_not_the_one_that_was_asked_for() {
     entry.media_type = media::WASM.to_owned();
     let tag = TagRecord(entry);
     liar.says(TAG, Answer::of(&tag.to_bytes(), media::ENTRY));
-    liar.says(
-        &format!("{TAG}/tree"),
-        Answer::of(&good.root().bytes, media::WASM),
-    );
+    liar.says(&format!("{TAG}/tree"), Answer::of(&good.root().bytes, media::WASM));
     let error = fetch(&liar, &good.digest()).unwrap_err();
     assert!(error.to_string().contains("no WebAssembly"), "{error}");
 }
@@ -223,10 +159,7 @@ fn trees_beyond_the_limits_are_not_fetched() {
     assert!(error.to_string().contains("16 deep"), "{error}");
 
     let mut root = Directory::new();
-    let huge = Entry {
-        length: 90_000_000,
-        ..Entry::of(b"", media::OCTET_STREAM)
-    };
+    let huge = Entry { length: 90_000_000, ..Entry::of(b"", media::OCTET_STREAM) };
     for name in ["a", "b", "c"] {
         root.insert(name, huge.clone()).unwrap();
     }
@@ -234,30 +167,20 @@ fn trees_beyond_the_limits_are_not_fetched() {
     let tag = TagRecord(entry.clone());
     let liar = Liar::start();
     liar.says(TAG, Answer::of(&tag.to_bytes(), media::ENTRY));
-    liar.says(
-        &format!("{TAG}/tree"),
-        Answer::of(&root.to_bytes(), media::DIRECTORY),
-    );
+    liar.says(&format!("{TAG}/tree"), Answer::of(&root.to_bytes(), media::DIRECTORY));
     assert!(fetch(&liar, &entry.digest.sha256()).is_err());
 }
 
 #[test]
 fn packages_without_a_module_are_none() {
     let mut root = Directory::new();
-    root.insert("x.wasm", Entry::of(b"\0asm", media::WASM))
-        .unwrap();
+    root.insert("x.wasm", Entry::of(b"\0asm", media::WASM)).unwrap();
     let entry = Entry::of(&root.to_bytes(), media::DIRECTORY);
     let liar = Liar::start();
     let tag = TagRecord(entry.clone());
     liar.says(TAG, Answer::of(&tag.to_bytes(), media::ENTRY));
-    liar.says(
-        &format!("{TAG}/tree"),
-        Answer::of(&root.to_bytes(), media::DIRECTORY),
-    );
-    liar.says(
-        &format!("{TAG}/tree/x.wasm"),
-        Answer::of(b"\0asm", media::WASM),
-    );
+    liar.says(&format!("{TAG}/tree"), Answer::of(&root.to_bytes(), media::DIRECTORY));
+    liar.says(&format!("{TAG}/tree/x.wasm"), Answer::of(b"\0asm", media::WASM));
     let error = fetch(&liar, &entry.digest.sha256()).unwrap_err();
     assert!(error.to_string().contains("main.wasm"), "{error}");
 }
@@ -265,11 +188,7 @@ fn packages_without_a_module_are_none() {
 #[test]
 fn deployments_are_read_strictly() {
     let liar = Liar::start();
-    let info = DeployInfo {
-        digest: Sha256([1; 32]),
-        statement: "x".into(),
-        steward: None,
-    };
+    let info = DeployInfo { digest: Sha256([1; 32]), statement: "x".into(), steward: None };
     let json = serde_json::to_vec(&info).unwrap();
     let url = format!("{TAG}/_deploy");
     liar.says(&url, Answer::of(&json, media::JSON));
@@ -278,9 +197,8 @@ fn deployments_are_read_strictly() {
     pinned.digest = Some(Sha256([2; 32]));
     let error = liar.client().deploy_info(&pinned).unwrap_err();
     assert!(matches!(error, Error::Integrity { .. }), "{error}");
-    let more = String::from_utf8(json.clone())
-        .unwrap()
-        .replace("\"steward\"", "\"x\":1,\"steward\"");
+    let more =
+        String::from_utf8(json.clone()).unwrap().replace("\"steward\"", "\"x\":1,\"steward\"");
     for answer in [
         Answer::of(more.as_bytes(), media::JSON),
         Answer::of(&json, media::OCTET_STREAM),
@@ -291,71 +209,33 @@ fn deployments_are_read_strictly() {
         Answer::of(&vec![b' '; 70_000], media::JSON),
     ] {
         liar.says(&url, answer);
-        assert!(matches!(
-            liar.client().deploy_info(&slug()),
-            Err(Error::Answer { .. })
-        ));
+        assert!(matches!(liar.client().deploy_info(&slug()), Err(Error::Answer { .. })));
     }
 }
 
 #[test]
 fn refusals_keep_their_reasons() {
     let liar = Liar::start();
-    let said = Problem::new(403, "Not released", "why")
-        .check("release")
-        .hint("do this");
+    let said = Problem::new(403, "Not released", "why").check("release").hint("do this");
     let body = serde_json::to_vec(&said).unwrap();
-    liar.says(
-        TAG,
-        Answer {
-            status: 403,
-            ..Answer::of(&body, problem::MEDIA_TYPE)
-        },
-    );
+    liar.says(TAG, Answer { status: 403, ..Answer::of(&body, problem::MEDIA_TYPE) });
     let error = liar.client().tag_entry(&slug()).unwrap_err();
     assert_eq!((error.status(), error.hint()), (Some(403), Some("do this")));
     assert!(error.to_string().contains("why [release]"), "{error}");
     // A document that says another status than its answer, or is none.
-    liar.says(
-        TAG,
-        Answer {
-            status: 401,
-            ..Answer::of(&body, problem::MEDIA_TYPE)
-        },
-    );
-    assert_eq!(
-        liar.client().tag_entry(&slug()).unwrap_err().status(),
-        Some(401)
-    );
-    liar.says(
-        TAG,
-        Answer {
-            status: 502,
-            ..Answer::of(b"<html>", "text/html")
-        },
-    );
-    assert_eq!(
-        liar.client().tag_entry(&slug()).unwrap_err().status(),
-        Some(502)
-    );
+    liar.says(TAG, Answer { status: 401, ..Answer::of(&body, problem::MEDIA_TYPE) });
+    assert_eq!(liar.client().tag_entry(&slug()).unwrap_err().status(), Some(401));
+    liar.says(TAG, Answer { status: 502, ..Answer::of(b"<html>", "text/html") });
+    assert_eq!(liar.client().tag_entry(&slug()).unwrap_err().status(), Some(502));
 }
 
 #[test]
 fn names_and_tokens_that_cannot_be_sent_are_not() {
     let liar = Liar::start();
     let client = liar.client();
-    for (user, repo) in [
-        ("", "a"),
-        ("a/b", "c"),
-        ("..", "c"),
-        ("a", ".."),
-        ("a", ""),
-        ("a", "b?c"),
-    ] {
-        assert!(
-            matches!(client.repo_get(user, repo), Err(Error::Name(_))),
-            "{user}/{repo}"
-        );
+    for (user, repo) in [("", "a"), ("a/b", "c"), ("..", "c"), ("a", ".."), ("a", ""), ("a", "b?c")]
+    {
+        assert!(matches!(client.repo_get(user, repo), Err(Error::Name(_))), "{user}/{repo}");
     }
     let other = "other.example.com/ann/app:1.0.0".parse().unwrap();
     assert!(matches!(client.tag_entry(&other), Err(Error::Name(_))));

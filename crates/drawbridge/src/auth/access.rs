@@ -134,11 +134,7 @@ impl Caller {
             ));
         }
         self.owner(Verb::Read, Topic::Tags, user)?;
-        if repo.is_some() {
-            Ok(Granted::Owner)
-        } else {
-            Err(Denied::NotFound)
-        }
+        if repo.is_some() { Ok(Granted::Owner) } else { Err(Denied::NotFound) }
     }
 
     /// Whether this caller may read a tag and its tree, which stands for `digest` if it is there.
@@ -152,28 +148,19 @@ impl Caller {
         digest: Option<&Sha256>,
     ) -> Result<Granted, Denied> {
         if repo.is_some_and(|r| r.public) {
-            return if digest.is_some() {
-                Ok(Granted::Public)
-            } else {
-                Err(Denied::NotFound)
-            };
+            return if digest.is_some() { Ok(Granted::Public) } else { Err(Denied::NotFound) };
         }
         match self {
-            Self::Keep(Keep::Attested {
-                digest: own,
-                description,
-            }) if Some(own) == digest => Ok(Granted::Released(description.clone())),
+            Self::Keep(Keep::Attested { digest: own, description }) if Some(own) == digest => {
+                Ok(Granted::Released(description.clone()))
+            }
             Self::Keep(Keep::Attested { digest: own, .. }) => Err(Denied::NotReleased(format!(
                 "the certificate is for the workload {own}, which is not what this tag stands for"
             ))),
             Self::Keep(Keep::Refused(why)) => Err(Denied::NotReleased(why.clone())),
             Self::Anonymous | Self::Person(_) => {
                 self.owner(Verb::Read, Topic::Tags, user)?;
-                if digest.is_some() {
-                    Ok(Granted::Owner)
-                } else {
-                    Err(Denied::NotFound)
-                }
+                if digest.is_some() { Ok(Granted::Owner) } else { Err(Denied::NotFound) }
             }
         }
     }
@@ -204,50 +191,27 @@ mod tests {
 
     fn person(subject: &str, scopes: &str) -> Caller {
         let scopes = scopes.split(' ').map(str::to_owned).collect();
-        Caller::Person(Person {
-            subject: subject.to_owned(),
-            scopes,
-        })
+        Caller::Person(Person { subject: subject.to_owned(), scopes })
     }
 
     fn keep(digest: Sha256) -> Caller {
-        Caller::Keep(Keep::Attested {
-            digest,
-            description: "k".into(),
-        })
+        Caller::Keep(Keep::Attested { digest, description: "k".into() })
     }
 
     /// Reads a whole table: repository × tag × caller.
     #[test]
     fn reading_tags_and_trees() {
-        let user = UserRecord {
-            subject: "ann".into(),
-        };
-        let public = RepoRecord {
-            public: true,
-            discoverable: false,
-        };
-        let private = RepoRecord {
-            public: false,
-            discoverable: false,
-        };
-        let found = RepoRecord {
-            public: false,
-            discoverable: true,
-        };
+        let user = UserRecord { subject: "ann".into() };
+        let public = RepoRecord { public: true, discoverable: false };
+        let private = RepoRecord { public: false, discoverable: false };
+        let found = RepoRecord { public: false, discoverable: true };
         let tags = "read:drawbridge_tags";
         let callers = [
             ("anonymous", Caller::Anonymous),
             ("owner", person("ann", tags)),
             ("manager", person("ann", "manage:drawbridge_tags")),
             ("writer", person("ann", "write:drawbridge_tags")),
-            (
-                "narrow",
-                person(
-                    "ann",
-                    "read:drawbridge_users manage:drawbridge_repositories",
-                ),
-            ),
+            ("narrow", person("ann", "read:drawbridge_users manage:drawbridge_repositories")),
             ("other", person("bob", tags)),
             ("keep", keep(DIGEST)),
             ("wrong keep", keep(OTHER)),
@@ -355,9 +319,7 @@ missing, no tag, bad keep: not-released not-released not-released
 
     #[test]
     fn writing_is_for_owners_with_the_scope() {
-        let user = UserRecord {
-            subject: "ann".into(),
-        };
+        let user = UserRecord { subject: "ann".into() };
         let write = |caller: &Caller, user: Option<&UserRecord>| {
             caller.owner(Verb::Write, Topic::Tags, user)
         };
@@ -368,27 +330,14 @@ missing, no tag, bad keep: not-released not-released not-released
             write(&person("bob", "write:drawbridge_tags"), Some(&user)),
             Err(Denied::NotOwner)
         );
-        for scopes in [
-            "",
-            "read:drawbridge_tags",
-            "write:drawbridge_repositories",
-            "write:drawbridge_tagsx",
-        ] {
+        for scopes in
+            ["", "read:drawbridge_tags", "write:drawbridge_repositories", "write:drawbridge_tagsx"]
+        {
             let denied = write(&person("ann", scopes), Some(&user));
-            assert_eq!(
-                denied,
-                Err(Denied::Scope("write:drawbridge_tags".into())),
-                "{scopes}"
-            );
+            assert_eq!(denied, Err(Denied::Scope("write:drawbridge_tags".into())), "{scopes}");
         }
-        assert_eq!(
-            write(&Caller::Anonymous, Some(&user)),
-            Err(Denied::Unauthenticated)
-        );
+        assert_eq!(write(&Caller::Anonymous, Some(&user)), Err(Denied::Unauthenticated));
         // A Keep reads; it never writes.
-        assert_eq!(
-            write(&keep(DIGEST), Some(&user)),
-            Err(Denied::Unauthenticated)
-        );
+        assert_eq!(write(&keep(DIGEST), Some(&user)), Err(Denied::Unauthenticated));
     }
 }

@@ -109,11 +109,7 @@ pub struct Expectations {
 
 #[derive(Debug)]
 enum Key {
-    Rsa {
-        n: Vec<u8>,
-        e: Vec<u8>,
-        only: Option<Algorithm>,
-    },
+    Rsa { n: Vec<u8>, e: Vec<u8>, only: Option<Algorithm> },
     P256(Vec<u8>),
     Ed25519(Vec<u8>),
 }
@@ -171,10 +167,8 @@ impl KeySet {
         if set.keys.len() > KEYS_MAX {
             return Err(TokenError::Malformed);
         }
-        let keys = set
-            .keys
-            .into_iter()
-            .filter_map(|key| read_key(serde_json::from_value(key).ok()?));
+        let keys =
+            set.keys.into_iter().filter_map(|key| read_key(serde_json::from_value(key).ok()?));
         Ok(Self(keys.collect()))
     }
 
@@ -197,11 +191,9 @@ fn read_key(wire: WireKey) -> Option<(String, Key)> {
     };
     let fits = |algorithm| only.is_none_or(|o| o == algorithm);
     let key = match (wire.kty.as_str(), wire.crv.as_deref()) {
-        ("RSA", None) if fits(Algorithm::Rs256) || fits(Algorithm::Ps256) => Key::Rsa {
-            n: bytes(&wire.n)?,
-            e: bytes(&wire.e)?,
-            only,
-        },
+        ("RSA", None) if fits(Algorithm::Rs256) || fits(Algorithm::Ps256) => {
+            Key::Rsa { n: bytes(&wire.n)?, e: bytes(&wire.e)?, only }
+        }
         ("EC", Some("P-256")) if fits(Algorithm::Es256) => {
             Key::P256([vec![4], coordinate(&wire.x)?, coordinate(&wire.y)?].concat())
         }
@@ -260,17 +252,11 @@ impl<'a> Unverified<'a> {
         }
         let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Malformed)?;
-        let decode = |part| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .map_err(|_| TokenError::Malformed)
-        };
+        let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| TokenError::Malformed)?;
         let known_type = header.typ.as_deref().is_none_or(|typ| {
-            ["jwt", "at+jwt", "application/at+jwt"]
-                .iter()
-                .any(|t| typ.eq_ignore_ascii_case(t))
+            ["jwt", "at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t))
         });
         if header.crit.is_some() || !known_type {
             return Err(TokenError::Malformed);
@@ -358,15 +344,8 @@ impl<'a> Unverified<'a> {
         if claims.iat > latest || claims.nbf.is_some_and(|nbf| nbf > latest) {
             return Err(TokenError::Early);
         }
-        let scopes = claims
-            .scope
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(str::to_owned);
-        Ok(Person {
-            scopes: scopes.collect(),
-            subject: claims.sub,
-        })
+        let scopes = claims.scope.split(' ').filter(|s| !s.is_empty()).map(str::to_owned);
+        Ok(Person { scopes: scopes.collect(), subject: claims.sub })
     }
 }
 
@@ -394,10 +373,8 @@ mod tests {
     }
 
     fn judge(issuer: &DevIssuer, token: &str) -> Result<Person, TokenError> {
-        let expected = Expectations {
-            issuer: "http://127.0.0.1:1".into(),
-            audience: "https://store/".into(),
-        };
+        let expected =
+            Expectations { issuer: "http://127.0.0.1:1".into(), audience: "https://store/".into() };
         Unverified::parse(token)?.verify(&keys(issuer), &expected, NOW)
     }
 
@@ -408,10 +385,7 @@ mod tests {
             let token = issuer.mint(&good(&issuer), algorithm).unwrap();
             let person = judge(&issuer, &token).unwrap();
             assert_eq!(person.subject, "ann");
-            assert_eq!(
-                person.scopes.into_iter().collect::<Vec<_>>(),
-                ["manage:b", "read:a"]
-            );
+            assert_eq!(person.scopes.into_iter().collect::<Vec<_>>(), ["manage:b", "read:a"]);
         }
     }
 
@@ -420,29 +394,22 @@ mod tests {
         let issuer = issuer();
         let claims = good(&issuer);
         let refused = |token: &str| judge(&issuer, token).unwrap_err();
-        assert_eq!(
-            refused(&issuer.mint_unsigned(&claims)),
-            TokenError::Algorithm
-        );
+        assert_eq!(refused(&issuer.mint_unsigned(&claims)), TokenError::Algorithm);
         for algorithm in Sign::ALL {
             let token = issuer.mint_confused(&claims, algorithm).unwrap();
             assert_eq!(refused(&token), TokenError::Algorithm);
         }
         // A key of one kind under the name of another.
-        for (named, signed) in [
-            ("RS256", Sign::Es256),
-            ("ES256", Sign::Rs256),
-            ("EdDSA", Sign::Es256),
-        ] {
+        for (named, signed) in
+            [("RS256", Sign::Es256), ("ES256", Sign::Rs256), ("EdDSA", Sign::Es256)]
+        {
             let header = json!({"alg": named, "kid": issuer.kid(signed).unwrap()});
             let token = issuer.mint_with_header(&header, &claims, signed).unwrap();
             assert_eq!(refused(&token), TokenError::Algorithm);
         }
         // PS256 under the name of RS256: the right kind of key, a wrong signature.
         let header = json!({"alg": "RS256", "kid": issuer.kid(Sign::Ps256).unwrap()});
-        let token = issuer
-            .mint_with_header(&header, &claims, Sign::Ps256)
-            .unwrap();
+        let token = issuer.mint_with_header(&header, &claims, Sign::Ps256).unwrap();
         assert_eq!(refused(&token), TokenError::Signature);
     }
 
@@ -450,34 +417,23 @@ mod tests {
     fn keys_must_be_named_and_known() {
         let issuer = issuer();
         let claims = good(&issuer);
-        let mint = |header| {
-            issuer
-                .mint_with_header(&header, &claims, Sign::Es256)
-                .unwrap()
-        };
+        let mint = |header| issuer.mint_with_header(&header, &claims, Sign::Es256).unwrap();
         let kid = issuer.kid(Sign::Es256).unwrap();
         let refused = |token: &str| judge(&issuer, token).unwrap_err();
         assert_eq!(refused(&mint(json!({"alg": "ES256"}))), TokenError::NoKeyId);
-        assert_eq!(
-            refused(&mint(json!({"alg": "ES256", "kid": "x"}))),
-            TokenError::UnknownKey
-        );
+        assert_eq!(refused(&mint(json!({"alg": "ES256", "kid": "x"}))), TokenError::UnknownKey);
         assert_eq!(
             refused(&mint(json!({"alg": "ES256", "kid": kid, "crit": ["b64"]}))),
             TokenError::Malformed
         );
         assert_eq!(
-            refused(&mint(
-                json!({"alg": "ES256", "kid": kid, "typ": "enarx-tag+jwt"})
-            )),
+            refused(&mint(json!({"alg": "ES256", "kid": kid, "typ": "enarx-tag+jwt"}))),
             TokenError::Malformed
         );
         // The key in the header is not looked at.
         let other = DevIssuer::generate("http://127.0.0.1:1", None, Arc::new(|| NOW)).unwrap();
         let header = json!({"alg": "ES256", "kid": kid, "jwk": other.jwks()["keys"][0]});
-        let token = other
-            .mint_with_header(&header, &claims, Sign::Es256)
-            .unwrap();
+        let token = other.mint_with_header(&header, &claims, Sign::Es256).unwrap();
         assert_eq!(refused(&token), TokenError::Signature);
         // A key that was taken back.
         let token = issuer.mint(&claims, Sign::Es256).unwrap();
@@ -490,77 +446,22 @@ mod tests {
         let issuer = issuer();
         let good = good(&issuer);
         let cases = [
-            (
-                Minted {
-                    issuer: "https://else".into(),
-                    ..good.clone()
-                },
-                TokenError::Issuer,
-            ),
-            (
-                Minted {
-                    issuer: "http://127.0.0.1:1/".into(),
-                    ..good.clone()
-                },
-                TokenError::Issuer,
-            ),
-            (
-                Minted {
-                    audience: "https://else/".into(),
-                    ..good.clone()
-                },
-                TokenError::Audience,
-            ),
-            (
-                Minted {
-                    subject: String::new(),
-                    ..good.clone()
-                },
-                TokenError::Claims,
-            ),
-            (
-                Minted {
-                    subject: "x".repeat(1025),
-                    ..good.clone()
-                },
-                TokenError::Claims,
-            ),
-            (
-                Minted {
-                    expires_at: NOW,
-                    ..good.clone()
-                },
-                TokenError::Expired,
-            ),
-            (
-                Minted {
-                    issued_at: NOW.plus(61),
-                    ..good.clone()
-                },
-                TokenError::Early,
-            ),
-            (
-                Minted {
-                    not_before: Some(NOW.plus(61)),
-                    ..good.clone()
-                },
-                TokenError::Early,
-            ),
+            (Minted { issuer: "https://else".into(), ..good.clone() }, TokenError::Issuer),
+            (Minted { issuer: "http://127.0.0.1:1/".into(), ..good.clone() }, TokenError::Issuer),
+            (Minted { audience: "https://else/".into(), ..good.clone() }, TokenError::Audience),
+            (Minted { subject: String::new(), ..good.clone() }, TokenError::Claims),
+            (Minted { subject: "x".repeat(1025), ..good.clone() }, TokenError::Claims),
+            (Minted { expires_at: NOW, ..good.clone() }, TokenError::Expired),
+            (Minted { issued_at: NOW.plus(61), ..good.clone() }, TokenError::Early),
+            (Minted { not_before: Some(NOW.plus(61)), ..good.clone() }, TokenError::Early),
         ];
         for (claims, error) in cases {
             let token = issuer.mint(&claims, Sign::EdDsa).unwrap();
             assert_eq!(judge(&issuer, &token).unwrap_err(), error);
         }
         for claims in [
-            Minted {
-                expires_at: NOW.plus(1),
-                ..good.clone()
-            },
-            Minted {
-                issued_at: NOW.plus(60),
-                not_before: Some(NOW.plus(60)),
-                ..good.clone()
-            },
+            Minted { expires_at: NOW.plus(1), ..good.clone() },
+            Minted { issued_at: NOW.plus(60), not_before: Some(NOW.plus(60)), ..good.clone() },
         ] {
             assert!(judge(&issuer, &issuer.mint(&claims, Sign::EdDsa).unwrap()).is_ok());
         }
@@ -576,15 +477,8 @@ mod tests {
             let bad = String::from_utf8(bytes).unwrap();
             assert!(judge(&issuer, &bad).is_err(), "{at}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a.b.c",
-            &format!("{token}."),
-            &format!(".{token}"),
-            &token[1..],
-        ] {
+        for bad in ["", ".", "..", "a.b.c", &format!("{token}."), &format!(".{token}"), &token[1..]]
+        {
             assert!(judge(&issuer, bad).is_err());
         }
         assert!(judge(&issuer, &"x".repeat(limits::TOKEN_BYTES_MAX + 1)).is_err());

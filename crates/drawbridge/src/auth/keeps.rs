@@ -30,13 +30,7 @@ pub enum Keep {
 impl Keeps {
     /// Keeps with certificates below these roots; simulated ones only if told so.
     pub fn new(roots: Vec<CertificateDer<'static>>, allow_simulated: bool) -> Self {
-        Self {
-            anchors: verify::Anchors {
-                roots,
-                fingerprints: Vec::new(),
-            },
-            allow_simulated,
-        }
+        Self { anchors: verify::Anchors { roots, fingerprints: Vec::new() }, allow_simulated }
     }
 
     /// What a client's certificates say of it; its own comes first.
@@ -61,10 +55,7 @@ impl Keeps {
         match identity.digest {
             Some(digest) => {
                 let description = identity.peer.to_json();
-                Keep::Attested {
-                    digest,
-                    description,
-                }
+                Keep::Attested { digest, description }
             }
             None => Keep::Refused("the certificate names no workload".to_owned()),
         }

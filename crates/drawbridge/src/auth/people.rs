@@ -65,9 +65,7 @@ struct Asking {
 
 impl fmt::Debug for People {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("People")
-            .field("expected", &self.expected)
-            .finish_non_exhaustive()
+        f.debug_struct("People").field("expected", &self.expected).finish_non_exhaustive()
     }
 }
 
@@ -86,9 +84,7 @@ pub fn valid_issuer_url(url: &str) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| {
         host.strip_prefix(local).is_some_and(|port| {
             port.is_empty()
-                || port
-                    .strip_prefix(':')
-                    .is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0))
+                || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0))
         })
     })
 }
@@ -96,12 +92,7 @@ pub fn valid_issuer_url(url: &str) -> bool {
 impl People {
     /// Tokens of this issuer, asked by this agent.
     pub fn new(expected: Expectations, agent: ureq::Agent) -> Self {
-        Self {
-            expected,
-            agent,
-            keys: RwLock::default(),
-            asking: Mutex::default(),
-        }
+        Self { expected, agent, keys: RwLock::default(), asking: Mutex::default() }
     }
 
     /// Asks for the issuer's keys before the first token comes. If it does not answer, the first token asks again.
@@ -117,9 +108,7 @@ impl People {
     pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Person, AuthError> {
         let unverified = Unverified::parse(token).map_err(AuthError::Token)?;
         let keys = self.keys_with(&unverified.kid).await?;
-        unverified
-            .verify(&keys, &self.expected, now)
-            .map_err(AuthError::Token)
+        unverified.verify(&keys, &self.expected, now).map_err(AuthError::Token)
     }
 
     /// The issuer's keys; asked for anew if this one is unknown or they are old.
@@ -148,10 +137,7 @@ impl People {
     }
 
     fn cached(&self) -> Option<Keys> {
-        self.keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn refresh(&self, asking: &mut Asking) {
@@ -164,10 +150,7 @@ impl People {
         let fetched = tokio::task::spawn_blocking(move || fetch(&agent, &issuer)).await;
         match fetched.unwrap_or_else(|_| Err("the task that asks was ended".to_owned())) {
             Ok(set) => {
-                let keys = Keys {
-                    set: Arc::new(set),
-                    since: Instant::now(),
-                };
+                let keys = Keys { set: Arc::new(set), since: Instant::now() };
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
                 tracing::debug!(issuer = %self.expected.issuer, "got the issuer's keys");
             }
@@ -186,17 +169,11 @@ struct Discovery {
 }
 
 fn fetch(agent: &ureq::Agent, issuer: &str) -> Result<KeySet, String> {
-    let url = format!(
-        "{}/.well-known/openid-configuration",
-        issuer.trim_end_matches('/')
-    );
+    let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
     let discovery: Discovery = serde_json::from_slice(&get(agent, &url)?)
         .map_err(|e| format!("{url} is no OpenID configuration: {e}"))?;
     if discovery.issuer != issuer {
-        return Err(format!(
-            "{url} is of the issuer {}",
-            discovery.issuer.escape_debug()
-        ));
+        return Err(format!("{url} is of the issuer {}", discovery.issuer.escape_debug()));
     }
     if !valid_issuer_url(&discovery.jwks_uri) {
         return Err(format!("{url} names keys that are not at an https URL"));
@@ -213,21 +190,15 @@ fn get(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, String> {
         .max_redirects(0)
         .timeout_global(Some(TIMEOUT))
         .build();
-    let mut response = request
-        .call()
-        .map_err(|e| format!("{url} cannot be reached: {e}"))?;
+    let mut response = request.call().map_err(|e| format!("{url} cannot be reached: {e}"))?;
     if response.status().as_u16() != 200 {
         return Err(format!("{url} answered {}", response.status()));
     }
     let mut body = Vec::new();
     let mut reader = response.body_mut().as_reader().take(DOCUMENT_BYTES_MAX + 1);
-    reader
-        .read_to_end(&mut body)
-        .map_err(|e| format!("the answer of {url} broke off: {e}"))?;
+    reader.read_to_end(&mut body).map_err(|e| format!("the answer of {url} broke off: {e}"))?;
     if body.len() as u64 > DOCUMENT_BYTES_MAX {
-        return Err(format!(
-            "the answer of {url} is larger than {DOCUMENT_BYTES_MAX} bytes"
-        ));
+        return Err(format!("the answer of {url} is larger than {DOCUMENT_BYTES_MAX} bytes"));
     }
     Ok(body)
 }
@@ -241,17 +212,12 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000);
 
     fn people(issuer: &str) -> People {
-        let expected = Expectations {
-            issuer: issuer.to_owned(),
-            audience: "aud".to_owned(),
-        };
+        let expected = Expectations { issuer: issuer.to_owned(), audience: "aud".to_owned() };
         People::new(expected, ureq::Agent::new_with_defaults())
     }
 
     fn mint(issuer: &DevIssuer) -> String {
-        issuer
-            .mint(&issuer.claims("ann", "aud", ""), Algorithm::Es256)
-            .unwrap()
+        issuer.mint(&issuer.claims("ann", "aud", ""), Algorithm::Es256).unwrap()
     }
 
     #[tokio::test]
@@ -278,10 +244,7 @@ mod tests {
         let error = slash.authenticate(&token, NOW).await.unwrap_err();
         assert!(error.to_string().contains("is of the issuer"), "{error}");
         drop(running);
-        let error = people(issuer.issuer())
-            .authenticate(&token, NOW)
-            .await
-            .unwrap_err();
+        let error = people(issuer.issuer()).authenticate(&token, NOW).await.unwrap_err();
         assert!(error.to_string().contains("cannot be reached"), "{error}");
     }
 

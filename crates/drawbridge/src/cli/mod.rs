@@ -120,9 +120,7 @@ impl Cli {
         chassis::log::init(self.log_format, &self.log_filter)?;
         match self.command {
             Command::Serve(options) => serve::run(&options),
-            Command::Key {
-                command: KeyCommand::Show { store, json },
-            } => show_key(&store, json),
+            Command::Key { command: KeyCommand::Show { store, json } } => show_key(&store, json),
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "drawbridge", &mut out);
@@ -147,10 +145,7 @@ fn show_key(dir: &std::path::Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    std::io::stdout()
-        .lock()
-        .write_all(bytes)
-        .context("cannot write to standard output")
+    std::io::stdout().lock().write_all(bytes).context("cannot write to standard output")
 }
 
 #[cfg(test)]

@@ -57,21 +57,14 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });
-    let bounds = Limits {
-        body_bytes_max: limits::FILE_BYTES_MAX as u64,
-        ..Limits::default()
-    };
-    let service = Service::new(
-        "drawbridge",
-        options.addr,
-        tls.clone(),
-        router(Arc::clone(&registry)),
-    )
-    .limits(bounds)
-    .on_reload({
-        let options = options.clone();
-        move || reload(&options, &tls)
-    });
+    let bounds = Limits { body_bytes_max: limits::FILE_BYTES_MAX as u64, ..Limits::default() };
+    let service =
+        Service::new("drawbridge", options.addr, tls.clone(), router(Arc::clone(&registry)))
+            .limits(bounds)
+            .on_reload({
+                let options = options.clone();
+                move || reload(&options, &tls)
+            });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("drawbridge")
@@ -105,10 +98,7 @@ fn reload(options: &Serve, current: &ServerTls) {
             tracing::info!("read the TLS certificate again");
         }
         Err(error) => {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the old TLS certificate stays in use"
-            );
+            tracing::error!(error = format!("{error:#}"), "the old TLS certificate stays in use");
         }
     }
 }
@@ -121,10 +111,7 @@ fn people(options: &Serve, clock: Clock) -> anyhow::Result<Option<People>> {
         bail!("--oidc-issuer {issuer} is no https URL; http is taken on this machine only");
     }
     let agent = issuer_agent(issuer, options.oidc_ca.as_deref(), clock)?;
-    let expected = Expectations {
-        issuer: issuer.clone(),
-        audience: audience.clone(),
-    };
+    let expected = Expectations { issuer: issuer.clone(), audience: audience.clone() };
     Ok(Some(People::new(expected, agent)))
 }
 
@@ -140,9 +127,7 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let context = || format!("cannot read the certificates in {}", path.display());
     let pem = std::fs::read(path).with_context(context)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let certificates = certificates
-        .map_err(|e| anyhow::anyhow!("{e:?}"))
-        .with_context(context)?;
+    let certificates = certificates.map_err(|e| anyhow::anyhow!("{e:?}")).with_context(context)?;
     if certificates.is_empty() {
         bail!("{} has no PEM block CERTIFICATE", path.display());
     }

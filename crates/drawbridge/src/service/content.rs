@@ -125,11 +125,7 @@ impl Content {
     /// The answer to GET, or without the bytes that to HEAD.
     pub(crate) fn answer(self, head: bool) -> Response {
         let length = HeaderValue::from(self.payload.length());
-        let body = if head {
-            Body::empty()
-        } else {
-            self.payload.into_body()
-        };
+        let body = if head { Body::empty() } else { self.payload.into_body() };
         let mut response = body.into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, length);
@@ -159,9 +155,7 @@ impl Declared {
             .and_then(|v| v.parse::<u64>().ok())
             .ok_or_else(Refusal::no_length)?;
         if length > max {
-            return Err(Refusal::too_large(format!(
-                "at most {max} bytes are taken here"
-            )));
+            return Err(Refusal::too_large(format!("at most {max} bytes are taken here")));
         }
         let media_type = one(headers, &CONTENT_TYPE).ok_or_else(|| {
             Refusal::bad("the header Content-Type is missing", "header.content-type")
@@ -174,27 +168,17 @@ impl Declared {
                     .map_err(str::to_owned)
                     .and_then(|v| ContentDigest::from_header(v).map_err(|e| e.to_string()));
                 Some(digest.map_err(|e| {
-                    Refusal::bad(
-                        format!("the header Content-Digest: {e}"),
-                        "header.content-digest",
-                    )
+                    Refusal::bad(format!("the header Content-Digest: {e}"), "header.content-digest")
                 })?)
             }
         };
-        Ok(Self {
-            length,
-            media_type: media_type.to_owned(),
-            digest,
-        })
+        Ok(Self { length, media_type: media_type.to_owned(), digest })
     }
 
     /// The digest, which some content must have.
     pub(crate) fn digest(&self) -> Result<&ContentDigest, Refusal> {
         self.digest.as_ref().ok_or_else(|| {
-            Refusal::bad(
-                "the header Content-Digest is missing",
-                "header.content-digest",
-            )
+            Refusal::bad("the header Content-Digest is missing", "header.content-digest")
         })
     }
 
@@ -210,15 +194,12 @@ impl Declared {
     /// Checks the content itself.
     pub(crate) fn verify(&self, bytes: &[u8]) -> Result<(), Refusal> {
         if bytes.len() as u64 != self.length {
-            return Err(Refusal::bad(
-                "the content is not as long as announced",
-                "content.length",
-            ));
+            return Err(Refusal::bad("the content is not as long as announced", "content.length"));
         }
         match &self.digest {
-            Some(digest) => digest
-                .verify(bytes)
-                .map_err(|e| Refusal::bad(e.to_string(), "content.digest")),
+            Some(digest) => {
+                digest.verify(bytes).map_err(|e| Refusal::bad(e.to_string(), "content.digest"))
+            }
             None => Ok(()),
         }
     }
@@ -238,19 +219,15 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = pairs
-            .iter()
-            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
+        let pairs =
+            pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)));
         pairs.collect()
     }
 
     const GOOD: [(&str, &str); 3] = [
         ("content-length", "3"),
         ("content-type", "application/wasm"),
-        (
-            "content-digest",
-            "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:",
-        ),
+        ("content-digest", "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"),
     ];
 
     #[test]
@@ -260,10 +237,7 @@ mod tests {
         assert_eq!(declared.verify(b"abd").unwrap_err().status(), 400);
         assert_eq!(declared.verify(b"abcd").unwrap_err().status(), 400);
         assert!(declared.of_type("application/wasm").is_ok());
-        assert_eq!(
-            declared.of_type("application/toml").unwrap_err().status(),
-            400
-        );
+        assert_eq!(declared.of_type("application/toml").unwrap_err().status(), 400);
         let bare = Declared::read(&headers(&GOOD[..2]), 3).unwrap();
         assert!(bare.verify(b"abd").is_ok());
         assert_eq!(bare.digest().unwrap_err().status(), 400);
@@ -278,10 +252,7 @@ mod tests {
         assert_eq!(status(&GOOD[1..], 3), 411);
         assert_eq!(status(&[("content-length", "-3"), GOOD[1]], 3), 411);
         assert_eq!(status(&[GOOD[0]], 3), 400);
-        assert_eq!(
-            status(&[GOOD[0], GOOD[1], ("content-digest", "md5=:AA==:")], 3),
-            400
-        );
+        assert_eq!(status(&[GOOD[0], GOOD[1], ("content-digest", "md5=:AA==:")], 3), 400);
         let mut twice = headers(&GOOD);
         twice.append("content-digest", HeaderValue::from_static(GOOD[2].1));
         assert_eq!(Declared::read(&twice, 3).err().unwrap().status(), 400);

@@ -78,11 +78,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         Method::GET | Method::HEAD => {}
         Method::PUT if writable => {}
         _ => {
-            return Err(Refusal::method(if writable {
-                "GET, HEAD, PUT"
-            } else {
-                "GET, HEAD"
-            }));
+            return Err(Refusal::method(if writable { "GET, HEAD, PUT" } else { "GET, HEAD" }));
         }
     }
     if route == Route::Health {
@@ -145,12 +141,7 @@ async fn block<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => {
             tracing::error!(%error, "the work on a request was ended");
-            Err(Refusal::new(
-                500,
-                "Internal error",
-                "the request was not finished",
-                "internal",
-            ))
+            Err(Refusal::new(500, "Internal error", "the request was not finished", "internal"))
         }
     }
 }

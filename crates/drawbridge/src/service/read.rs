@@ -43,11 +43,7 @@ impl Registry {
             Route::Deploy(name) => {
                 let tag = self.readable(caller, name, Caller::discover)?;
                 let statement = self.key.state(&self.host, name, &tag)?;
-                let info = DeployInfo {
-                    digest: tag.digest(),
-                    statement,
-                    steward: tag.steward,
-                };
+                let info = DeployInfo { digest: tag.digest(), statement, steward: tag.steward };
                 Ok(Content::json(&info))
             }
             Route::Node(name, path) => {
@@ -64,10 +60,7 @@ impl Registry {
     }
 
     fn known(&self, repo: &RepoName) -> Result<Known, Refusal> {
-        Ok(Known {
-            user: self.store.user(repo.user())?,
-            repo: self.store.repo(repo)?,
-        })
+        Ok(Known { user: self.store.user(repo.user())?, repo: self.store.repo(repo)? })
     }
 
     /// A tag that the caller may read by this rule. What a Keep gets or does not get is logged.
@@ -84,18 +77,9 @@ impl Registry {
     ) -> Result<Tag, Refusal> {
         let known = self.known(name.repo())?;
         // A tag without its repository is nothing.
-        let tag = if known.repo.is_some() {
-            self.store.tag(name)?
-        } else {
-            None
-        };
+        let tag = if known.repo.is_some() { self.store.tag(name)? } else { None };
         let digest = tag.as_ref().map(Tag::digest);
-        match rule(
-            caller,
-            known.user.as_ref(),
-            known.repo.as_ref(),
-            digest.as_ref(),
-        ) {
+        match rule(caller, known.user.as_ref(), known.repo.as_ref(), digest.as_ref()) {
             Ok(Granted::Released(keep)) => {
                 tracing::info!(target: "drawbridge::release", workload = %name, keep, "released to a Keep");
             }

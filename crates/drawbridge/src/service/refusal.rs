@@ -21,10 +21,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: u16, title: &str, detail: impl Into<String>, check: &str) -> Self {
-        Self {
-            problem: Box::new(Problem::new(status, title, detail).check(check)),
-            header: None,
-        }
+        Self { problem: Box::new(Problem::new(status, title, detail).check(check)), header: None }
     }
 
     fn hint(mut self, hint: &str) -> Self {
@@ -86,10 +83,9 @@ impl Refusal {
 impl From<RouteError> for Refusal {
     fn from(error: RouteError) -> Self {
         match error {
-            RouteError::Version => Self::bad(
-                "the version in the path is no semantic version",
-                "api.version",
-            ),
+            RouteError::Version => {
+                Self::bad("the version in the path is no semantic version", "api.version")
+            }
             RouteError::Newer => {
                 let ours = drawbridge_core::API_VERSION;
                 let detail = format!("this registry speaks version {ours} of the API");
@@ -161,13 +157,8 @@ impl From<StoreError> for Refusal {
         match &error {
             StoreError::Full => {
                 tracing::error!("the disk is full; nothing was stored");
-                Self::new(
-                    507,
-                    "Insufficient storage",
-                    "the registry's disk is full",
-                    "store.full",
-                )
-                .hint("nothing was stored; try again when the operator has made room")
+                Self::new(507, "Insufficient storage", "the registry's disk is full", "store.full")
+                    .hint("nothing was stored; try again when the operator has made room")
             }
             StoreError::Quota(what) => Self::new(403, "Limit reached", *what, "store.limit"),
             StoreError::Damaged(_) => {

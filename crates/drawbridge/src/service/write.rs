@@ -49,10 +49,7 @@ pub(super) async fn put(
     block(Arc::clone(&registry), early).await?;
     let bytes = collect(body, declared.length).await?;
     declared.verify(&bytes)?;
-    let put = block(registry, move |r| {
-        r.write(&caller, &route, &declared, &bytes)
-    })
-    .await?;
+    let put = block(registry, move |r| r.write(&caller, &route, &declared, &bytes)).await?;
     status(put)
 }
 
@@ -97,10 +94,7 @@ impl Registry {
                     return Err(Refusal::new(403, "Not allowed", detail, "owner"));
                 }
                 if record.subject.len() > SUBJECT_BYTES_MAX {
-                    return Err(Refusal::bad(
-                        "the subject is longer than 1024 bytes",
-                        "record",
-                    ));
+                    return Err(Refusal::bad("the subject is longer than 1024 bytes", "record"));
                 }
                 let put = self.store.put_user(name, &record)?;
                 if put == Put::Created {
@@ -146,9 +140,7 @@ impl Registry {
         let (entry, complete) = match self.store.expected(tag, path)? {
             Expected::Entry { entry, complete } => (*entry, complete),
             Expected::NoTag => {
-                return Err(Refusal::not_found(
-                    "the tag does not exist; upload its entry first",
-                ));
+                return Err(Refusal::not_found("the tag does not exist; upload its entry first"));
             }
             Expected::NoParent => {
                 let detail = "the directory above does not exist; upload it first";
@@ -183,9 +175,7 @@ impl Registry {
         self.owns(caller, repo.user(), Topic::Tags)?;
         match self.store.repo(repo)? {
             Some(_) => Ok(()),
-            None => Err(Refusal::not_found(
-                "there is no such repository; register it first",
-            )),
+            None => Err(Refusal::not_found("there is no such repository; register it first")),
         }
     }
 }
@@ -201,10 +191,7 @@ async fn collect(mut body: Body, length: u64) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(piece) = next(&mut body).await? {
         if bytes.len() as u64 + piece.len() as u64 > length {
-            return Err(Refusal::bad(
-                "the content is longer than announced",
-                "content.length",
-            ));
+            return Err(Refusal::bad("the content is longer than announced", "content.length"));
         }
         bytes.extend_from_slice(&piece);
     }
@@ -257,12 +244,7 @@ async fn upload(
     .await;
     drop(sender);
     let kept = disk.await.unwrap_or_else(|_| {
-        Err(Refusal::new(
-            500,
-            "Internal error",
-            "the upload was not finished",
-            "internal",
-        ))
+        Err(Refusal::new(500, "Internal error", "the upload was not finished", "internal"))
     });
     fed?;
     kept
@@ -288,15 +270,11 @@ fn receive(
             None => return Err(Refusal::bad("the content broke off", "content.length")),
         }
     }
-    match registry
-        .store
-        .put_node(tag, entry, upload, registry.clock.now())?
-    {
+    match registry.store.put_node(tag, entry, upload, registry.clock.now())? {
         Kept::Put(put) => Ok(put),
-        Kept::Mismatch => Err(Refusal::bad(
-            "the content does not hash to its digest",
-            "content.digest",
-        )),
+        Kept::Mismatch => {
+            Err(Refusal::bad("the content does not hash to its digest", "content.digest"))
+        }
         Kept::NoDirectory(why) => Err(Refusal::bad(why, "tree.directory")),
         Kept::TooLarge(what) => Err(Refusal::too_large(what)),
     }

@@ -28,11 +28,7 @@ pub struct Blob {
 #[derive(Debug)]
 enum Rest {
     Memory(Vec<u8>),
-    File {
-        file: File,
-        path: PathBuf,
-        pieces: std::vec::IntoIter<[u8; 32]>,
-    },
+    File { file: File, path: PathBuf, pieces: std::vec::IntoIter<[u8; 32]> },
 }
 
 impl Blob {
@@ -65,11 +61,7 @@ impl Blob {
             Rest::Memory(piece)
         } else {
             file.rewind()?;
-            Rest::File {
-                file,
-                path,
-                pieces: pieces.into_iter(),
-            }
+            Rest::File { file, path, pieces: pieces.into_iter() }
         };
         Ok(Self { length, rest })
     }
@@ -126,12 +118,7 @@ mod tests {
 
     fn check(path: &PathBuf, content: &[u8]) -> Result<Blob, StoreError> {
         let digest = types::digest::Sha256::of(content);
-        Blob::check(
-            File::open(path).unwrap(),
-            path.clone(),
-            content.len() as u64,
-            &digest,
-        )
+        Blob::check(File::open(path).unwrap(), path.clone(), content.len() as u64, &digest)
     }
 
     fn all(mut blob: Blob) -> Result<Vec<u8>, StoreError> {
@@ -154,10 +141,7 @@ mod tests {
             let longer = [&content[..], b"x"].concat();
             assert!(matches!(check(&path, &longer), Err(StoreError::Damaged(_))));
             if size > 0 {
-                assert!(matches!(
-                    check(&path, &content[1..]),
-                    Err(StoreError::Damaged(_))
-                ));
+                assert!(matches!(check(&path, &content[1..]), Err(StoreError::Damaged(_))));
                 let mut other = content.clone();
                 other[size - 1] ^= 1;
                 assert!(matches!(check(&path, &other), Err(StoreError::Damaged(_))));

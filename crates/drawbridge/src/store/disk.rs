@@ -86,15 +86,8 @@ impl Disk {
 
     pub(super) fn temporary(&self) -> io::Result<Temporary> {
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self
-            .root
-            .join(TEMPORARIES)
-            .join(format!("{}-{n}", std::process::id()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let path = self.root.join(TEMPORARIES).join(format!("{}-{n}", std::process::id()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Temporary { file, path })
     }
 
@@ -244,10 +237,7 @@ mod tests {
         let at = Path::new("a/b/c");
         assert_eq!(disk.read(at, 10).unwrap(), None);
         assert_eq!(disk.publish(&write(&disk, b"one"), at).unwrap(), Named::New);
-        assert_eq!(
-            disk.publish(&write(&disk, b"two"), at).unwrap(),
-            Named::Taken
-        );
+        assert_eq!(disk.publish(&write(&disk, b"two"), at).unwrap(), Named::Taken);
         assert_eq!(disk.read(at, 10).unwrap().unwrap(), b"one");
         assert!(disk.read(at, 2).is_err());
         assert_eq!(disk.length(at).unwrap(), Some(3));
@@ -283,11 +273,7 @@ mod tests {
                     scope.spawn(move || disk.publish(&write(disk, &[n]), at).unwrap())
                 })
                 .collect();
-            writers
-                .into_iter()
-                .map(|w| w.join().unwrap())
-                .filter(|n| *n == Named::New)
-                .count()
+            writers.into_iter().map(|w| w.join().unwrap()).filter(|n| *n == Named::New).count()
         });
         assert_eq!(new, 1);
     }

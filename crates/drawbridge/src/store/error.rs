@@ -45,11 +45,7 @@ impl fmt::Display for StoreError {
             Self::Full => f.write_str("the registry's disk is full"),
             Self::Io(error) => write!(f, "the registry's disk failed: {error}"),
             Self::Damaged(path) => {
-                write!(
-                    f,
-                    "{} is damaged: it is not what was stored",
-                    path.display()
-                )
+                write!(f, "{} is damaged: it is not what was stored", path.display())
             }
             Self::Quota(what) => f.write_str(what),
             Self::Foreign(path) => write!(

@@ -109,11 +109,8 @@ impl Store {
     /// A directory of somebody else or of another version, one that is served already, and failures of the file system.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let mut store = Self::open_shared(dir)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join("lock"))?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(dir.to_owned())),
@@ -122,10 +119,7 @@ impl Store {
         store._lock = Some(lock);
         let left = store.disk.sweep()?;
         if left > 0 {
-            tracing::info!(
-                files = left,
-                "removed what an interrupted registry left behind"
-            );
+            tracing::info!(files = left, "removed what an interrupted registry left behind");
         }
         Ok(store)
     }
@@ -221,23 +215,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Put, StoreError> {
         if let Some(complete) = self.tag(tag)? {
-            return Ok(if complete.entry == record.0 {
-                Put::Same
-            } else {
-                Put::Conflict
-            });
+            return Ok(if complete.entry == record.0 { Put::Same } else { Put::Conflict });
         }
         let pending = self.record::<Entry>(&tag.pending())?;
-        let put = if pending.as_ref() == Some(&record.0) {
-            Put::Same
-        } else {
-            Put::Created
-        };
+        let put = if pending.as_ref() == Some(&record.0) { Put::Same } else { Put::Created };
         if put == Put::Created {
             if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
-                return Err(StoreError::Quota(
-                    "the repository has 10,000 tags, which is the most",
-                ));
+                return Err(StoreError::Quota("the repository has 10,000 tags, which is the most"));
             }
             let temporary = self.temporary_record(&record.0)?;
             self.disk.replace(&temporary, &tag.pending())?;
@@ -252,11 +236,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`].
     pub fn upload(&self) -> Result<Upload, StoreError> {
-        Ok(Upload {
-            temporary: self.disk.temporary()?,
-            hasher: Hasher::new(),
-            length: 0,
-        })
+        Ok(Upload { temporary: self.disk.temporary()?, hasher: Hasher::new(), length: 0 })
     }
 
     fn blob(&self, repo: &RepoName, digest: &Sha256) -> PathBuf {
@@ -333,11 +313,7 @@ impl Store {
         if self.disk.publish(&temporary, path)? == Named::New {
             return Ok(Put::Created);
         }
-        Ok(if self.record::<T>(path)?.as_ref() == Some(record) {
-            Put::Same
-        } else {
-            Put::Conflict
-        })
+        Ok(if self.record::<T>(path)?.as_ref() == Some(record) { Put::Same } else { Put::Conflict })
     }
 
     /// Publishes a file of the registry itself below the root, unless it is there; its content.

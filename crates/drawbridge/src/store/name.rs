@@ -44,10 +44,7 @@ impl UserName {
 impl RepoName {
     /// `None` if this is no repository's name.
     pub fn new(user: UserName, repo: &str) -> Option<Self> {
-        slug::valid_repo(repo).then(|| Self {
-            user,
-            repo: repo.to_owned(),
-        })
+        slug::valid_repo(repo).then(|| Self { user, repo: repo.to_owned() })
     }
 
     /// Whose it is.
@@ -68,10 +65,7 @@ impl RepoName {
 impl TagName {
     /// `None` if this is no semantic version.
     pub fn new(repo: RepoName, tag: &str) -> Option<Self> {
-        slug::parse_tag(tag).map(|tag| Self {
-            repo,
-            tag: tag.to_string(),
-        })
+        slug::parse_tag(tag).map(|tag| Self { repo, tag: tag.to_string() })
     }
 
     /// The repository.
@@ -85,17 +79,11 @@ impl TagName {
     }
 
     pub(super) fn complete(&self) -> PathBuf {
-        self.repo
-            .dir()
-            .join("tags")
-            .join(format!("{}.json", self.tag))
+        self.repo.dir().join("tags").join(format!("{}.json", self.tag))
     }
 
     pub(super) fn pending(&self) -> PathBuf {
-        self.repo
-            .dir()
-            .join("pending")
-            .join(format!("{}.json", self.tag))
+        self.repo.dir().join("pending").join(format!("{}.json", self.tag))
     }
 }
 

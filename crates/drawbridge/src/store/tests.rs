@@ -17,10 +17,7 @@ fn tag_name(tag: &str) -> TagName {
 }
 
 fn tree(files: &[(&str, &[u8])]) -> Tree {
-    let files = files
-        .iter()
-        .map(|(p, b)| ((*p).to_owned(), b.to_vec()))
-        .collect();
+    let files = files.iter().map(|(p, b)| ((*p).to_owned(), b.to_vec())).collect();
     Tree::from_files(files).unwrap()
 }
 
@@ -33,10 +30,7 @@ fn sample() -> Tree {
 }
 
 fn names(path: &str) -> Vec<String> {
-    path.split('/')
-        .filter(|p| !p.is_empty())
-        .map(str::to_owned)
-        .collect()
+    path.split('/').filter(|p| !p.is_empty()).map(str::to_owned).collect()
 }
 
 fn put(store: &Store, tag: &TagName, entry: &Entry, bytes: &[u8]) -> Kept {
@@ -119,11 +113,7 @@ fn a_tag_is_seen_when_its_tree_is_whole_and_not_before() {
 fn a_tag_keeps_its_meaning_once_it_is_seen() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let (one, two, tag) = (
-        sample(),
-        tree(&[("main.wasm", b"\0asm2")]),
-        tag_name("1.0.0"),
-    );
+    let (one, two, tag) = (sample(), tree(&[("main.wasm", b"\0asm2")]), tag_name("1.0.0"));
     // As long as it is not seen, another announcement takes its place.
     assert_eq!(store.put_tag(&tag, &two.tag(), NOW).unwrap(), Put::Created);
     assert_eq!(store.put_tag(&tag, &two.tag(), NOW).unwrap(), Put::Same);
@@ -133,17 +123,11 @@ fn a_tag_keeps_its_meaning_once_it_is_seen() {
     assert_eq!(store.tag(&tag).unwrap().unwrap().digest(), one.digest());
     // The same content under another name is there at once.
     let other = tag_name("1.0.1");
-    assert_eq!(
-        store.put_tag(&other, &one.tag(), NOW).unwrap(),
-        Put::Created
-    );
+    assert_eq!(store.put_tag(&other, &one.tag(), NOW).unwrap(), Put::Created);
     assert_eq!(store.tag(&other).unwrap().unwrap().digest(), one.digest());
     // Also if it came by the other name after the announcement.
     let (three, late) = (tree(&[("main.wasm", b"\0asm3")]), tag_name("1.0.2"));
-    assert_eq!(
-        store.put_tag(&late, &three.tag(), NOW).unwrap(),
-        Put::Created
-    );
+    assert_eq!(store.put_tag(&late, &three.tag(), NOW).unwrap(), Put::Created);
     upload(&store, &tag_name("1.0.3"), &three, usize::MAX);
     assert_eq!(store.put_tag(&late, &three.tag(), NOW).unwrap(), Put::Same);
     assert_eq!(store.tag(&late).unwrap().unwrap().digest(), three.digest());
@@ -156,27 +140,13 @@ fn parents_come_first_and_decide() {
     let (tree, tag) = (sample(), tag_name("1.0.0"));
     assert_eq!(store.expected(&tag, &[]).unwrap(), Expected::NoTag);
     store.put_tag(&tag, &tree.tag(), NOW).unwrap();
-    assert_eq!(
-        store.expected(&tag, &names("main.wasm")).unwrap(),
-        Expected::NoParent
-    );
+    assert_eq!(store.expected(&tag, &names("main.wasm")).unwrap(), Expected::NoParent);
     upload(&store, &tag, &tree, 1);
-    assert_eq!(
-        store.expected(&tag, &names("other.wasm")).unwrap(),
-        Expected::NotNamed
-    );
-    assert_eq!(
-        store.expected(&tag, &names("main.wasm/x")).unwrap(),
-        Expected::NotNamed
-    );
-    assert_eq!(
-        store.expected(&tag, &names("a/b")).unwrap(),
-        Expected::NoParent
-    );
-    let Expected::Entry {
-        entry,
-        complete: false,
-    } = store.expected(&tag, &names("main.wasm")).unwrap()
+    assert_eq!(store.expected(&tag, &names("other.wasm")).unwrap(), Expected::NotNamed);
+    assert_eq!(store.expected(&tag, &names("main.wasm/x")).unwrap(), Expected::NotNamed);
+    assert_eq!(store.expected(&tag, &names("a/b")).unwrap(), Expected::NoParent);
+    let Expected::Entry { entry, complete: false } =
+        store.expected(&tag, &names("main.wasm")).unwrap()
     else {
         panic!("the root names it");
     };
@@ -185,10 +155,7 @@ fn parents_come_first_and_decide() {
     }
     // Bytes of the right digest that are no directory.
     let no_directory = Entry::of(b"{ }", media::DIRECTORY);
-    assert!(matches!(
-        put(&store, &tag, &no_directory, b"{ }"),
-        Kept::NoDirectory(_)
-    ));
+    assert!(matches!(put(&store, &tag, &no_directory, b"{ }"), Kept::NoDirectory(_)));
     assert!(store.disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
 }
 
@@ -203,17 +170,13 @@ fn trees_that_fan_out_without_end_are_refused() {
     for _ in 0..16 {
         let mut directory = drawbridge_core::Directory::new();
         for n in 0..64 {
-            directory
-                .insert(&n.to_string(), Entry::of(&level, media::DIRECTORY))
-                .unwrap();
+            directory.insert(&n.to_string(), Entry::of(&level, media::DIRECTORY)).unwrap();
         }
         level = directory.to_bytes();
         levels.push(level.clone());
     }
     let mut outcome = Kept::Put(Put::Created);
-    store
-        .put_tag(&tag, &TagRecord(Entry::of(&level, media::DIRECTORY)), NOW)
-        .unwrap();
+    store.put_tag(&tag, &TagRecord(Entry::of(&level, media::DIRECTORY)), NOW).unwrap();
     for bytes in levels.iter().rev() {
         outcome = put(&store, &tag, &Entry::of(bytes, media::DIRECTORY), bytes);
     }
@@ -250,11 +213,7 @@ fn every_changed_byte_is_found() {
             bad[at] ^= 1;
             write(&bad);
             let error = good(&store).unwrap_err();
-            assert!(
-                matches!(error, StoreError::Damaged(_)),
-                "{}: {error}",
-                file.display()
-            );
+            assert!(matches!(error, StoreError::Damaged(_)), "{}: {error}", file.display());
         }
         write(&bytes[..bytes.len() - 1]);
         assert!(good(&store).is_err());
@@ -264,15 +223,10 @@ fn every_changed_byte_is_found() {
     }
     // Whoever still has the content mends it.
     let module = &tree.nodes().find(|(p, _)| *p == "main.wasm").unwrap().1;
-    let blob = dir
-        .path()
-        .join(store.blob(&repo(), &module.entry.digest.sha256()));
+    let blob = dir.path().join(store.blob(&repo(), &module.entry.digest.sha256()));
     File::create(&blob).unwrap();
     assert!(good(&store).is_err());
-    assert_eq!(
-        put(&store, &tag, &module.entry, &module.bytes),
-        Kept::Put(Put::Created)
-    );
+    assert_eq!(put(&store, &tag, &module.entry, &module.bytes), Kept::Put(Put::Created));
     assert!(good(&store).unwrap());
     std::fs::remove_file(blob).unwrap();
     assert!(matches!(good(&store), Err(StoreError::Damaged(_))));
@@ -283,14 +237,8 @@ fn stewards_are_passed_on_as_urls_only() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     for (n, (config, expected)) in [
-        (
-            &b"steward = \"https://s:8443/x\""[..],
-            Some("https://s:8443/x"),
-        ),
-        (
-            b"unknown = 1\nsteward = \"https://s\"\n[future]\n",
-            Some("https://s"),
-        ),
+        (&b"steward = \"https://s:8443/x\""[..], Some("https://s:8443/x")),
+        (b"unknown = 1\nsteward = \"https://s\"\n[future]\n", Some("https://s")),
         (b"steward = \"http://s\"", None),
         (b"steward = \"https://s\\n\"", None),
         (b"steward = 7", None),
@@ -306,12 +254,7 @@ fn stewards_are_passed_on_as_urls_only() {
         let tree = tree(&[("main.wasm", WASM), ("Enarx.toml", config)]);
         upload(&store, &tag, &tree, usize::MAX);
         let steward = store.tag(&tag).unwrap().unwrap().steward;
-        assert_eq!(
-            steward.as_deref(),
-            expected,
-            "{}",
-            String::from_utf8_lossy(config)
-        );
+        assert_eq!(steward.as_deref(), expected, "{}", String::from_utf8_lossy(config));
     }
 }
 
@@ -322,37 +265,25 @@ fn a_bare_module_is_a_tree() {
     let (tree, tag) = (Tree::from_module(WASM.to_vec()).unwrap(), tag_name("1.0.0"));
     upload(&store, &tag, &tree, usize::MAX);
     let seen = store.tag(&tag).unwrap().unwrap();
-    assert_eq!(
-        (seen.digest(), seen.steward.as_deref()),
-        (Sha256::of(WASM), None)
-    );
+    assert_eq!((seen.digest(), seen.steward.as_deref()), (Sha256::of(WASM), None));
 }
 
 #[test]
 fn stores_of_others_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("photos")).unwrap();
-    assert!(matches!(
-        Store::open(dir.path()),
-        Err(StoreError::Foreign(_))
-    ));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Foreign(_))));
     assert!(!dir.path().join(TEMPORARIES).exists());
 
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    assert!(matches!(
-        Store::open(dir.path()),
-        Err(StoreError::Locked(_))
-    ));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Locked(_))));
     assert!(Store::open_shared(dir.path()).is_ok());
     drop(store);
     drop(Store::open(dir.path()).unwrap());
     let mut version = File::create(dir.path().join("version")).unwrap();
     std::io::Write::write_all(&mut version, b"drawbridge store 2\n").unwrap();
-    assert!(matches!(
-        Store::open(dir.path()),
-        Err(StoreError::Version(_))
-    ));
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Version(_))));
 }
 
 #[test]
@@ -360,9 +291,7 @@ fn records_are_given_once() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let user = UserName::new("ann").unwrap();
-    let record = |subject: &str| UserRecord {
-        subject: subject.to_owned(),
-    };
+    let record = |subject: &str| UserRecord { subject: subject.to_owned() };
     assert_eq!(store.user(&user).unwrap(), None);
     assert_eq!(store.put_user(&user, &record("a")).unwrap(), Put::Created);
     assert_eq!(store.put_user(&user, &record("a")).unwrap(), Put::Same);
@@ -370,10 +299,7 @@ fn records_are_given_once() {
     assert_eq!(store.user(&user).unwrap(), Some(record("a")));
     // Two stores of one version agree.
     drop(store);
-    assert_eq!(
-        Store::open(dir.path()).unwrap().user(&user).unwrap(),
-        Some(record("a"))
-    );
+    assert_eq!(Store::open(dir.path()).unwrap().user(&user).unwrap(), Some(record("a")));
 }
 
 #[test]
@@ -381,9 +307,7 @@ fn of_many_announcements_at_once_one_wins() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let tag = tag_name("1.0.0");
-    let modules: Vec<Tree> = (0..8u8)
-        .map(|n| Tree::from_module(vec![n; 9]).unwrap())
-        .collect();
+    let modules: Vec<Tree> = (0..8u8).map(|n| Tree::from_module(vec![n; 9]).unwrap()).collect();
     std::thread::scope(|scope| {
         for tree in &modules {
             let (store, tag) = (&store, &tag);
@@ -396,14 +320,8 @@ fn of_many_announcements_at_once_one_wins() {
     });
     let seen = store.tag(&tag).unwrap().unwrap();
     let (_, bytes) = node(&store, &seen, "").unwrap().unwrap();
-    assert!(
-        modules
-            .iter()
-            .any(|t| t.digest() == seen.digest() && t.root().bytes == bytes)
-    );
-    let same = modules
-        .iter()
-        .filter(|t| store.put_tag(&tag, &t.tag(), NOW).unwrap() == Put::Same);
+    assert!(modules.iter().any(|t| t.digest() == seen.digest() && t.root().bytes == bytes));
+    let same = modules.iter().filter(|t| store.put_tag(&tag, &t.tag(), NOW).unwrap() == Put::Same);
     assert_eq!(same.count(), 1);
 }
 

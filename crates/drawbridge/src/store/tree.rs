@@ -77,10 +77,7 @@ impl Store {
                 None => return Ok(Expected::NotNamed),
             }
         }
-        Ok(Expected::Entry {
-            entry: Box::new(entry),
-            complete,
-        })
+        Ok(Expected::Entry { entry: Box::new(entry), complete })
     }
 
     /// Keeps an upload that is what its parent's entry says. If it was the last of its tree, the tag is to be seen from now on.
@@ -99,13 +96,9 @@ impl Store {
             let bytes = upload.temporary.read_back(limits::DIRECTORY_BYTES_MAX)?;
             match Directory::from_bytes(&bytes) {
                 Ok(directory) => {
-                    let sum = directory
-                        .iter()
-                        .fold(0u64, |s, (_, e)| s.saturating_add(e.length));
+                    let sum = directory.iter().fold(0u64, |s, (_, e)| s.saturating_add(e.length));
                     if sum > limits::PACKAGE_BYTES_MAX as u64 {
-                        return Ok(Kept::TooLarge(
-                            "the package is larger than 200,000,000 bytes",
-                        ));
+                        return Ok(Kept::TooLarge("the package is larger than 200,000,000 bytes"));
                     }
                 }
                 Err(error) => return Ok(Kept::NoDirectory(error.to_string())),
@@ -180,11 +173,7 @@ impl Store {
             return Ok(());
         }
         let steward = self.steward(tag.repo(), &entry)?;
-        let complete = Tag {
-            entry,
-            completed_at: now.0,
-            steward,
-        };
+        let complete = Tag { entry, completed_at: now.0, steward };
         let temporary = self.temporary_record(&complete)?;
         if self.disk.publish(&temporary, &tag.complete())? == Named::New {
             tracing::info!(%tag, digest = %complete.digest(), files = totals.files, bytes = totals.bytes, "published");
@@ -208,14 +197,10 @@ impl Store {
             totals.files += 1;
         }
         if totals.bytes > limits::PACKAGE_BYTES_MAX as u64 {
-            return Err(StoreError::Quota(
-                "the package is larger than 200,000,000 bytes",
-            ));
+            return Err(StoreError::Quota("the package is larger than 200,000,000 bytes"));
         }
         if totals.files.max(totals.directories) > limits::PACKAGE_FILES_MAX {
-            return Err(StoreError::Quota(
-                "the package has more than 4096 files or directories",
-            ));
+            return Err(StoreError::Quota("the package has more than 4096 files or directories"));
         }
         if depth > limits::TREE_DEPTH_MAX {
             return Err(StoreError::Quota(
@@ -254,10 +239,7 @@ impl Store {
         let bytes = self.read_blob(repo, entry)?;
         let text = bytes.and_then(|b| String::from_utf8(b).ok());
         let table = text.and_then(|t| t.parse::<toml::Table>().ok());
-        let url = table
-            .as_ref()
-            .and_then(|t| t.get("steward"))
-            .and_then(|v| v.as_str());
+        let url = table.as_ref().and_then(|t| t.get("steward")).and_then(|v| v.as_str());
         let plain = |u: &&str| {
             u.len() <= STEWARD_BYTES_MAX
                 && u.starts_with("https://")

@@ -80,10 +80,7 @@ fn what_a_keep_may_know_is_signed() {
     let world = World::new();
     let ann = world.register("open", true, false);
     world.publish(&ann, "ann/open:1.0.0").unwrap();
-    let info = world
-        .anonymous()
-        .deploy_info(&slug("ann/open:1.0.0"))
-        .unwrap();
+    let info = world.anonymous().deploy_info(&slug("ann/open:1.0.0")).unwrap();
     assert_eq!(info.digest, digest());
     assert_eq!(info.steward.as_deref(), Some("https://steward.example.com"));
     let parsed = Parsed::parse(&info.statement).unwrap();
@@ -93,11 +90,7 @@ fn what_a_keep_may_know_is_signed() {
     // The key that `key show` prints, while the registry runs.
     let show = |more: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_drawbridge"));
-        let output = command
-            .args(["key", "show", "--store"])
-            .arg(&world.store)
-            .args(more)
-            .output();
+        let output = command.args(["key", "show", "--store"]).arg(&world.store).args(more).output();
         let output = output.unwrap();
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
@@ -148,77 +141,39 @@ fn certificates_that_open_nothing() {
     result.facts.workload = None;
     refused(&world.steward, &Profile::keep(&result), "names no workload");
     // The digest in the names alone, without a Steward's word.
-    let bare = Profile {
-        extensions: Vec::new(),
-        ..Profile::keep(&good)
-    };
+    let bare = Profile { extensions: Vec::new(), ..Profile::keep(&good) };
     refused(&world.steward, &bare, "");
     let other = sample_result(Sha256([9; 32]), None, now());
-    let mixed = Profile {
-        uri: Profile::keep(&good).uri,
-        ..Profile::keep(&other)
-    };
+    let mixed = Profile { uri: Profile::keep(&good).uri, ..Profile::keep(&other) };
     refused(&world.steward, &mixed, "");
-    let server = Profile {
-        client: false,
-        ..Profile::keep(&good)
-    };
+    let server = Profile { client: false, ..Profile::keep(&good) };
     refused(&world.steward, &server, "");
     let past = Some((now().minus(7200), now().minus(3600)));
-    refused(
-        &world.steward,
-        &Profile {
-            validity: past,
-            ..Profile::keep(&good)
-        },
-        "expired",
-    );
+    refused(&world.steward, &Profile { validity: past, ..Profile::keep(&good) }, "expired");
     // All of it is in the log.
     let log = world.log();
-    assert_eq!(
-        log.matches("\"not released to a Keep\"").count(),
-        10,
-        "{log}"
-    );
+    assert_eq!(log.matches("\"not released to a Keep\"").count(), 10, "{log}");
     // And the same certificates are no obstacle to what everybody may have.
     world.register("open", true, false);
     world.publish(&ann, "ann/open:1.0.0").unwrap();
     let issued = foreign.issue(&Profile::keep(&good), now()).unwrap();
     let client = world.with_certificate(&issued);
-    assert!(
-        client
-            .fetch_package(&slug("ann/open:1.0.0"), &digest())
-            .is_ok()
-    );
+    assert!(client.fetch_package(&slug("ann/open:1.0.0"), &digest()).is_ok());
 }
 
 #[test]
 fn simulated_keeps_get_something_only_if_the_operator_said_so() {
-    let world = World::with(Options {
-        simulated: true,
-        ..Options::default()
-    });
+    let world = World::with(Options { simulated: true, ..Options::default() });
     let ann = world.register("closed", false, false);
     world.publish(&ann, "ann/closed:1.0.0").unwrap();
     let mut result = sample_result(digest(), None, now());
     result.facts.simulated = true;
     let issued = world.steward.issue(&Profile::keep(&result), now()).unwrap();
     let client = world.with_certificate(&issued);
-    assert!(
-        client
-            .fetch_package(&slug("ann/closed:1.0.0"), &digest())
-            .is_ok()
-    );
+    assert!(client.fetch_package(&slug("ann/closed:1.0.0"), &digest()).is_ok());
     // The flag opens nothing else.
     result.facts.workload.as_mut().unwrap().digest = Sha256([9; 32]);
     let issued = world.steward.issue(&Profile::keep(&result), now()).unwrap();
-    assert_eq!(
-        status(
-            world
-                .with_certificate(&issued)
-                .tag_entry(&slug("ann/closed:1.0.0"))
-        ),
-        403
-    );
+    assert_eq!(status(world.with_certificate(&issued).tag_entry(&slug("ann/closed:1.0.0"))), 403);
     assert!(world.log().contains("which protects nothing"));
 }

@@ -11,18 +11,12 @@ use drawbridge_client::drawbridge_core::{ContentDigest, Tree, media};
 use crate::world::{ALL, HOST, Options, WASM, World, digest, slug, status, until};
 
 fn temporaries(store: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(store.join("tmp"))
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect()
+    std::fs::read_dir(store.join("tmp")).unwrap().map(|e| e.unwrap().path()).collect()
 }
 
 /// A package with a file that takes a while.
 fn large() -> Vec<(String, Vec<u8>)> {
-    vec![
-        ("main.wasm".to_owned(), WASM.to_vec()),
-        ("z.bin".to_owned(), vec![42; 8_000_000]),
-    ]
+    vec![("main.wasm".to_owned(), WASM.to_vec()), ("z.bin".to_owned(), vec![42; 8_000_000])]
 }
 
 #[test]
@@ -42,10 +36,9 @@ fn killed_in_the_middle_of_an_upload() {
     let base = "/api/v0.1.0/ann/app/_tag/1.0.0";
     let tag = tree.tag().to_bytes();
     let root = &tree.root().bytes;
-    for (path, bytes, kind) in [
-        (base.to_owned(), &tag, media::ENTRY),
-        (format!("{base}/tree"), root, media::DIRECTORY),
-    ] {
+    for (path, bytes, kind) in
+        [(base.to_owned(), &tag, media::ENTRY), (format!("{base}/tree"), root, media::DIRECTORY)]
+    {
         let mut stream = world.connect();
         write!(stream, "PUT {path} HTTP/1.1\r\n{}", headers(bytes, kind)).unwrap();
         stream.write_all(bytes).unwrap();
@@ -74,10 +67,7 @@ fn killed_in_the_middle_of_an_upload() {
     let slug = slug("ann/app:1.0.0");
     assert_eq!(status(client.tag_entry(&slug)), 404);
     assert_eq!(status(client.deploy_info(&slug)), 404);
-    assert_eq!(
-        client.tags("ann", "app").unwrap(),
-        ["0.1.0".parse().unwrap()]
-    );
+    assert_eq!(client.tags("ann", "app").unwrap(), ["0.1.0".parse().unwrap()]);
     // What was acknowledged is there.
     let acknowledged = client.fetch_package(&crate::world::slug("ann/app:0.1.0"), &digest());
     assert!(acknowledged.is_ok());
@@ -86,10 +76,7 @@ fn killed_in_the_middle_of_an_upload() {
     ann.publish(&slug, large(), &mut |_| {}).unwrap();
     assert_eq!(client.tags("ann", "app").unwrap().len(), 2);
     // Connections of the old process are of no use to the new one's client.
-    let fetched = world
-        .anonymous()
-        .fetch_package(&slug, &tree.digest())
-        .unwrap();
+    let fetched = world.anonymous().fetch_package(&slug, &tree.digest()).unwrap();
     assert_eq!(fetched, large());
 }
 
@@ -115,9 +102,7 @@ fn a_client_that_goes_away_leaves_nothing() {
     .unwrap();
     stream.write_all(&[0; 500_000]).unwrap();
     stream.flush().unwrap();
-    until("something is on the disk", || {
-        !temporaries(&world.store).is_empty()
-    });
+    until("something is on the disk", || !temporaries(&world.store).is_empty());
     drop(stream);
     until("it is gone", || temporaries(&world.store).is_empty());
     assert_eq!(status(ann.tag_entry(&slug)), 404);
@@ -138,12 +123,7 @@ fn a_changed_byte_is_never_served() {
         let mut bad = good.clone();
         let last = bad.len() - 1;
         bad[last] ^= 1;
-        let write = |bytes: &[u8]| {
-            std::fs::File::create(&path)
-                .unwrap()
-                .write_all(bytes)
-                .unwrap()
-        };
+        let write = |bytes: &[u8]| std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
         write(&bad);
         let error = client.fetch_package(&slug, &digest()).unwrap_err();
         assert_eq!(error.status(), Some(500), "{error}");
@@ -152,10 +132,7 @@ fn a_changed_byte_is_never_served() {
         assert!(client.fetch_package(&slug, &digest()).is_ok());
     }
     // Two blobs swapped.
-    let mut paths: Vec<_> = std::fs::read_dir(&blobs)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut paths: Vec<_> = std::fs::read_dir(&blobs).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     let aside = world.dir.path().join("aside");
     std::fs::rename(&paths[0], &aside).unwrap();
@@ -175,10 +152,7 @@ fn a_large_upload_hears_its_refusal() {
         expires_at: crate::world::now().minus(1),
         ..world.claims("ann", ALL)
     };
-    let token = world
-        .issuer
-        .mint(&claims, testkit::oidc::Algorithm::Es256)
-        .unwrap();
+    let token = world.issuer.mint(&claims, testkit::oidc::Algorithm::Es256).unwrap();
     // The tag and its directory are there; only the large file is missing.
     let late = world.anonymous().with_token(token);
     let result = ann.publish(&slug, large(), &mut |p| {
@@ -220,37 +194,23 @@ fn a_full_disk_is_said_so_and_loses_nothing() {
         );
         return;
     };
-    let world = World::with(Options {
-        store: Some(small.0.path().join("store")),
-        ..Options::default()
-    });
+    let world =
+        World::with(Options { store: Some(small.0.path().join("store")), ..Options::default() });
     let ann = world.register("app", true, false);
     world.publish(&ann, "ann/app:0.1.0").unwrap();
-    let error = ann
-        .publish(&slug("ann/app:1.0.0"), large(), &mut |_| {})
-        .unwrap_err();
+    let error = ann.publish(&slug("ann/app:1.0.0"), large(), &mut |_| {}).unwrap_err();
     assert_eq!(error.status(), Some(507), "{error}");
     assert!(error.hint().unwrap().contains("made room"));
     assert!(temporaries(&world.store).is_empty());
     // Reading goes on.
     let client = world.anonymous();
-    assert!(
-        client
-            .fetch_package(&slug("ann/app:0.1.0"), &digest())
-            .is_ok()
-    );
-    assert_eq!(
-        client.tags("ann", "app").unwrap(),
-        ["0.1.0".parse().unwrap()]
-    );
+    assert!(client.fetch_package(&slug("ann/app:0.1.0"), &digest()).is_ok());
+    assert_eq!(client.tags("ann", "app").unwrap(), ["0.1.0".parse().unwrap()]);
     // When there is room again, so does writing.
-    let output = Command::new("mount")
-        .args(["-o", "remount,size=64m"])
-        .arg(small.0.path())
-        .output();
+    let output =
+        Command::new("mount").args(["-o", "remount,size=64m"]).arg(small.0.path()).output();
     assert!(output.unwrap().status.success());
-    ann.publish(&slug("ann/app:1.0.0"), large(), &mut |_| {})
-        .unwrap();
+    ann.publish(&slug("ann/app:1.0.0"), large(), &mut |_| {}).unwrap();
     assert_eq!(client.tags("ann", "app").unwrap().len(), 2);
     drop(world);
 }
@@ -280,16 +240,8 @@ fn starts_that_fail_say_why() {
     assert!(error.contains("no store of a Drawbridge"), "{error}");
     let fresh = world.dir.path().join("fresh");
     let error = run(&fresh, &["--host", "Store.example.com"]);
-    assert!(
-        error.contains("lower case") || error.contains("cannot be used"),
-        "{error}"
-    );
-    let issuer = [
-        "--oidc-issuer",
-        "http://example.com",
-        "--oidc-audience",
-        "x",
-    ];
+    assert!(error.contains("lower case") || error.contains("cannot be used"), "{error}");
+    let issuer = ["--oidc-issuer", "http://example.com", "--oidc-audience", "x"];
     let error = run(&fresh, &issuer);
     assert!(error.contains("no https URL"), "{error}");
     let error = run(&fresh, &["--keep-ca", "/nonexistent"]);
@@ -309,9 +261,7 @@ fn starts_that_fail_say_why() {
     assert!(!error.status.success());
     let error = String::from_utf8(error.stderr).unwrap();
     assert!(
-        error
-            .lines()
-            .any(|l| l.starts_with("drawbridge: ") && l.contains(&address)),
+        error.lines().any(|l| l.starts_with("drawbridge: ") && l.contains(&address)),
         "{error}"
     );
 }

@@ -18,19 +18,10 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
     for algorithm in Algorithm::ALL {
         let token = world.issuer.mint(&good, algorithm).unwrap();
         let (status, head, body) = world.get(path, Some(&token));
-        assert_eq!(
-            (status, body.as_slice()),
-            (200, &b"{\"subject\":\"ann\"}"[..]),
-            "{head}"
-        );
+        assert_eq!((status, body.as_slice()), (200, &b"{\"subject\":\"ann\"}"[..]), "{head}");
     }
     let mint = |claims: &Claims| world.issuer.mint(claims, Algorithm::Es256).unwrap();
-    let header = |header| {
-        world
-            .issuer
-            .mint_with_header(&header, &good, Algorithm::Es256)
-            .unwrap()
-    };
+    let header = |header| world.issuer.mint_with_header(&header, &good, Algorithm::Es256).unwrap();
     let kid = world.issuer.kid(Algorithm::Es256).unwrap();
     let foreign =
         DevIssuer::generate(world.issuer.issuer(), None, Clock::System.closure()).unwrap();
@@ -45,73 +36,44 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
     for (name, token, expected, check) in [
         (
             "expired",
-            mint(&Claims {
-                expires_at: now().minus(1),
-                ..good.clone()
-            }),
+            mint(&Claims { expires_at: now().minus(1), ..good.clone() }),
             401,
             "token.expired",
         ),
         (
             "of the future",
-            mint(&Claims {
-                issued_at: now().plus(3600),
-                ..good.clone()
-            }),
+            mint(&Claims { issued_at: now().plus(3600), ..good.clone() }),
             401,
             "token.not-yet-valid",
         ),
         (
             "not yet",
-            mint(&Claims {
-                not_before: Some(now().plus(3600)),
-                ..good.clone()
-            }),
+            mint(&Claims { not_before: Some(now().plus(3600)), ..good.clone() }),
             401,
             "token.not-yet-valid",
         ),
         (
             "of another issuer",
-            mint(&Claims {
-                issuer: "https://else".into(),
-                ..good.clone()
-            }),
+            mint(&Claims { issuer: "https://else".into(), ..good.clone() }),
             401,
             "token.issuer",
         ),
         (
             "for another audience",
-            mint(&Claims {
-                audience: "https://else/".into(),
-                ..good.clone()
-            }),
+            mint(&Claims { audience: "https://else/".into(), ..good.clone() }),
             401,
             "token.audience",
         ),
-        (
-            "by a foreign key",
-            foreign.mint(&good, Algorithm::Es256).unwrap(),
-            401,
-            "token.key",
-        ),
+        ("by a foreign key", foreign.mint(&good, Algorithm::Es256).unwrap(), 401, "token.key"),
         (
             "by a foreign key under our key's id",
             foreign
-                .mint_with_header(
-                    &json!({"alg": "ES256", "kid": kid}),
-                    &good,
-                    Algorithm::Es256,
-                )
+                .mint_with_header(&json!({"alg": "ES256", "kid": kid}), &good, Algorithm::Es256)
                 .unwrap(),
             401,
             "token.signature",
         ),
-        (
-            "alg none",
-            world.issuer.mint_unsigned(&good),
-            401,
-            "token.algorithm",
-        ),
+        ("alg none", world.issuer.mint_unsigned(&good), 401, "token.algorithm"),
         (
             "HS256 by the EC key",
             world.issuer.mint_confused(&good, Algorithm::Es256).unwrap(),
@@ -124,12 +86,7 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
             401,
             "token.algorithm",
         ),
-        (
-            "without key id",
-            header(json!({"alg": "ES256"})),
-            401,
-            "token.key-id",
-        ),
+        ("without key id", header(json!({"alg": "ES256"})), 401, "token.key-id"),
         (
             "of another type",
             header(json!({"alg": "ES256", "kid": kid, "typ": "enarx-tag+jwt"})),
@@ -138,36 +95,20 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
         ),
         ("with another's claims", changed, 401, "token.signature"),
         ("no token", "xyz".to_owned(), 401, "token.form"),
-        (
-            "without scope",
-            mint(&world.claims("ann", "")),
-            403,
-            "token.scope",
-        ),
+        ("without scope", mint(&world.claims("ann", "")), 403, "token.scope"),
         (
             "with another scope",
             mint(&world.claims("ann", "read:drawbridge_tags write:drawbridge_users")),
             403,
             "token.scope",
         ),
-        (
-            "of another person",
-            mint(&world.claims("bob", ALL)),
-            403,
-            "owner",
-        ),
+        ("of another person", mint(&world.claims("bob", ALL)), 403, "owner"),
     ] {
         let (status, head, body) = world.get(path, Some(&token));
         let body = String::from_utf8(body).unwrap();
         assert_eq!(status, expected, "{name}: {head}\n{body}");
-        assert!(
-            body.contains(&format!("\"check\":\"{check}\"")),
-            "{name}: {body}"
-        );
-        assert!(
-            head.to_lowercase().contains("application/problem+json"),
-            "{name}"
-        );
+        assert!(body.contains(&format!("\"check\":\"{check}\"")), "{name}: {body}");
+        assert!(head.to_lowercase().contains("application/problem+json"), "{name}");
         let asks = head.to_lowercase().contains("www-authenticate: bearer");
         assert_eq!(asks, check != "owner", "{name}");
         assert!(!body.contains(&token));
@@ -178,10 +119,7 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
     assert_eq!(status, 401);
     // Two of them are none, and neither is another scheme.
     let head = |more: &str| format!("GET {path} HTTP/1.1\nHost: x\n{more}");
-    let twice = format!(
-        "Authorization: Bearer {0}\nAuthorization: Bearer {0}",
-        mint(&good)
-    );
+    let twice = format!("Authorization: Bearer {0}\nAuthorization: Bearer {0}", mint(&good));
     assert_eq!(world.raw(&head(&twice), b"").0, 401);
     assert_eq!(world.raw(&head("Authorization: Basic YTpi"), b"").0, 401);
     // Nothing of a token is in the log, however talkative.
@@ -207,9 +145,7 @@ fn keys_rotate_while_the_registry_runs() {
 fn names_belong_to_whom_came_first() {
     let world = World::new();
     let ann = world.register("app", false, false);
-    let record = |subject: &str| UserRecord {
-        subject: subject.to_owned(),
-    };
+    let record = |subject: &str| UserRecord { subject: subject.to_owned() };
     let bob = world.person("bob");
     // The record is of whom the token says.
     assert_eq!(status(bob.user_put("bob", &record("ann"))), 403);
@@ -218,19 +154,13 @@ fn names_belong_to_whom_came_first() {
     assert!(bob.user_put("bob", &record("bob")).unwrap());
     // A person may have two names, and each is theirs.
     assert!(ann.user_put("ann2", &record("ann")).unwrap());
-    let private = RepoRecord {
-        public: false,
-        discoverable: false,
-    };
+    let private = RepoRecord { public: false, discoverable: false };
     assert_eq!(status(bob.repo_put("ann", "other", &private)), 403);
     assert_eq!(status(bob.repo_get("ann", "app")), 403);
     assert_eq!(status(world.publish(&bob, "ann/app:1.0.0")), 403);
     assert_eq!(ann.repo_get("ann", "app").unwrap(), private);
     assert!(!ann.repo_put("ann", "app", &private).unwrap());
-    let public = RepoRecord {
-        public: true,
-        discoverable: false,
-    };
+    let public = RepoRecord { public: true, discoverable: false };
     assert_eq!(status(ann.repo_put("ann", "app", &public)), 409);
     // Nobody without a name has a repository, and none without a repository a tag.
     assert_eq!(status(ann.repo_put("none", "app", &private)), 404);
@@ -242,15 +172,11 @@ fn names_belong_to_whom_came_first() {
         assert_eq!(status(anonymous.repo_get("ann", "app")), 401);
     }
     // To read and to write are two things.
-    let reader = world
-        .anonymous()
-        .with_token(world.token("ann", &ALL.replace("manage", "read")));
+    let reader = world.anonymous().with_token(world.token("ann", &ALL.replace("manage", "read")));
     assert_eq!(status(reader.user_get("ann")), 200);
     assert_eq!(status(reader.repo_put("ann", "more", &private)), 403);
     assert_eq!(status(world.publish(&reader, "ann/app:1.0.0")), 403);
-    let writer = world
-        .anonymous()
-        .with_token(world.token("ann", &ALL.replace("manage", "write")));
+    let writer = world.anonymous().with_token(world.token("ann", &ALL.replace("manage", "write")));
     assert_eq!(status(writer.repo_put("ann", "more", &private)), 200);
     assert_eq!(status(world.publish(&writer, "ann/app:1.0.0")), 200);
     assert_eq!(status(writer.tag_entry(&slug("ann/app:1.0.0"))), 403);

@@ -37,10 +37,7 @@ pub(crate) fn slug(text: &str) -> Slug {
 pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
     vec![
         ("main.wasm".to_owned(), WASM.to_vec()),
-        (
-            "Enarx.toml".to_owned(),
-            b"steward = \"https://steward.example.com\"\n".to_vec(),
-        ),
+        ("Enarx.toml".to_owned(), b"steward = \"https://steward.example.com\"\n".to_vec()),
         ("static/index.html".to_owned(), b"<h1>hello</h1>".to_vec()),
         ("static/img/dot.png".to_owned(), vec![7; 5000]),
     ]
@@ -80,11 +77,7 @@ pub(crate) fn write(path: &Path, text: &str) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .open(path)
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
+    options.open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
 impl World {
@@ -123,24 +116,14 @@ impl World {
     }
 
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address) = start(
-            self.dir.path(),
-            &self.store,
-            self.issuer.issuer(),
-            self.simulated,
-        );
+        (self.child, self.address) =
+            start(self.dir.path(), &self.store, self.issuer.issuer(), self.simulated);
     }
 
     /// Ends the registry as an operator does; its log and whether it ended well.
     pub(crate) fn stop(&mut self) -> (String, bool) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = self.child.wait().unwrap();
         (self.log(), status.success())
     }
@@ -170,9 +153,7 @@ impl World {
     }
 
     pub(crate) fn token(&self, subject: &str, scope: &str) -> String {
-        self.issuer
-            .mint(&self.claims(subject, scope), Algorithm::Es256)
-            .unwrap()
+        self.issuer.mint(&self.claims(subject, scope), Algorithm::Es256).unwrap()
     }
 
     pub(crate) fn person(&self, subject: &str) -> Client {
@@ -192,22 +173,8 @@ impl World {
     /// The user `ann` with a repository.
     pub(crate) fn register(&self, repo: &str, public: bool, discoverable: bool) -> Client {
         let ann = self.person("ann");
-        ann.user_put(
-            "ann",
-            &UserRecord {
-                subject: "ann".into(),
-            },
-        )
-        .unwrap();
-        ann.repo_put(
-            "ann",
-            repo,
-            &RepoRecord {
-                public,
-                discoverable,
-            },
-        )
-        .unwrap();
+        ann.user_put("ann", &UserRecord { subject: "ann".into() }).unwrap();
+        ann.repo_put("ann", repo, &RepoRecord { public, discoverable }).unwrap();
         ann
     }
 
@@ -218,9 +185,7 @@ impl World {
     /// A bare TLS connection, for what no client sends.
     pub(crate) fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_slice(self.ca.certificate_der()))
-            .unwrap();
+        roots.add(CertificateDer::from_slice(self.ca.certificate_der())).unwrap();
         let config = ClientConfig::builder_with_provider(verify::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -229,9 +194,7 @@ impl World {
         let name = ServerName::try_from(HOST).unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         let stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         StreamOwned::new(connection, stream)
     }
 
@@ -239,24 +202,15 @@ impl World {
     pub(crate) fn raw(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = self.connect();
         let head = head.replace('\n', "\r\n");
-        stream
-            .write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap();
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
         // The registry may answer and close before it has read everything.
         let _ = stream.write_all(body);
         let _ = stream.flush();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        let end = answer
-            .windows(4)
-            .position(|w| w == b"\r\n\r\n")
-            .expect("an answer");
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("an answer");
         let text = String::from_utf8(answer[..end].to_vec()).unwrap();
-        (
-            text[9..12].parse().unwrap(),
-            text,
-            answer[end + 4..].to_vec(),
-        )
+        (text[9..12].parse().unwrap(), text, answer[end + 4..].to_vec())
     }
 
     /// A PUT with whatever headers; the status.
@@ -279,11 +233,7 @@ impl World {
 }
 
 fn start(dir: &Path, store: &Path, issuer: &str, simulated: bool) -> (Child, SocketAddr) {
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.join("log"))
-        .unwrap();
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
     command
         .args(["--log-format", "json", "--log-filter", "debug", "serve"])
@@ -306,20 +256,12 @@ fn start(dir: &Path, store: &Path, issuer: &str, simulated: bool) -> (Child, Soc
     }
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
-        panic!(
-            "not started: {}",
-            std::fs::read_to_string(dir.join("log")).unwrap()
-        )
+        panic!("not started: {}", std::fs::read_to_string(dir.join("log")).unwrap())
     });
     let url = ready["listening"].as_str().unwrap();
-    (
-        child,
-        url.strip_prefix("https://").unwrap().parse().unwrap(),
-    )
+    (child, url.strip_prefix("https://").unwrap().parse().unwrap())
 }
 
 /// Waits for something that another process is about to do.

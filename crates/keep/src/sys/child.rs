@@ -130,9 +130,7 @@ pub(crate) fn probe(jail: &mut Jail) -> io::Result<Option<Step>> {
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
         return Ok(None);
     }
-    let step = u8::try_from(libc::WEXITSTATUS(status))
-        .ok()
-        .and_then(Step::from_number);
+    let step = u8::try_from(libc::WEXITSTATUS(status)).ok().and_then(Step::from_number);
     Ok(Some(step.unwrap_or(Step::Namespaces)))
 }
 
@@ -165,11 +163,7 @@ fn fork(run: impl FnOnce() -> c_int) -> io::Result<pid_t> {
         // SAFETY: ends this process without running anything of the parent's.
         unsafe { libc::_exit(code) };
     }
-    let result = if pid < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(pid)
-    };
+    let result = if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) };
     // SAFETY: `old` was filled in above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const old, ptr::null_mut()) };
     result
@@ -177,10 +171,7 @@ fn fork(run: impl FnOnce() -> c_int) -> io::Result<pid_t> {
 
 /// Returns only if something fails.
 fn become_keep(jail: &mut Jail, descriptors: [RawFd; HANDED]) -> Failure {
-    match arrange(descriptors)
-        .and_then(|()| confine(jail))
-        .and_then(|()| install(jail))
-    {
+    match arrange(descriptors).and_then(|()| confine(jail)).and_then(|()| install(jail)) {
         Ok(()) => (Step::Exec, execute()),
         Err(failure) => failure,
     }
@@ -193,11 +184,7 @@ fn errno() -> c_int {
 
 /// An error in `step` unless `result` is a success.
 fn ok(step: Step, result: impl Into<i64>) -> Result<(), Failure> {
-    if result.into() < 0 {
-        Err((step, errno()))
-    } else {
-        Ok(())
-    }
+    if result.into() < 0 { Err((step, errno())) } else { Ok(()) }
 }
 
 /// Puts the descriptors where the Keep expects them, closes all others, and waits for the start.
@@ -205,19 +192,13 @@ fn arrange(descriptors: [RawFd; HANDED]) -> Result<(), Failure> {
     let step = Step::Descriptors;
     let mut number = 0;
     for from in descriptors {
-        let flags = if number >= EXEC_FD {
-            libc::O_CLOEXEC
-        } else {
-            0
-        };
+        let flags = if number >= EXEC_FD { libc::O_CLOEXEC } else { 0 };
         // SAFETY: integers only. The sources have higher numbers than all targets, so that none is overwritten.
         ok(step, unsafe { libc::dup3(from, number, flags) })?;
         number += 1;
     }
     // SAFETY: integers only; what is closed belongs to this process, which uses none of it.
-    ok(step, unsafe {
-        libc::syscall(libc::SYS_close_range, number, c_uint::MAX, 0)
-    })?;
+    ok(step, unsafe { libc::syscall(libc::SYS_close_range, number, c_uint::MAX, 0) })?;
     let mut byte = 0_u8;
     loop {
         // SAFETY: the kernel writes one byte into `byte`.
@@ -249,17 +230,11 @@ fn confine(jail: &Jail) -> Result<(), Failure> {
     for (resource, limit) in &jail.limits {
         let none = ptr::null_mut();
         // SAFETY: `limit` is a valid limit, read by the kernel; the old one is not asked for.
-        ok(Step::Limits, unsafe {
-            libc::prlimit64(0, *resource, limit, none)
-        })?;
+        ok(Step::Limits, unsafe { libc::prlimit64(0, *resource, limit, none) })?;
     }
     drop_capabilities()?;
     // After all changes of user, since each of them clears it.
-    prctl(
-        Step::ParentDeath,
-        libc::PR_SET_PDEATHSIG,
-        libc::SIGKILL as c_ulong,
-    )?;
+    prctl(Step::ParentDeath, libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong)?;
     // SAFETY: no arguments.
     if unsafe { libc::getppid() } != jail.parent {
         return Err((Step::ParentDeath, libc::ESRCH));
@@ -270,9 +245,7 @@ fn confine(jail: &Jail) -> Result<(), Failure> {
 fn prctl(step: Step, option: c_int, value: c_ulong) -> Result<(), Failure> {
     let zero: c_ulong = 0;
     // SAFETY: the options used here take integers.
-    ok(step, unsafe {
-        libc::prctl(option, value, zero, zero, zero)
-    })
+    ok(step, unsafe { libc::prctl(option, value, zero, zero, zero) })
 }
 
 fn become_user(jail: &Jail) -> Result<(), Failure> {
@@ -283,14 +256,8 @@ fn become_user(jail: &Jail) -> Result<(), Failure> {
     // The C library's wrappers would change all threads of the loader's; the bare calls change this one, the only one.
     // SAFETY: an empty list of groups needs no memory; the rest are integers.
     unsafe {
-        ok(
-            step,
-            libc::syscall(libc::SYS_setgroups, 0, ptr::null::<gid_t>()),
-        )?;
-        ok(
-            step,
-            libc::syscall(libc::SYS_setresgid, group, group, group),
-        )?;
+        ok(step, libc::syscall(libc::SYS_setgroups, 0, ptr::null::<gid_t>()))?;
+        ok(step, libc::syscall(libc::SYS_setresgid, group, group, group))?;
         ok(step, libc::syscall(libc::SYS_setresuid, user, user, user))?;
     }
     // The kernel now takes this process for one with secrets of another user; it would not own its files in /proc.
@@ -337,22 +304,10 @@ fn lose_files() -> Result<(), Failure> {
     let closed = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     // SAFETY: all strings are literals with their NUL; null stands where the kernel takes nothing.
     unsafe {
-        ok(
-            step,
-            libc::mount(
-                none,
-                root,
-                none,
-                libc::MS_REC | libc::MS_PRIVATE,
-                ptr::null(),
-            ),
-        )?;
+        ok(step, libc::mount(none, root, none, libc::MS_REC | libc::MS_PRIVATE, ptr::null()))?;
         let tmpfs = c"tmpfs".as_ptr();
         let options = c"mode=0555,size=4k,nr_inodes=1".as_ptr();
-        ok(
-            step,
-            libc::mount(tmpfs, place, tmpfs, closed, options.cast()),
-        )?;
+        ok(step, libc::mount(tmpfs, place, tmpfs, closed, options.cast()))?;
         ok(step, libc::chdir(place))?;
         if libc::syscall(libc::SYS_pivot_root, here, here) == 0 {
             ok(step, libc::umount2(here, libc::MNT_DETACH))?;
@@ -408,18 +363,10 @@ fn install(jail: &mut Jail) -> Result<(), Failure> {
         let Ok(len) = u16::try_from(program.len()) else {
             return Err((step, libc::E2BIG));
         };
-        let filter = libc::sock_fprog {
-            len,
-            filter: program.as_mut_ptr().cast(),
-        };
+        let filter = libc::sock_fprog { len, filter: program.as_mut_ptr().cast() };
         // SAFETY: `filter` describes `program`, whose instructions have the layout of the kernel's; it is only read.
         ok(step, unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                0,
-                &raw const filter,
-            )
+            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter)
         })?;
     }
     Ok(())

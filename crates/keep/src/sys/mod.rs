@@ -16,11 +16,7 @@ pub(crate) use self::child::{
 };
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// A descriptor that refers to the process `pid`, a child that was not waited for yet.
@@ -38,13 +34,7 @@ pub(crate) fn kill(pidfd: &OwnedFd) {
     // SAFETY: a null siginfo is allowed; the other arguments are integers.
     // It can only fail for a process that is gone, which is what was wanted.
     unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGKILL,
-            none,
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, none, 0)
     };
 }
 
@@ -95,12 +85,7 @@ pub(crate) fn listen(pid: pid_t) -> io::Result<()> {
 pub(crate) fn knows_verdict(verdict: u32) -> bool {
     // SAFETY: the kernel reads the four bytes of `verdict`, which outlives the call.
     let known = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_GET_ACTION_AVAIL,
-            0,
-            &raw const verdict,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const verdict)
     };
     known == 0
 }

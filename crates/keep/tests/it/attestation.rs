@@ -44,18 +44,10 @@ fn without_a_source_the_call_does_not_exist() {
         return;
     };
     let lines = run(image, "attest");
-    let size = lines
-        .iter()
-        .find(|line| line.starts_with("main size"))
-        .unwrap();
+    let size = lines.iter().find(|line| line.starts_with("main size")).unwrap();
     // rdx is untouched: it was the null pointer.
     assert_eq!(size, "main size: ENOSYS rdx=0");
-    assert!(
-        lines
-            .iter()
-            .filter(|line| line.contains(": "))
-            .all(|line| line.contains("ENOSYS"))
-    );
+    assert!(lines.iter().filter(|line| line.contains(": ")).all(|line| line.contains("ENOSYS")));
 }
 
 #[test]
@@ -104,12 +96,7 @@ fn empty_evidence_is_a_failure() {
     let (mut launch, lines) = simulated(image, "attest");
     launch.simulate = Some(Arc::new(Nothing));
     assert_eq!(finish(launch).unwrap().code(), Some(3));
-    assert!(
-        lines
-            .lock()
-            .unwrap()
-            .contains(&"main good: EIO rdx=0".to_owned())
-    );
+    assert!(lines.lock().unwrap().contains(&"main good: EIO rdx=0".to_owned()));
 }
 
 #[test]
@@ -122,11 +109,9 @@ fn tracing_changes_nothing_else() {
         assert_eq!(finish(launch).unwrap().code(), Some(3), "{what}");
         assert_eq!(*lines.lock().unwrap(), run(image.clone(), what));
     }
-    for (what, signal) in [
-        ("crash", libc::SIGSEGV),
-        ("abort", libc::SIGABRT),
-        ("killed bpf", libc::SIGSYS),
-    ] {
+    for (what, signal) in
+        [("crash", libc::SIGSEGV), ("abort", libc::SIGABRT), ("killed bpf", libc::SIGSYS)]
+    {
         let (launch, _) = simulated(image.clone(), what);
         let status = finish(launch).unwrap();
         assert_eq!(status.signal(), Some(signal), "{what}: {status}");

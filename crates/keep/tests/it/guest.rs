@@ -39,11 +39,7 @@ fn build() -> Result<PathBuf, String> {
 /// A boot message that tells the test program what to do.
 pub(crate) fn boot(what: &str) -> Boot {
     Boot {
-        workload: Workload::Local {
-            files: Vec::new(),
-            args: vec![what.to_owned()],
-            attest: false,
-        },
+        workload: Workload::Local { files: Vec::new(), args: vec![what.to_owned()], attest: false },
         reach_roots_pem: String::new(),
         log_level: "info".into(),
     }

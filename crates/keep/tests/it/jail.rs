@@ -11,9 +11,7 @@ use crate::guest::{finish, image, launch, run};
 pub(crate) fn passes(name: &str) -> bool {
     let all = platform::info();
     let nil = all.iter().find(|info| info.name == "nil").unwrap();
-    nil.checks
-        .iter()
-        .any(|check| check.name == name && check.pass)
+    nil.checks.iter().any(|check| check.name == name && check.pass)
 }
 
 #[test]

@@ -88,9 +88,8 @@ fn several_keeps_run_side_by_side() {
     let Some(image) = image("keep.several_keeps_run_side_by_side") else {
         return;
     };
-    let keeps: Vec<Running> = (0..6)
-        .map(|i| staying(launch(image.clone(), "stay").0, i % 2 == 0))
-        .collect();
+    let keeps: Vec<Running> =
+        (0..6).map(|i| staying(launch(image.clone(), "stay").0, i % 2 == 0)).collect();
     for running in keeps {
         running.kill();
         assert_eq!(running.wait().unwrap().signal(), Some(libc::SIGKILL));
@@ -122,16 +121,9 @@ fn nothing_outlives_the_loader() {
     for simulate in ["yes", "no"] {
         // The Keep inherits the loader's standard output: its end means that both are gone.
         let (output, far) = UnixStream::pair().unwrap();
-        output
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
+        output.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut loader = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "life::loader_to_be_killed",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "life::loader_to_be_killed", "--ignored", "--nocapture"])
             .env("KEEP_TEST_SIMULATE", simulate)
             .stdin(Stdio::null())
             .stdout(std::os::fd::OwnedFd::from(far))
@@ -140,11 +132,7 @@ fn nothing_outlives_the_loader() {
         let mut output = BufReader::new(output);
         let pid: u32 = loop {
             let mut line = String::new();
-            assert_ne!(
-                output.read_line(&mut line).unwrap(),
-                0,
-                "the loader ended too early"
-            );
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the loader ended too early");
             if let Some((_, pid)) = line.split_once("keep ") {
                 break pid.trim().parse().unwrap();
             }

@@ -40,16 +40,10 @@ fn names_are_resolved() {
         return;
     };
     let lines = run(image.clone(), "resolve 127.0.0.1");
-    assert_eq!(
-        lines,
-        ["{.message.:.resolved.,.addresses.:[.127.0.0.1.],.error.:null}"]
-    );
+    assert_eq!(lines, ["{.message.:.resolved.,.addresses.:[.127.0.0.1.],.error.:null}"]);
     // Not a name that any resolver is asked for: it has a space.
     let lines = run(image, "resolve a b");
-    assert!(
-        lines[0].starts_with("{.message.:.resolved.,.addresses.:[],.error.:."),
-        "{lines:?}"
-    );
+    assert!(lines[0].starts_with("{.message.:.resolved.,.addresses.:[],.error.:."), "{lines:?}");
 }
 
 #[test]

@@ -43,10 +43,7 @@ pub(super) fn init(dir: &Path, name: &str, not_before: Option<Timestamp>, json: 
         })
     };
     if let Err(error) = write() {
-        return failed(&format!(
-            "cannot write the CA to {}: {error}",
-            dir.display()
-        ));
+        return failed(&format!("cannot write the CA to {}: {error}", dir.display()));
     }
     let fingerprint = Sha256::of(&new.certificate_der);
     let text = if json {

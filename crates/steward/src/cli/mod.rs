@@ -56,12 +56,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Serve {
     /// Where to listen; port 0 takes a free one
-    #[arg(
-        long,
-        env = "STEWARD_ADDR",
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:3000"
-    )]
+    #[arg(long, env = "STEWARD_ADDR", value_name = "ADDR:PORT", default_value = "127.0.0.1:3000")]
     addr: std::net::SocketAddr,
     /// Public address, as certificates name it; the address listened on if not given
     #[arg(long, env = "STEWARD_URL", value_name = "URL", value_parser = url)]
@@ -88,20 +83,10 @@ struct Serve {
     #[arg(long, env = "STEWARD_INSECURE_TIME", value_name = "TIME")]
     insecure_time: Option<Timestamp>,
     /// What the log looks like: human or json
-    #[arg(
-        long,
-        env = "STEWARD_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "human"
-    )]
+    #[arg(long, env = "STEWARD_LOG_FORMAT", value_name = "FORMAT", default_value = "human")]
     log_format: chassis::log::Format,
     /// What is logged: a level, or target=level pairs
-    #[arg(
-        long,
-        env = "STEWARD_LOG_FILTER",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
+    #[arg(long, env = "STEWARD_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 }
 
@@ -138,9 +123,7 @@ enum Policy {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let host = text
-        .strip_prefix("https://")
-        .map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let host = text.strip_prefix("https://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     match host {
         Some(host) if types::slug::valid_host(host) => Ok(format!("https://{host}")),
         _ => Err("expected https://host or https://host:port, nothing behind it".to_owned()),
@@ -151,12 +134,9 @@ fn url(text: &str) -> Result<String, String> {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
-        Command::Ca(Ca::Init {
-            dir,
-            name,
-            not_before,
-            json,
-        }) => ca::init(&dir, &name, not_before, json),
+        Command::Ca(Ca::Init { dir, name, not_before, json }) => {
+            ca::init(&dir, &name, not_before, json)
+        }
         Command::Policy(Policy::Check { file, json }) => policy::check(&file, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "steward", &mut io::stdout());
@@ -205,21 +185,9 @@ mod tests {
 
     #[test]
     fn public_addresses() {
-        assert_eq!(
-            url("https://a.example/"),
-            Ok("https://a.example".to_owned())
-        );
-        assert_eq!(
-            url("https://[::1]:3000"),
-            Ok("https://[::1]:3000".to_owned())
-        );
-        for text in [
-            "http://a.example",
-            "a.example",
-            "https://a/b",
-            "https://",
-            "https://a?b",
-        ] {
+        assert_eq!(url("https://a.example/"), Ok("https://a.example".to_owned()));
+        assert_eq!(url("https://[::1]:3000"), Ok("https://[::1]:3000".to_owned()));
+        for text in ["http://a.example", "a.example", "https://a/b", "https://", "https://a?b"] {
             assert!(url(text).is_err(), "{text}");
         }
     }

@@ -34,11 +34,7 @@ pub(super) fn check(file: &Path, json: bool) -> ExitCode {
     let text = if json {
         serde_json::json!({ "ok": true, "digest": loaded.digest() }).to_string()
     } else {
-        format!(
-            "{} is a valid policy.\n\n  digest  {}",
-            file.display(),
-            loaded.digest()
-        )
+        format!("{} is a valid policy.\n\n  digest  {}", file.display(), loaded.digest())
     };
     match writeln!(io::stdout(), "{text}") {
         Ok(()) => ExitCode::SUCCESS,

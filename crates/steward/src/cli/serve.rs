@@ -62,12 +62,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         ca_not_after = %authority.not_after(),
         "policy and CA are read"
     );
-    let issuer = Arc::new(Issuer::new(
-        authority,
-        Policies::new(policy),
-        anchors,
-        clock,
-    ));
+    let issuer = Arc::new(Issuer::new(authority, Policies::new(policy), anchors, clock));
     if let Some(url) = &options.url {
         issuer.set_url(url);
     }
@@ -81,10 +76,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         tls: tls.clone(),
     };
     Ok(Service::new("steward", options.addr, tls, router)
-        .limits(Limits {
-            body_bytes_max: limits::BUNDLE_BYTES_MAX as u64,
-            ..Limits::default()
-        })
+        .limits(Limits { body_bytes_max: limits::BUNDLE_BYTES_MAX as u64, ..Limits::default() })
         .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
         .on_reload(move || reload.run()))
 }
@@ -99,11 +91,7 @@ fn authority(options: &Serve, clock: Clock) -> anyhow::Result<Authority> {
     let chain = std::fs::read(path).with_context(unreadable)?;
     let key = secret::read(&options.ca_key)?;
     Authority::from_pem(&chain, key.expose(), clock.now()).with_context(|| {
-        format!(
-            "the CA of {} and {} cannot be used",
-            path.display(),
-            options.ca_key.display()
-        )
+        format!("the CA of {} and {} cannot be used", path.display(), options.ca_key.display())
     })
 }
 

@@ -16,20 +16,11 @@ fn refused(check: &str) -> (u16, String) {
 
 #[test]
 fn simulated_silicon_is_believed_only_when_told_to() {
-    let steward = Steward::start(Setup {
-        policy: policy(&[]),
-        ..Setup::default()
-    });
+    let steward = Steward::start(Setup { policy: policy(&[]), ..Setup::default() });
     let keep = Keep::new();
     let answer = steward.request(&keep.request(&keep.evidence(Some(unnamed()))));
     assert_eq!(answer.check(), refused("untrusted-root"));
-    assert!(
-        answer
-            .problem()
-            .hint
-            .unwrap()
-            .contains("--insecure-simulated-roots")
-    );
+    assert!(answer.problem().hint.unwrap().contains("--insecure-simulated-roots"));
     steward.logged(&["refused", "untrusted-root"]);
 }
 
@@ -50,10 +41,8 @@ fn no_evidence_no_certificate() {
     let steward = believing(policy(&[]));
     let keep = Keep::new();
     // A request as any TLS client makes it.
-    let plain = keep.request_with(
-        ObjectIdentifier::new_unwrap("2.5.29.17"),
-        b"\x30\x0b\x82\x09localhost",
-    );
+    let plain =
+        keep.request_with(ObjectIdentifier::new_unwrap("2.5.29.17"), b"\x30\x0b\x82\x09localhost");
     let missing = (401, "evidence-missing".to_owned());
     assert_eq!(steward.request(&plain).check(), missing);
     let bare = steward.request(&keep.request_without_extensions());
@@ -73,16 +62,10 @@ fn evidence_for_another_key() {
 
     // The same request with the other key put in, unsigned by it.
     let request = honest.request(&parts);
-    let at = request
-        .windows(honest.spki.len())
-        .position(|window| window == honest.spki)
-        .unwrap();
+    let at = request.windows(honest.spki.len()).position(|window| window == honest.spki).unwrap();
     let mut forged = request.clone();
     forged[at..at + thief.spki.len()].copy_from_slice(&thief.spki);
-    assert_eq!(
-        steward.request(&forged).check(),
-        refused("request-signature")
-    );
+    assert_eq!(steward.request(&forged).check(), refused("request-signature"));
     assert_eq!(steward.request(&request).status, 200);
 }
 

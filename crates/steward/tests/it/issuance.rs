@@ -14,11 +14,7 @@ use crate::steward::{Answer, Setup, Steward};
 
 /// A Steward that believes the silicon of these tests.
 pub(crate) fn believing(policy: String) -> Steward {
-    Steward::start(Setup {
-        policy,
-        simulated_roots: Some(SILICON.roots_pem()),
-        ..Setup::default()
-    })
+    Steward::start(Setup { policy, simulated_roots: Some(SILICON.roots_pem()), ..Setup::default() })
 }
 
 /// What a relying party that trusts this Steward's CA reads in the answer, in both roles.
@@ -49,10 +45,7 @@ fn a_keep_with_a_named_workload() {
     assert_eq!(identity.slug, Some(slug()));
     assert_eq!(identity.digest, Some(digest()));
     assert_eq!(identity.dns, ["app.example.com"]);
-    assert_eq!(
-        identity.ip,
-        ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]
-    );
+    assert_eq!(identity.ip, ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(identity.subject, "CN=app:1.2.0,OU=simulated TEE");
     assert_eq!(identity.not_after.0 - identity.not_before.0, 3 * 3600);
     let digest = Sha256::of(policy.as_bytes());
@@ -71,11 +64,7 @@ fn a_keep_with_a_named_workload() {
     let spki = leaf.tbs_certificate().subject_public_key_info();
     assert_eq!(der::Encode::to_der(spki).unwrap(), keep.spki);
     let line = steward.logged(&["issued", &identity.serial]);
-    for words in [
-        &slug().to_string(),
-        &hex::encode(MEASUREMENT),
-        &digest.to_string(),
-    ] {
+    for words in [&slug().to_string(), &hex::encode(MEASUREMENT), &digest.to_string()] {
         assert!(line.contains(words), "{line}");
     }
 }
@@ -87,11 +76,7 @@ fn a_keep_with_an_unnamed_workload() {
     let answer = steward.request(&keep.request(&keep.evidence(Some(unnamed()))));
     let identity = identity(&steward, &answer);
     assert_eq!((identity.slug, identity.digest), (None, Some(digest())));
-    assert!(
-        identity.subject.starts_with("CN=sha256:"),
-        "{}",
-        identity.subject
-    );
+    assert!(identity.subject.starts_with("CN=sha256:"), "{}", identity.subject);
 }
 
 #[test]
@@ -126,30 +111,19 @@ fn a_bundle_is_all_or_nothing() {
     let (a, b) = (Keep::new(), Keep::new());
     let requests = [&a, &b].map(|keep| keep.request(&keep.evidence(Some(unnamed()))));
     let bundle = |requests: &[Vec<u8>]| {
-        let parts: Vec<der::asn1::Any> = requests
-            .iter()
-            .map(|der| der::Decode::from_der(der).unwrap())
-            .collect();
-        steward.post(
-            steward::http::PKCS10_BUNDLE,
-            &der::Encode::to_der(&parts).unwrap(),
-        )
+        let parts: Vec<der::asn1::Any> =
+            requests.iter().map(|der| der::Decode::from_der(der).unwrap()).collect();
+        steward.post(steward::http::PKCS10_BUNDLE, &der::Encode::to_der(&parts).unwrap())
     };
     let answer = bundle(&requests);
     assert_eq!(answer.status, 200);
     let [chain, issued]: [Vec<Certificate>; 2] =
-        <Vec<Vec<Certificate>> as der::Decode>::from_der(&answer.body)
-            .unwrap()
-            .try_into()
-            .unwrap();
+        <Vec<Vec<Certificate>> as der::Decode>::from_der(&answer.body).unwrap().try_into().unwrap();
     assert_eq!((chain.len(), issued.len()), (1, 2));
     let spki = |certificate: &Certificate| {
         der::Encode::to_der(certificate.tbs_certificate().subject_public_key_info()).unwrap()
     };
-    assert_eq!(
-        [spki(&issued[0]), spki(&issued[1])],
-        [a.spki.clone(), b.spki.clone()]
-    );
+    assert_eq!([spki(&issued[0]), spki(&issued[1])], [a.spki.clone(), b.spki.clone()]);
 
     let mut replayed = requests.to_vec();
     replayed[1] = b.request(&a.evidence(Some(unnamed())));

@@ -60,10 +60,8 @@ pub(crate) struct Parts {
 impl Keep {
     pub(crate) fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
-        let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key())
-            .unwrap()
-            .as_ref()
-            .to_vec();
+        let spki =
+            AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref().to_vec();
         Self { key, spki }
     }
 
@@ -78,9 +76,7 @@ impl Keep {
 
     /// Evidence for claims, from `silicon`.
     pub(crate) fn evidence_of(silicon: &SimulatedSnp, claims: &Claims) -> Parts {
-        let blob = silicon
-            .attestation(&claims.report_data(), &MEASUREMENT)
-            .unwrap();
+        let blob = silicon.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
         let (report, endorsements) = snp::split_attestation(&blob).unwrap();
         Parts {
             report: report.to_vec(),
@@ -138,20 +134,12 @@ impl Keep {
 
 /// A workload without a name.
 pub(crate) fn unnamed() -> WorkloadClaim {
-    WorkloadClaim {
-        digest: digest(),
-        slug: None,
-        statement: None,
-    }
+    WorkloadClaim { digest: digest(), slug: None, statement: None }
 }
 
 /// A workload with a name, and `statement` to show for it.
 pub(crate) fn named(statement: &str) -> WorkloadClaim {
-    WorkloadClaim {
-        digest: digest(),
-        slug: Some(slug()),
-        statement: Some(statement.to_owned()),
-    }
+    WorkloadClaim { digest: digest(), slug: Some(slug()), statement: Some(statement.to_owned()) }
 }
 
 /// A registry that signs for tags.
@@ -163,10 +151,8 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key())
-            .unwrap()
-            .as_ref()
-            .to_vec();
+        let spki =
+            AsDer::<PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref().to_vec();
         Self { key, spki }
     }
 
@@ -191,10 +177,7 @@ impl Registry {
             user: slug.user,
         };
         let input = statement.signing_input(&thumbprint(&self.spki).unwrap());
-        let signature = self
-            .key
-            .sign(&SystemRandom::new(), input.as_bytes())
-            .unwrap();
+        let signature = self.key.sign(&SystemRandom::new(), input.as_bytes()).unwrap();
         assemble(&input, signature.as_ref().try_into().unwrap())
     }
 }

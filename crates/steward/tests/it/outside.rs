@@ -84,17 +84,10 @@ fn a_real_request_gets_a_certificate_at_its_time() {
     for purpose in ["sslserver", "sslclient"] {
         let at = |time| verified(&ca, &path, time, purpose);
         assert_ne!(at(then), Some(false));
-        assert_ne!(
-            at(then.plus(86_401)),
-            Some(true),
-            "not for longer than a day"
-        );
+        assert_ne!(at(then.plus(86_401)), Some(true), "not for longer than a day");
     }
     if let Some(text) = as_text(&path) {
-        assert!(
-            text.contains("CN = Enarx Keep") && !text.contains("simulated TEE"),
-            "{text}"
-        );
+        assert!(text.contains("CN = Enarx Keep") && !text.contains("simulated TEE"), "{text}");
     }
 }
 
@@ -103,10 +96,7 @@ fn a_real_request_is_refused_today() {
     let Some(request) = real_request() else {
         return;
     };
-    let steward = Steward::start(Setup {
-        policy: POLICY.to_owned(),
-        ..Setup::default()
-    });
+    let steward = Steward::start(Setup { policy: POLICY.to_owned(), ..Setup::default() });
     let answer = steward.request(&request);
     assert_eq!(answer.check(), (400, "crl-expired".to_owned()));
 }

@@ -39,10 +39,7 @@ fn a_ca_is_made_once() {
 
 #[test]
 fn an_unknown_key_in_the_policy_is_shown() {
-    let setup = Setup {
-        policy: "[snp]\nminimum_gest_svn = 3\n".to_owned(),
-        ..Setup::default()
-    };
+    let setup = Setup { policy: "[snp]\nminimum_gest_svn = 3\n".to_owned(), ..Setup::default() };
     let files = Files::new(&setup);
     let policy = files.path("policy.toml");
     let policy = policy.to_str().unwrap();
@@ -56,10 +53,7 @@ fn an_unknown_key_in_the_policy_is_shown() {
     let checked = run(&["policy", "check", policy, "--json"]);
     assert_eq!(checked.status.code(), Some(2));
     let verdict: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
-    assert_eq!(
-        (&verdict["ok"], &verdict["line"]),
-        (&false.into(), &2.into())
-    );
+    assert_eq!((&verdict["ok"], &verdict["line"]), (&false.into(), &2.into()));
 
     let served = files.serve(&setup).output().unwrap();
     assert_eq!(served.status.code(), Some(2));
@@ -109,10 +103,7 @@ fn files_that_do_not_fit_end_it_in_one_line() {
 
 #[test]
 fn simulated_roots_must_say_so() {
-    let setup = Setup {
-        simulated_roots: Some(String::new()),
-        ..Setup::default()
-    };
+    let setup = Setup { simulated_roots: Some(String::new()), ..Setup::default() };
     let files = Files::new(&setup);
     let two = files.tls.certificate_pem().repeat(2);
     for roots in [String::new(), files.tls.certificate_pem(), two] {
@@ -127,15 +118,7 @@ fn simulated_roots_must_say_so() {
 fn certificates_do_not_name_every_address() {
     let files = Files::new(&Setup::default());
     let output = crate::steward::command()
-        .args([
-            "serve",
-            "--addr",
-            "0.0.0.0:0",
-            "--policy",
-            "p",
-            "--tls-cert",
-            "c",
-        ])
+        .args(["serve", "--addr", "0.0.0.0:0", "--policy", "p", "--tls-cert", "c"])
         .args(["--tls-key", "k", "--ca-cert", "c", "--ca-key", "k"])
         .current_dir(files.dir.path())
         .output()
@@ -149,10 +132,7 @@ fn a_taken_port_says_what_to_do() {
     let steward = Steward::start(Setup::default());
     let output = steward
         .files
-        .serve(&Setup {
-            addr: Some(steward.addr()),
-            ..Setup::default()
-        })
+        .serve(&Setup { addr: Some(steward.addr()), ..Setup::default() })
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -164,30 +144,18 @@ fn a_taken_port_says_what_to_do() {
 #[test]
 fn the_interface_answers_what_is_not_about_evidence() {
     let policy = "# the policy\n[certificate]\nlifetime_hours = 2\n";
-    let steward = Steward::start(Setup {
-        policy: policy.to_owned(),
-        ..Setup::default()
-    });
+    let steward = Steward::start(Setup { policy: policy.to_owned(), ..Setup::default() });
     assert_eq!(steward.get("/").status, 200);
     let ca = steward.get("/ca.pem");
     let file = std::fs::read(steward.files.path("ca/ca.pem")).unwrap();
     assert_eq!((ca.status, ca.body), (200, file));
     let digest = Sha256::of(policy.as_bytes()).to_hex();
     let answer = steward.get(&format!("/policy/{digest}"));
-    assert_eq!(
-        (answer.status, answer.body.as_slice()),
-        (200, policy.as_bytes())
-    );
+    assert_eq!((answer.status, answer.body.as_slice()), (200, policy.as_bytes()));
     for unknown in ["/policy/00", &format!("/policy/{}", "0".repeat(64))] {
-        assert_eq!(
-            steward.get(unknown).check(),
-            (404, "steward.policy".to_owned())
-        );
+        assert_eq!(steward.get(unknown).check(), (404, "steward.policy".to_owned()));
     }
-    assert_eq!(
-        steward.get("/nothing").check(),
-        (404, "http.path".to_owned())
-    );
+    assert_eq!(steward.get("/nothing").check(), (404, "http.path".to_owned()));
     let ca = steward.post("application/pkcs10", b"");
     assert_eq!(ca.status, 400);
 }

@@ -76,8 +76,7 @@ impl Files {
             write(&path("roots.pem"), roots, 0o644);
         }
         let mut init = command();
-        init.args(["ca", "init", "--name", "Test Steward"])
-            .arg(path("ca"));
+        init.args(["ca", "init", "--name", "Test Steward"]).arg(path("ca"));
         if let Some(time) = setup.ca_not_before {
             init.arg("--not-before").arg(time.to_string());
         }
@@ -95,11 +94,7 @@ impl Files {
         let mut command = command();
         command
             .args(["serve", "--addr"])
-            .arg(
-                setup
-                    .addr
-                    .map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string()),
-            )
+            .arg(setup.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string()))
             .args(["--url", "https://steward.example.com"])
             .arg("--tls-cert")
             .arg(self.path("tls.pem"))
@@ -112,9 +107,7 @@ impl Files {
             .arg("--policy")
             .arg(self.path("policy.toml"));
         if setup.simulated_roots.is_some() {
-            command
-                .arg("--insecure-simulated-roots")
-                .arg(self.path("roots.pem"));
+            command.arg("--insecure-simulated-roots").arg(self.path("roots.pem"));
         }
         if let Some(time) = setup.time {
             command.arg("--insecure-time").arg(time.to_string());
@@ -178,12 +171,8 @@ impl Answer {
 impl Steward {
     pub(crate) fn start(setup: Setup) -> Self {
         let files = Files::new(&setup);
-        let mut child = files
-            .serve(&setup)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            files.serve(&setup).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -192,9 +181,7 @@ impl Steward {
             }
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Ok(ready) = serde_json::from_str::<serde_json::Value>(&line) else {
             let _ = child.wait();
             panic!("no Steward: {:?}", log.iter().collect::<Vec<_>>());
@@ -203,13 +190,7 @@ impl Steward {
             .roots_pem(&files.tls.certificate_pem())
             .build()
             .unwrap();
-        Self {
-            url: ready["listening"].as_str().unwrap().to_owned(),
-            files,
-            child,
-            log,
-            agent,
-        }
+        Self { url: ready["listening"].as_str().unwrap().to_owned(), files, child, log, agent }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -221,12 +202,7 @@ impl Steward {
     }
 
     pub(crate) fn post(&self, content_type: &str, body: &[u8]) -> Answer {
-        answer(
-            self.agent
-                .post(&self.url)
-                .header("content-type", content_type)
-                .send(body),
-        )
+        answer(self.agent.post(&self.url).header("content-type", content_type).send(body))
     }
 
     pub(crate) fn request(&self, request: &[u8]) -> Answer {
@@ -248,10 +224,8 @@ impl Steward {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let killed = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .unwrap();
+        let killed =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
     }
 
@@ -273,10 +247,7 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
     let response = response.unwrap();
     let (parts, body) = response.into_parts();
     let mut bytes = Vec::new();
-    body.into_reader()
-        .take(1_000_000)
-        .read_to_end(&mut bytes)
-        .unwrap();
+    body.into_reader().take(1_000_000).read_to_end(&mut bytes).unwrap();
     Answer {
         status: parts.status.as_u16(),
         content_type: parts

@@ -107,8 +107,7 @@ impl Keys {
         };
         let key = &self.rsa()?.key;
         let mut signature = vec![0; key.public_modulus_len()];
-        key.sign(encoding, &random, message, &mut signature)
-            .map_err(|_| OidcError::Crypto)?;
+        key.sign(encoding, &random, message, &mut signature).map_err(|_| OidcError::Crypto)?;
         Ok(signature)
     }
 
@@ -117,10 +116,7 @@ impl Keys {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         // An uncompressed point: 4, x, y.
         let point = self.ec.key.public_key().as_ref();
-        let (x, y) = (
-            point.get(1..33).unwrap_or(&[]),
-            point.get(33..65).unwrap_or(&[]),
-        );
+        let (x, y) = (point.get(1..33).unwrap_or(&[]), point.get(33..65).unwrap_or(&[]));
         let mut keys = vec![
             json!({"kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256", "kid": self.ec.kid, "x": b64(x), "y": b64(y)}),
             json!({"kty": "OKP", "use": "sig", "alg": "EdDSA", "crv": "Ed25519", "kid": self.ed.kid, "x": b64(self.ed.key.public_key().as_ref())}),
@@ -138,8 +134,5 @@ impl Keys {
 }
 
 fn named<K>(key: K) -> Result<Named<K>, OidcError> {
-    Ok(Named {
-        kid: URL_SAFE_NO_PAD.encode(random::<9>()?),
-        key,
-    })
+    Ok(Named { kid: URL_SAFE_NO_PAD.encode(random::<9>()?), key })
 }

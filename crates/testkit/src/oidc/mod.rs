@@ -122,9 +122,7 @@ struct Device {
 
 impl fmt::Debug for DevIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevIssuer")
-            .field("issuer", &self.inner.issuer)
-            .finish_non_exhaustive()
+        f.debug_struct("DevIssuer").field("issuer", &self.inner.issuer).finish_non_exhaustive()
     }
 }
 
@@ -136,19 +134,14 @@ impl DevIssuer {
     /// # Errors
     /// [`OidcError::Crypto`].
     pub fn generate(issuer: &str, auto_approve: Option<&str>, now: Now) -> Result<Self, OidcError> {
-        let state = State {
-            keys: Keys::generate()?,
-            devices: BTreeMap::new(),
-        };
+        let state = State { keys: Keys::generate()?, devices: BTreeMap::new() };
         let inner = Inner {
             issuer: issuer.to_owned(),
             now,
             auto_approve: auto_approve.map(str::to_owned),
             state: Mutex::new(state),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The issuer's URL, the `iss` of its tokens.
@@ -251,10 +244,7 @@ impl DevIssuer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -265,9 +255,7 @@ fn signing_input(header: &Value, claims: &Value) -> String {
 
 fn random<const N: usize>() -> Result<[u8; N], OidcError> {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| OidcError::Crypto)?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| OidcError::Crypto)?;
     Ok(bytes)
 }
 

@@ -89,11 +89,7 @@ fn start(issuer: &DevIssuer, request: DeviceRequest) -> Result<Value, OidcError>
     };
     let mut state = issuer.state();
     if state.devices.len() >= DEVICES_MAX {
-        let oldest = state
-            .devices
-            .iter()
-            .min_by_key(|(_, d)| d.expires_at)
-            .map(|(c, _)| c.clone());
+        let oldest = state.devices.iter().min_by_key(|(_, d)| d.expires_at).map(|(c, _)| c.clone());
         if let Some(code) = oldest {
             state.devices.remove(&code);
         }
@@ -118,14 +114,7 @@ struct Shown {
 
 async fn show(Query(query): Query<Shown>) -> Html<String> {
     let plain = |c: char| c.is_ascii_alphabetic() || c == '-';
-    Html(page::ask(
-        &query
-            .user_code
-            .chars()
-            .filter(|c| plain(*c))
-            .take(16)
-            .collect::<String>(),
-    ))
+    Html(page::ask(&query.user_code.chars().filter(|c| plain(*c)).take(16).collect::<String>()))
 }
 
 #[derive(Deserialize)]
@@ -149,16 +138,11 @@ async fn approve(
     match device {
         Some(device) if !subject.is_empty() => {
             device.subject = Some(subject.to_owned());
-            (
-                StatusCode::OK,
-                Html(page::told("Approved. You can go back to your terminal.")),
-            )
+            (StatusCode::OK, Html(page::told("Approved. You can go back to your terminal.")))
         }
         _ => (
             StatusCode::BAD_REQUEST,
-            Html(page::told(
-                "There is no such code waiting. Ask for a new one.",
-            )),
+            Html(page::told("There is no such code waiting. Ask for a new one.")),
         ),
     }
 }
@@ -186,13 +170,7 @@ async fn token(State(issuer): State<DevIssuer>, Form(request): Form<TokenRequest
             Some(_) => state.devices.remove(&request.device_code),
         }
     };
-    let Some(Device {
-        scope,
-        audience,
-        subject: Some(subject),
-        ..
-    }) = taken
-    else {
+    let Some(Device { scope, audience, subject: Some(subject), .. }) = taken else {
         return no("invalid_grant");
     };
     let claims = issuer.claims(&subject, &audience, &scope);

@@ -72,13 +72,7 @@ pub fn spawn(
             });
         })
         .map_err(OidcError::Listen)?;
-    Ok((
-        issuer,
-        Running {
-            stop: Some(stop),
-            thread: Some(thread),
-        },
-    ))
+    Ok((issuer, Running { stop: Some(stop), thread: Some(thread) }))
 }
 
 #[cfg(test)]
@@ -130,63 +124,34 @@ mod tests {
         let user = device["user_code"].as_str().unwrap().to_owned();
         let poll = format!("{GRANT}&device_code={code}&client_id=x");
         let (status, answer) = json(ask(&issuer, "POST", "/token", &poll));
-        assert_eq!(
-            (status, answer["error"].as_str()),
-            (400, Some("authorization_pending"))
-        );
+        assert_eq!((status, answer["error"].as_str()), (400, Some("authorization_pending")));
         let (status, page) = ask(&issuer, "GET", &format!("/device?user_code={user}"), "");
         assert!(status == 200 && page.contains(&user) && page.contains("not for production"));
-        let (status, _) = ask(
-            &issuer,
-            "POST",
-            "/device",
-            &format!("user_code={user}&subject=ann"),
-        );
+        let (status, _) = ask(&issuer, "POST", "/device", &format!("user_code={user}&subject=ann"));
         assert_eq!(status, 200);
         let (status, answer) = json(ask(&issuer, "POST", "/token", &poll));
         assert_eq!(status, 200);
         assert_eq!(answer["scope"], "a b");
         // A code is good for one token.
         let (status, answer) = json(ask(&issuer, "POST", "/token", &poll));
-        assert_eq!(
-            (status, answer["error"].as_str()),
-            (400, Some("invalid_grant"))
-        );
+        assert_eq!((status, answer["error"].as_str()), (400, Some("invalid_grant")));
     }
 
     #[test]
     fn what_is_wrong_is_refused() {
         let now: Now = Arc::new(|| Timestamp(1_700_000_000));
         let (issuer, _running) = spawn(0, Some("dev"), now).unwrap();
-        let (status, answer) = json(ask(
-            &issuer,
-            "POST",
-            "/token",
-            "grant_type=password&username=a",
-        ));
-        assert_eq!(
-            (status, answer["error"].as_str()),
-            (400, Some("unsupported_grant_type"))
-        );
-        let (status, _) = ask(
-            &issuer,
-            "POST",
-            "/device",
-            "user_code=AAAA-AAAA&subject=ann",
-        );
+        let (status, answer) =
+            json(ask(&issuer, "POST", "/token", "grant_type=password&username=a"));
+        assert_eq!((status, answer["error"].as_str()), (400, Some("unsupported_grant_type")));
+        let (status, _) = ask(&issuer, "POST", "/device", "user_code=AAAA-AAAA&subject=ann");
         assert_eq!(status, 400);
         let (_, page) = ask(&issuer, "GET", "/device?user_code=%22%3E%3Cscript%3E", "");
         assert!(!page.contains("<script"));
         // With automatic approval the first poll has the token.
         let (_, device) = json(ask(&issuer, "POST", "/device/code", "client_id=x"));
-        let poll = format!(
-            "{GRANT}&device_code={}",
-            device["device_code"].as_str().unwrap()
-        );
+        let poll = format!("{GRANT}&device_code={}", device["device_code"].as_str().unwrap());
         let (status, answer) = json(ask(&issuer, "POST", "/token", &poll));
-        assert_eq!(
-            (status, answer["token_type"].as_str()),
-            (200, Some("Bearer"))
-        );
+        assert_eq!((status, answer["token_type"].as_str()), (200, Some("Bearer")));
     }
 }

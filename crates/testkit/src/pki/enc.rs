@@ -84,9 +84,6 @@ mod tests {
     fn times_change_form_in_2050() {
         let utc: Timestamp = "2049-12-31T23:59:59Z".parse().unwrap();
         assert_eq!(time(utc), [&[0x17, 13][..], b"491231235959Z"].concat());
-        assert_eq!(
-            time(utc.plus(1)),
-            [&[0x18, 15][..], b"20500101000000Z"].concat()
-        );
+        assert_eq!(time(utc.plus(1)), [&[0x18, 15][..], b"20500101000000Z"].concat());
     }
 }

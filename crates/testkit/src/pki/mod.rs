@@ -101,10 +101,7 @@ impl Profile {
     pub fn keep(result: &AttestationResult) -> Self {
         let workload = result.facts.workload.as_ref();
         let slug = workload.and_then(|w| w.slug.as_ref());
-        let uri = slug
-            .map(Slug::uri)
-            .into_iter()
-            .chain(workload.map(|w| w.digest.to_ni()));
+        let uri = slug.map(Slug::uri).into_iter().chain(workload.map(|w| w.digest.to_ni()));
         Self {
             common_name: slug.map_or_else(|| "Enarx Keep".to_owned(), Slug::name),
             uri: uri.collect(),
@@ -137,19 +134,10 @@ pub fn sample_result(digest: Sha256, slug: Option<Slug>, now: Timestamp) -> Atte
             relaxations: Vec::new(),
             signer: None,
             simulated: false,
-            tcb: TcbSummary {
-                bootloader: 2,
-                fmc: None,
-                microcode: 93,
-                snp: 6,
-                tee: 0,
-            },
+            tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
             tee: "snp".to_owned(),
             vmpl: 0,
-            workload: Some(WorkloadName {
-                digest,
-                slug: slug.map(Slug::without_digest),
-            }),
+            workload: Some(WorkloadName { digest, slug: slug.map(Slug::without_digest) }),
         },
     }
 }
@@ -174,10 +162,7 @@ impl fmt::Debug for Issued {
 impl Issued {
     /// The chain as PEM.
     pub fn chain_pem(&self) -> String {
-        self.chain_der
-            .iter()
-            .map(|der| to_pem("CERTIFICATE", der))
-            .collect()
+        self.chain_der.iter().map(|der| to_pem("CERTIFICATE", der)).collect()
     }
 
     /// The private key as PEM.
@@ -198,9 +183,7 @@ pub struct DevCa {
 
 impl fmt::Debug for DevCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevCa")
-            .field("fingerprint", &self.fingerprint())
-            .finish_non_exhaustive()
+        f.debug_struct("DevCa").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
 }
 
@@ -219,13 +202,7 @@ impl DevCa {
         };
         let spki = spki(&key)?;
         let certificate = certificate(&profile, &subject, &spki, &subject, &key, now)?;
-        Ok(Self {
-            key,
-            key_der,
-            certificate,
-            subject,
-            above: Vec::new(),
-        })
+        Ok(Self { key, key_der, certificate, subject, above: Vec::new() })
     }
 
     /// A CA from what [`Self::certificate_pem`] and [`Self::key_pem`] gave.
@@ -237,29 +214,18 @@ impl DevCa {
             Ok((found, der)) if found == label => Ok(der),
             _ => Err(PkiError::Malformed),
         };
-        let (certificate, key_der) = (
-            decode("CERTIFICATE", certificate)?,
-            decode("PRIVATE KEY", key)?,
-        );
+        let (certificate, key_der) =
+            (decode("CERTIFICATE", certificate)?, decode("PRIVATE KEY", key)?);
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key_der)
             .map_err(|_| PkiError::Malformed)?;
         let parsed = Certificate::from_der(&certificate).map_err(|_| PkiError::Malformed)?;
         let tbs = parsed.tbs_certificate();
-        let own = tbs
-            .subject_public_key_info()
-            .to_der()
-            .map_err(|_| PkiError::Malformed)?;
+        let own = tbs.subject_public_key_info().to_der().map_err(|_| PkiError::Malformed)?;
         if own != spki(&key)? {
             return Err(PkiError::Malformed);
         }
         let subject = tbs.subject().to_der().map_err(|_| PkiError::Malformed)?;
-        Ok(Self {
-            key,
-            key_der,
-            certificate,
-            subject,
-            above: Vec::new(),
-        })
+        Ok(Self { key, key_der, certificate, subject, above: Vec::new() })
     }
 
     /// A CA below this one.
@@ -269,27 +235,12 @@ impl DevCa {
     pub fn subordinate(&self, common_name: &str, now: Timestamp) -> Result<Self, PkiError> {
         let (key, key_der) = generate_key()?;
         let subject = name(common_name);
-        let profile = Profile {
-            ca: true,
-            ..Profile::default()
-        };
-        let certificate = certificate(
-            &profile,
-            &subject,
-            &spki(&key)?,
-            &self.subject,
-            &self.key,
-            now,
-        )?;
+        let profile = Profile { ca: true, ..Profile::default() };
+        let certificate =
+            certificate(&profile, &subject, &spki(&key)?, &self.subject, &self.key, now)?;
         let mut above = vec![certificate.clone()];
         above.extend(self.above.iter().cloned());
-        Ok(Self {
-            key,
-            key_der,
-            certificate,
-            subject,
-            above,
-        })
+        Ok(Self { key, key_der, certificate, subject, above })
     }
 
     /// The CA's certificate, DER.
@@ -323,16 +274,13 @@ impl DevCa {
         now: Timestamp,
     ) -> Result<(String, String), PkiError> {
         let profile = Profile {
-            common_name: dns
-                .first()
-                .map_or_else(|| "server".to_owned(), |d| (*d).to_owned()),
+            common_name: dns.first().map_or_else(|| "server".to_owned(), |d| (*d).to_owned()),
             dns: dns.iter().map(|d| (*d).to_owned()).collect(),
             ip: ips.to_vec(),
             server: true,
             ..Profile::default()
         };
-        self.issue(&profile, now)
-            .map(|issued| (issued.chain_pem(), issued.key_pem()))
+        self.issue(&profile, now).map(|issued| (issued.chain_pem(), issued.key_pem()))
     }
 
     /// A server's certificate for `localhost`, `127.0.0.1` and `::1`: `(chain, key)`, both PEM.
@@ -356,13 +304,9 @@ impl DevCa {
         common_name: &str,
         now: Timestamp,
     ) -> Result<(String, String), PkiError> {
-        let profile = Profile {
-            common_name: common_name.to_owned(),
-            client: true,
-            ..Profile::default()
-        };
-        self.issue(&profile, now)
-            .map(|issued| (issued.chain_pem(), issued.key_pem()))
+        let profile =
+            Profile { common_name: common_name.to_owned(), client: true, ..Profile::default() };
+        self.issue(&profile, now).map(|issued| (issued.chain_pem(), issued.key_pem()))
     }
 
     /// A certificate with a new key.
@@ -407,9 +351,7 @@ fn certificate(
     random.fill(&mut serial).map_err(|_| PkiError::Crypto)?;
     // Positive, and without a leading zero byte.
     serial[0] = serial[0] & 0x7f | 0x40;
-    let (from, to) = profile
-        .validity
-        .unwrap_or((now.minus(SKEW_SECONDS), now.plus(LEAF_SECONDS)));
+    let (from, to) = profile.validity.unwrap_or((now.minus(SKEW_SECONDS), now.plus(LEAF_SECONDS)));
     let algorithm = enc::seq(&[&enc::oid(ECDSA_SHA256)]);
     let issuer_key = key.public_key().as_ref();
     let tbs = enc::seq(&[
@@ -424,11 +366,7 @@ fn certificate(
         &enc::tlv(0xa3, &extensions(profile, spki, issuer_key)),
     ]);
     let signature = key.sign(&random, &tbs).map_err(|_| PkiError::Crypto)?;
-    Ok(enc::seq(&[
-        &tbs,
-        &algorithm,
-        &enc::bits(signature.as_ref()),
-    ]))
+    Ok(enc::seq(&[&tbs, &algorithm, &enc::bits(signature.as_ref())]))
 }
 
 fn extensions(profile: &Profile, spki: &[u8], issuer_key: &[u8]) -> Vec<u8> {
@@ -454,11 +392,7 @@ fn extensions(profile: &Profile, spki: &[u8], issuer_key: &[u8]) -> Vec<u8> {
         purposes.extend(enc::oid(CLIENT_AUTH));
     }
     if !purposes.is_empty() {
-        all.extend(extension(
-            EXTENDED_KEY_USAGE,
-            false,
-            &enc::seq(&[&purposes]),
-        ));
+        all.extend(extension(EXTENDED_KEY_USAGE, false, &enc::seq(&[&purposes])));
     }
     let names = alternative_names(profile);
     if !names.is_empty() {
@@ -467,11 +401,7 @@ fn extensions(profile: &Profile, spki: &[u8], issuer_key: &[u8]) -> Vec<u8> {
     // The key's bits end every SPKI of an elliptic curve: 65 or 97 bytes.
     let point = if spki.len() > 110 { 97 } else { 65 };
     let subject_key = spki.get(spki.len().saturating_sub(point)..).unwrap_or(spki);
-    all.extend(extension(
-        SUBJECT_KEY_ID,
-        false,
-        &enc::octets(&key_id(subject_key)),
-    ));
+    all.extend(extension(SUBJECT_KEY_ID, false, &enc::octets(&key_id(subject_key))));
     let authority = enc::seq(&[&enc::tlv(0x80, &key_id(issuer_key))]);
     all.extend(extension(AUTHORITY_KEY_ID, false, &authority));
     for other in &profile.extensions {
@@ -499,10 +429,7 @@ fn alternative_names(profile: &Profile) -> Vec<u8> {
 
 fn name(common_name: &str) -> Vec<u8> {
     let part = |id, text| enc::tlv(0x31, &enc::seq(&[&enc::oid(id), &enc::utf8(text)]));
-    enc::seq(&[
-        &part(ORGANIZATION_NAME, ORGANIZATION),
-        &part(COMMON_NAME, common_name),
-    ])
+    enc::seq(&[&part(ORGANIZATION_NAME, ORGANIZATION), &part(COMMON_NAME, common_name)])
 }
 
 /// The first 20 bytes of the key's SHA-256 (RFC 7093 section 2, method 1).
@@ -539,22 +466,14 @@ mod tests {
     fn certificates_parse_and_say_what_was_asked() {
         let ca = DevCa::generate("test CA", NOW).unwrap();
         let root = Certificate::from_der(ca.certificate_der()).unwrap();
-        assert_eq!(
-            root.tbs_certificate().issuer(),
-            root.tbs_certificate().subject()
-        );
+        assert_eq!(root.tbs_certificate().issuer(), root.tbs_certificate().subject());
         let (chain, key) = ca.issue_localhost(NOW).unwrap();
         assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
-        let leaf = Certificate::load_pem_chain(chain.as_bytes())
-            .unwrap()
-            .remove(0);
+        let leaf = Certificate::load_pem_chain(chain.as_bytes()).unwrap().remove(0);
         let tbs = leaf.tbs_certificate();
         assert_eq!(tbs.issuer(), root.tbs_certificate().subject());
         assert_eq!(tbs.extensions().unwrap().len(), 6);
-        assert_eq!(
-            tbs.validity().not_before.to_unix_duration().as_secs(),
-            NOW.0 - SKEW_SECONDS
-        );
+        assert_eq!(tbs.validity().not_before.to_unix_duration().as_secs(), NOW.0 - SKEW_SECONDS);
         // What was written is canonical: reading and writing again gives the same bytes.
         let (_, der) = pem::decode_vec(chain.as_bytes()).unwrap();
         assert_eq!(leaf.to_der().unwrap(), der);

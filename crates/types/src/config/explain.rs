@@ -18,11 +18,9 @@ impl Config {
         self.explain_network(&mut lines);
         self.explain_trust(&mut lines);
         let limits = &self.limits;
-        let cpu = limits
-            .cpu_seconds
-            .map_or("no limit of processor time".to_owned(), |s| {
-                format!("{s} s of processor time")
-            });
+        let cpu = limits.cpu_seconds.map_or("no limit of processor time".to_owned(), |s| {
+            format!("{s} s of processor time")
+        });
         lines.push(format!(
             "Limits: {} of memory, {cpu}, {} open files, {} connections.",
             size(limits.memory_bytes),
@@ -46,22 +44,16 @@ impl Config {
             lines.push(format!("Arguments: {:?}.", self.args));
         }
         if !self.env.is_empty() {
-            let names: Vec<String> = self
-                .env
-                .keys()
-                .map(|k| k.escape_debug().to_string())
-                .collect();
+            let names: Vec<String> =
+                self.env.keys().map(|k| k.escape_debug().to_string()).collect();
             lines.push(format!("Environment: {}.", names.join(", ")));
         }
     }
 
     fn explain_streams(&self, lines: &mut Vec<String>) {
         let Some(files) = &self.files else {
-            for (name, stream) in [
-                ("in", self.stdin),
-                ("out", self.stdout),
-                ("error", self.stderr),
-            ] {
+            for (name, stream) in [("in", self.stdin), ("out", self.stdout), ("error", self.stderr)]
+            {
                 lines.push(match stream {
                     Stdio::Null => format!("Standard {name} leads nowhere."),
                     Stdio::Host => {
@@ -77,34 +69,22 @@ impl Config {
                 FileEntry::Stdin { .. } => "is the host's standard in".to_owned(),
                 FileEntry::Stdout { .. } => "is the host's standard out".to_owned(),
                 FileEntry::Stderr { .. } => "is the host's standard error".to_owned(),
-                FileEntry::Listen {
-                    prot, addr, port, ..
-                } => {
+                FileEntry::Listen { prot, addr, port, .. } => {
                     format!("listens on port {port} of {addr} ({})", protocol(*prot))
                 }
-                FileEntry::Connect {
-                    host, prot, port, ..
-                } => {
-                    format!(
-                        "is connected to port {port} of {host} ({})",
-                        protocol(*prot)
-                    )
+                FileEntry::Connect { host, prot, port, .. } => {
+                    format!("is connected to port {port} of {host} ({})", protocol(*prot))
                 }
             };
-            lines.push(format!(
-                "Descriptor {number}, \"{}\", {what}.",
-                entry.name().escape_debug()
-            ));
+            lines
+                .push(format!("Descriptor {number}, \"{}\", {what}.", entry.name().escape_debug()));
         }
     }
 
     fn explain_network(&self, lines: &mut Vec<String>) {
         let (incoming, outgoing) = (&self.network.incoming, &self.network.outgoing);
         for (port, rule) in &incoming.ports {
-            lines.push(format!(
-                "May listen on port {port}: {}.",
-                incoming_rule(rule)
-            ));
+            lines.push(format!("May listen on port {port}: {}.", incoming_rule(rule)));
         }
         lines.push(match &incoming.default {
             Some(rule) => format!("May listen on any other port: {}.", incoming_rule(rule)),

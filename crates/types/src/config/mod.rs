@@ -274,12 +274,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory_bytes: 1 << 30,
-            cpu_seconds: None,
-            open_files: 256,
-            connections: 1024,
-        }
+        Self { memory_bytes: 1 << 30, cpu_seconds: None, open_files: 256, connections: 1024 }
     }
 }
 
@@ -335,10 +330,7 @@ impl Config {
         match (ports.next(), ports.next()) {
             (Some(port), None) => Some(port),
             (Some(_), Some(_)) => None,
-            (None, _) => outgoing
-                .default
-                .as_ref()
-                .map(|rule| rule.prot.default_port()),
+            (None, _) => outgoing.default.as_ref().map(|rule| rule.prot.default_port()),
         }
     }
 }

@@ -15,9 +15,8 @@ use crate::limits::CONFIG_BYTES_MAX;
 use crate::slug;
 use crate::toml_error::{Document, Fields, Value};
 
-const ROOT_KEYS: &[&str] = &[
-    "steward", "args", "env", "files", "stdin", "stdout", "stderr", "network", "trust", "limits",
-];
+const ROOT_KEYS: &[&str] =
+    &["steward", "args", "env", "files", "stdin", "stdout", "stderr", "network", "trust", "limits"];
 const SET_BY_THE_KEEP: &[&str] = &["FD_COUNT", "FD_NAMES"];
 const TEES: &[&str] = &["snp", "sgx", "tdx"];
 
@@ -36,22 +35,10 @@ impl Config {
         let mut root = document.fields(root.span(), root.into_inner(), ROOT_KEYS)?;
 
         let steward = root.value("steward").map(steward).transpose()?;
-        let args = root
-            .value("args")
-            .map(args)
-            .transpose()?
-            .unwrap_or_default();
+        let args = root.value("args").map(args).transpose()?.unwrap_or_default();
         let env = root.value("env").map(env).transpose()?.unwrap_or_default();
-        let trust = root
-            .value("trust")
-            .map(trust)
-            .transpose()?
-            .unwrap_or_default();
-        let limits = root
-            .value("limits")
-            .map(limits)
-            .transpose()?
-            .unwrap_or_default();
+        let trust = root.value("trust").map(trust).transpose()?.unwrap_or_default();
+        let limits = root.value("limits").map(limits).transpose()?.unwrap_or_default();
         let mut rules = Rules::default();
         if let Some(value) = root.value("network") {
             rules.network(value)?;
@@ -65,27 +52,17 @@ impl Config {
             };
             if files.is_some() {
                 return Err(value
-                    .error(format!(
-                        "`[{name}]` and `[[files]]` cannot stand in one file"
-                    ))
+                    .error(format!("`[{name}]` and `[[files]]` cannot stand in one file"))
                     .with_hint(format!(
                         "with [[files]], add an entry of kind \"{name}\" instead"
                     )));
             }
             let mut fields = value.fields(&["kind"])?;
-            let kind = fields
-                .value("kind")
-                .map(|kind| kind.choice(&["null", "host"]))
-                .transpose()?;
-            *stream = if kind == Some(1) {
-                Stdio::Host
-            } else {
-                Stdio::Null
-            };
+            let kind =
+                fields.value("kind").map(|kind| kind.choice(&["null", "host"])).transpose()?;
+            *stream = if kind == Some(1) { Stdio::Host } else { Stdio::Null };
         }
-        let files = files
-            .map(|value| files_entries(value, &mut rules))
-            .transpose()?;
+        let files = files.map(|value| files_entries(value, &mut rules)).transpose()?;
         rules.need_anchor(&trust)?;
 
         let [stdin, stdout, stderr] = stdio;
@@ -104,19 +81,14 @@ impl Config {
     }
 }
 
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "each key has one reader, handed on by name"
-)]
+#[allow(clippy::needless_pass_by_value, reason = "each key has one reader, handed on by name")]
 fn steward(value: Value<'_>) -> Result<String, ConfigError> {
     let url = value.string()?;
     let valid = url.strip_prefix("https://").is_some_and(|rest| {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         slug::valid_host(host)
             && url.len() <= 2048
-            && path
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b))
+            && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\\"<>^`{|}".contains(&b))
     });
     if valid {
         Ok(url.trim_end_matches('/').to_owned())
@@ -136,11 +108,7 @@ fn no_nul<'v>(value: &'v Value<'_>) -> Result<&'v str, ConfigError> {
 }
 
 fn args(value: Value<'_>) -> Result<Vec<String>, ConfigError> {
-    value
-        .array()?
-        .iter()
-        .map(|arg| no_nul(arg).map(str::to_owned))
-        .collect()
+    value.array()?.iter().map(|arg| no_nul(arg).map(str::to_owned)).collect()
 }
 
 fn env(value: Value<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -163,26 +131,11 @@ fn env(value: Value<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
 fn trust(value: Value<'_>) -> Result<Trust, ConfigError> {
     let mut fields = value.fields(&["steward", "insecure_simulated"])?;
     let mut steward = Vec::new();
-    for pin in fields
-        .value("steward")
-        .map(Value::array)
-        .transpose()?
-        .unwrap_or_default()
-    {
-        steward.push(
-            pin.string()?
-                .parse()
-                .map_err(|e| pin.error(format!("{e}")))?,
-        );
+    for pin in fields.value("steward").map(Value::array).transpose()?.unwrap_or_default() {
+        steward.push(pin.string()?.parse().map_err(|e| pin.error(format!("{e}")))?);
     }
-    let insecure_simulated = fields
-        .value("insecure_simulated")
-        .map(|v| v.boolean())
-        .transpose()?;
-    Ok(Trust {
-        steward,
-        insecure_simulated: insecure_simulated.unwrap_or(false),
-    })
+    let insecure_simulated = fields.value("insecure_simulated").map(|v| v.boolean()).transpose()?;
+    Ok(Trust { steward, insecure_simulated: insecure_simulated.unwrap_or(false) })
 }
 
 fn limits(value: Value<'_>) -> Result<Limits, ConfigError> {
@@ -219,37 +172,20 @@ fn memory(value: &Value<'_>) -> Result<u64, ConfigError> {
         _ => 0,
     };
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    let bytes = digits
-        .parse()
-        .ok()
-        .filter(|_| plain)
-        .and_then(|n: u64| n.checked_mul(unit));
-    bytes
-        .filter(|bytes| (MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(bytes))
-        .ok_or_else(|| {
-            value.error("`memory` must be from \"64KiB\" to \"1024GiB\", in KiB, MiB or GiB")
-        })
+    let bytes = digits.parse().ok().filter(|_| plain).and_then(|n: u64| n.checked_mul(unit));
+    bytes.filter(|bytes| (MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(bytes)).ok_or_else(|| {
+        value.error("`memory` must be from \"64KiB\" to \"1024GiB\", in KiB, MiB or GiB")
+    })
 }
 
 fn prot(fields: &mut Fields<'_>) -> Result<Option<Protocol>, ConfigError> {
-    let index = fields
-        .value("prot")
-        .map(|value| value.choice(&["tls", "tcp"]))
-        .transpose()?;
-    Ok(index.map(|index| {
-        if index == 1 {
-            Protocol::Tcp
-        } else {
-            Protocol::Tls
-        }
-    }))
+    let index = fields.value("prot").map(|value| value.choice(&["tls", "tcp"])).transpose()?;
+    Ok(index.map(|index| if index == 1 { Protocol::Tcp } else { Protocol::Tls }))
 }
 
 fn port(fields: &mut Fields<'_>, min: u64) -> Result<Option<u16>, ConfigError> {
-    let port = fields
-        .value("port")
-        .map(|value| value.integer(min, u64::from(u16::MAX)))
-        .transpose()?;
+    let port =
+        fields.value("port").map(|value| value.integer(min, u64::from(u16::MAX))).transpose()?;
     Ok(port.and_then(|port| u16::try_from(port).ok()))
 }
 
@@ -261,26 +197,14 @@ fn peer(value: Value<'_>) -> Result<PeerRule, ConfigError> {
     let mut fields = value.fields(&["workload", "digest", "measurement", "tee"])?;
     let mut rule = PeerRule::default();
     if let Some(value) = fields.value("workload") {
-        rule.workload = Some(
-            value
-                .string()?
-                .parse()
-                .map_err(|e| value.error(format!("{e}")))?,
-        );
+        rule.workload = Some(value.string()?.parse().map_err(|e| value.error(format!("{e}")))?);
     }
     if let Some(value) = fields.value("digest") {
-        rule.digest = Some(
-            value
-                .string()?
-                .parse()
-                .map_err(|e| value.error(format!("{e}")))?,
-        );
+        rule.digest = Some(value.string()?.parse().map_err(|e| value.error(format!("{e}")))?);
     }
     if let Some(value) = fields.value("measurement") {
         let hex = value.string()?;
-        let digits = hex
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let digits = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if !digits || !matches!(hex.len(), 64 | 96) {
             return Err(
                 value.error("`measurement` must be 96 (SNP) or 64 (SGX) lower-case hex digits")
@@ -346,15 +270,9 @@ impl<'t> Rules<'t> {
                 if prot_said {
                     self.said_outgoing.insert(host.clone());
                 }
-                let before = self
-                    .network
-                    .outgoing
-                    .hosts
-                    .insert(host.clone(), rule.clone());
+                let before = self.network.outgoing.hosts.insert(host.clone(), rule.clone());
                 if before.is_some_and(|before| before != rule) {
-                    return Err(here(format!(
-                        "{host} stands here twice, with different rules"
-                    )));
+                    return Err(here(format!("{host} stands here twice, with different rules")));
                 }
             }
         }
@@ -366,15 +284,9 @@ impl<'t> Rules<'t> {
         let mut fields = value.fields(&["prot", "client", "peers"])?;
         let prot = prot(&mut fields)?;
         let client = fields.value("client");
-        let asked = client
-            .as_ref()
-            .map(|v| v.choice(&["none", "request", "require"]))
-            .transpose()?;
-        let peers = fields
-            .value("peers")
-            .map(peers)
-            .transpose()?
-            .unwrap_or_default();
+        let asked =
+            client.as_ref().map(|v| v.choice(&["none", "request", "require"])).transpose()?;
+        let peers = fields.value("peers").map(peers).transpose()?.unwrap_or_default();
         let client_auth = match asked {
             Some(0) => ClientAuth::None,
             Some(2) => ClientAuth::Require,
@@ -396,11 +308,7 @@ impl<'t> Rules<'t> {
         if client_auth == ClientAuth::Require {
             self.keeps_only.get_or_insert(fields);
         }
-        let rule = IncomingRule {
-            prot: prot.unwrap_or_default(),
-            client: client_auth,
-            peers,
-        };
+        let rule = IncomingRule { prot: prot.unwrap_or_default(), client: client_auth, peers };
         Ok((rule, prot.is_some()))
     }
 
@@ -409,15 +317,8 @@ impl<'t> Rules<'t> {
         let mut fields = value.fields(&["prot", "trust", "peers"])?;
         let prot = prot(&mut fields)?;
         let trust = fields.value("trust");
-        let asked = trust
-            .as_ref()
-            .map(|v| v.choice(&["web", "steward"]))
-            .transpose()?;
-        let peers = fields
-            .value("peers")
-            .map(peers)
-            .transpose()?
-            .unwrap_or_default();
+        let asked = trust.as_ref().map(|v| v.choice(&["web", "steward"])).transpose()?;
+        let peers = fields.value("peers").map(peers).transpose()?.unwrap_or_default();
         let outgoing_trust = if asked == Some(1) || !peers.is_empty() {
             OutgoingTrust::Steward
         } else {
@@ -435,11 +336,7 @@ impl<'t> Rules<'t> {
         if outgoing_trust == OutgoingTrust::Steward {
             self.keeps_only.get_or_insert(fields);
         }
-        let rule = OutgoingRule {
-            prot: prot.unwrap_or_default(),
-            trust: outgoing_trust,
-            peers,
-        };
+        let rule = OutgoingRule { prot: prot.unwrap_or_default(), trust: outgoing_trust, peers };
         Ok((rule, prot.is_some()))
     }
 
@@ -500,14 +397,10 @@ impl<'t> Rules<'t> {
         let Outgoing { default, hosts } = &mut self.network.outgoing;
         let whole = HostPort::normalised(host, None);
         let general = hosts.get(&whole).or(default.as_ref()).cloned();
-        let guess = said
-            .or(general.as_ref().map(|rule| rule.prot))
-            .unwrap_or_default();
+        let guess = said.or(general.as_ref().map(|rule| rule.prot)).unwrap_or_default();
         let exact = HostPort::normalised(host, Some(port.unwrap_or_else(|| guess.default_port())));
         let own = hosts.get(&exact);
-        let teller = [&exact, &whole]
-            .into_iter()
-            .find(|key| self.said_outgoing.contains(*key));
+        let teller = [&exact, &whole].into_iter().find(|key| self.said_outgoing.contains(*key));
         if let (Some(key), Some(said)) = (teller, said)
             && hosts.get(key).is_some_and(|rule| rule.prot != said)
         {
@@ -547,10 +440,7 @@ fn files_entries<'t>(
             return Err(element_error(
                 &element,
                 name_at,
-                format!(
-                    "the name \"{}\" stands here twice",
-                    entry.name().escape_debug()
-                ),
+                format!("the name \"{}\" stands here twice", entry.name().escape_debug()),
             )
             .with_hint("give each descriptor a `name` of its own"));
         }
@@ -579,9 +469,7 @@ fn file<'t>(
 ) -> Result<(FileEntry, Option<Range<usize>>), ConfigError> {
     const KINDS: &[&str] = &["null", "stdin", "stdout", "stderr", "listen", "connect"];
     // Which keys may stand here depends on the kind, so this comes first.
-    let mut any = value
-        .clone()
-        .fields(&["kind", "name", "prot", "addr", "port", "host"])?;
+    let mut any = value.clone().fields(&["kind", "name", "prot", "addr", "port", "host"])?;
     let kind = any.required("kind")?.choice(KINDS)?;
     let known: &[&str] = match kind {
         4 => &["kind", "name", "prot", "addr", "port"],
@@ -605,12 +493,7 @@ fn file<'t>(
             let port = asked.unwrap_or_else(|| rules.likely_incoming(said).default_port());
             let prot = rules.listen(port, said, &fields)?;
             let addr = addr.unwrap_or(FileEntry::LISTEN_ANY);
-            FileEntry::Listen {
-                name,
-                prot,
-                addr,
-                port,
-            }
+            FileEntry::Listen { name, prot, addr, port }
         }
         5 => {
             let value = fields.required("host")?;
@@ -628,25 +511,12 @@ fn file<'t>(
                     .with_hint("add `name`"));
             }
             let name = name.unwrap_or_else(|| host.clone());
-            FileEntry::Connect {
-                name,
-                host,
-                prot,
-                port,
-            }
+            FileEntry::Connect { name, host, prot, port }
         }
-        3 => FileEntry::Stderr {
-            name: name.unwrap_or_else(|| "stderr".to_owned()),
-        },
-        2 => FileEntry::Stdout {
-            name: name.unwrap_or_else(|| "stdout".to_owned()),
-        },
-        1 => FileEntry::Stdin {
-            name: name.unwrap_or_else(|| "stdin".to_owned()),
-        },
-        _ => FileEntry::Null {
-            name: name.unwrap_or_else(|| "null".to_owned()),
-        },
+        3 => FileEntry::Stderr { name: name.unwrap_or_else(|| "stderr".to_owned()) },
+        2 => FileEntry::Stdout { name: name.unwrap_or_else(|| "stdout".to_owned()) },
+        1 => FileEntry::Stdin { name: name.unwrap_or_else(|| "stdin".to_owned()) },
+        _ => FileEntry::Null { name: name.unwrap_or_else(|| "null".to_owned()) },
     };
     Ok((entry, name_at))
 }

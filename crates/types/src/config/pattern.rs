@@ -27,10 +27,7 @@ pub struct HostPort {
 impl HostPort {
     /// `host` in the one spelling that is compared, whatever way it was written.
     pub(super) fn normalised(host: &str, port: Option<u16>) -> Self {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let host = match bare.parse::<IpAddr>() {
             Ok(address) => address.to_string(),
             Err(_) => bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase(),
@@ -189,14 +186,10 @@ impl FromStr for WorkloadPattern {
             None => (rest, None),
         };
         if !slug::valid_host(host) {
-            return Err(ParsePatternError(
-                "the host is no DNS name or address in lower case",
-            ));
+            return Err(ParsePatternError("the host is no DNS name or address in lower case"));
         }
         if !slug::valid_user(user) {
-            return Err(ParsePatternError(
-                "the user may have only letters and digits, at most 64",
-            ));
+            return Err(ParsePatternError("the user may have only letters and digits, at most 64"));
         }
         if !slug::valid_repo(repo) {
             return Err(ParsePatternError(
@@ -204,12 +197,7 @@ impl FromStr for WorkloadPattern {
             ));
         }
         let version = version.map(str::parse).transpose()?;
-        Ok(Self {
-            host: host.to_owned(),
-            user: user.to_owned(),
-            repo: repo.to_owned(),
-            version,
-        })
+        Ok(Self { host: host.to_owned(), user: user.to_owned(), repo: repo.to_owned(), version })
     }
 }
 

@@ -63,26 +63,13 @@ fn the_released_schema_parses_as_documented() {
         "#,
     )
     .unwrap();
-    assert_eq!(
-        config.steward.as_deref(),
-        Some("https://attest.example.com")
-    );
+    assert_eq!(config.steward.as_deref(), Some("https://attest.example.com"));
     assert_eq!(config.args, ["--verbose", "a b"]);
     let files = config.files.as_ref().unwrap();
     let names: Vec<&str> = files.iter().map(FileEntry::name).collect();
     assert_eq!(
         names,
-        [
-            "stdin",
-            "stdout",
-            "errors",
-            "null",
-            "null",
-            "web",
-            "plain",
-            "example.com",
-            "six"
-        ]
+        ["stdin", "stdout", "errors", "null", "null", "web", "plain", "example.com", "six"]
     );
     assert_eq!(
         files[5],
@@ -104,19 +91,10 @@ fn the_released_schema_parses_as_documented() {
     );
     assert_eq!(config.incoming_rule(443), Some(&IncomingRule::default()));
     assert_eq!(config.incoming_rule(80).unwrap().prot, Protocol::Tcp);
-    assert_eq!(
-        config.outgoing_rule("EXAMPLE.com.", 443),
-        Some(&OutgoingRule::default())
-    );
+    assert_eq!(config.outgoing_rule("EXAMPLE.com.", 443), Some(&OutgoingRule::default()));
     assert!(config.outgoing_rule("example.com", 80).is_none());
-    assert_eq!(
-        config.outgoing_rule("[::1]", 9).unwrap().prot,
-        Protocol::Tcp
-    );
-    assert_eq!(
-        config.outgoing_rule("0:0::1", 9).unwrap().prot,
-        Protocol::Tcp
-    );
+    assert_eq!(config.outgoing_rule("[::1]", 9).unwrap().prot, Protocol::Tcp);
+    assert_eq!(config.outgoing_rule("0:0::1", 9).unwrap().prot, Protocol::Tcp);
 }
 
 #[test]
@@ -153,37 +131,16 @@ fn the_file_system_schema_parses_as_documented() {
     assert_eq!((config.stdin, config.stdout), (Stdio::Null, Stdio::Host));
     assert_eq!(config.incoming_rule(1).unwrap().prot, Protocol::Tcp);
     let chat = config.incoming_rule(50000).unwrap();
-    assert_eq!(
-        (chat.prot, chat.client),
-        (Protocol::Tls, ClientAuth::Require)
-    );
-    assert_eq!(
-        config.incoming_rule(50001).unwrap().client,
-        ClientAuth::None
-    );
-    assert_eq!(
-        config.outgoing_rule("example.com", 81).unwrap().prot,
-        Protocol::Tcp
-    );
-    assert_eq!(
-        config.outgoing_rule("example.com", 80).unwrap().prot,
-        Protocol::Tls
-    );
-    assert_eq!(
-        config.outgoing_rule("other.com", 80).unwrap().prot,
-        Protocol::Tcp
-    );
-    assert_eq!(
-        config.outgoing_rule("::1", 443).unwrap().trust,
-        OutgoingTrust::Steward
-    );
+    assert_eq!((chat.prot, chat.client), (Protocol::Tls, ClientAuth::Require));
+    assert_eq!(config.incoming_rule(50001).unwrap().client, ClientAuth::None);
+    assert_eq!(config.outgoing_rule("example.com", 81).unwrap().prot, Protocol::Tcp);
+    assert_eq!(config.outgoing_rule("example.com", 80).unwrap().prot, Protocol::Tls);
+    assert_eq!(config.outgoing_rule("other.com", 80).unwrap().prot, Protocol::Tcp);
+    assert_eq!(config.outgoing_rule("::1", 443).unwrap().trust, OutgoingTrust::Steward);
     assert_eq!(config.outgoing_port("example.com"), Some(443));
     assert_eq!(config.outgoing_port("[::1]"), Some(443));
     assert_eq!(config.outgoing_port("other.com"), Some(80));
-    assert_eq!(
-        config.trust.steward,
-        [RootPin::Fingerprint(PIN.parse().unwrap())]
-    );
+    assert_eq!(config.trust.steward, [RootPin::Fingerprint(PIN.parse().unwrap())]);
     assert_eq!(config.limits.memory_bytes, 256 << 20);
     assert_eq!(config.limits.cpu_seconds, Some(7));
     let limits = config.limits;
@@ -210,69 +167,24 @@ fn files_take_what_the_network_tables_say_more() {
         "#
     ))
     .unwrap();
-    assert_eq!(
-        config.incoming_rule(50000).unwrap().client,
-        ClientAuth::Require
-    );
-    assert_eq!(
-        config
-            .outgoing_rule("peer.example", 443)
-            .unwrap()
-            .peers
-            .len(),
-        1
-    );
+    assert_eq!(config.incoming_rule(50000).unwrap().client, ClientAuth::Require);
+    assert_eq!(config.outgoing_rule("peer.example", 443).unwrap().peers.len(), 1);
 }
 
 #[test]
 fn unknown_keys_are_refused_with_place_and_nearest_key() {
     for (text, line, column, hint) in [
         ("stewart = \"https://a.b\"", 1, 1, "did you mean `steward`?"),
-        (
-            "args = []\n[netwrok.incoming.1]",
-            2,
-            2,
-            "did you mean `network`?",
-        ),
+        ("args = []\n[netwrok.incoming.1]", 2, 2, "did you mean `network`?"),
         ("[network.incomming.1]", 1, 10, "did you mean `incoming`?"),
-        (
-            "[network.incoming.1]\nport = 1",
-            2,
-            1,
-            "did you mean `prot`?",
-        ),
-        (
-            "[network.outgoing.\"h\"]\npeer = []",
-            2,
-            1,
-            "did you mean `peers`?",
-        ),
-        (
-            "[network.outgoing.\"h\"]\npeers = [{ digst = 1 }]",
-            2,
-            12,
-            "did you mean `digest`?",
-        ),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a\"\nhost = \"h\"",
-            4,
-            1,
-            "did you mean `port`?",
-        ),
-        (
-            "[[files]]\nkind = \"stdin\"\nport = 1",
-            3,
-            1,
-            "allowed here: kind, name",
-        ),
+        ("[network.incoming.1]\nport = 1", 2, 1, "did you mean `prot`?"),
+        ("[network.outgoing.\"h\"]\npeer = []", 2, 1, "did you mean `peers`?"),
+        ("[network.outgoing.\"h\"]\npeers = [{ digst = 1 }]", 2, 12, "did you mean `digest`?"),
+        ("[[files]]\nkind = \"listen\"\nname = \"a\"\nhost = \"h\"", 4, 1, "did you mean `port`?"),
+        ("[[files]]\nkind = \"stdin\"\nport = 1", 3, 1, "allowed here: kind, name"),
         ("[stdin]\nkin = \"host\"", 2, 1, "did you mean `kind`?"),
         ("[limits]\nmemroy = 1", 2, 1, "did you mean `memory`?"),
-        (
-            "[trust]\nsteward = []\nstewards = []",
-            3,
-            1,
-            "did you mean `steward`?",
-        ),
+        ("[trust]\nsteward = []\nstewards = []", 3, 1, "did you mean `steward`?"),
     ] {
         let error = refused(text);
         let place = (error.line, error.column, error.hint.as_deref());
@@ -297,45 +209,18 @@ fn senseless_values_are_refused() {
         ("[[files]]\nname = \"a\"", "`kind` is missing"),
         ("[[files]]\nkind = \"listne\"", "must be"),
         ("[[files]]\nkind = \"listen\"", "`name` is missing"),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a:b\"",
-            "cannot contain `:`",
-        ),
+        ("[[files]]\nkind = \"listen\"\nname = \"a:b\"", "cannot contain `:`"),
         ("[[files]]\nkind = \"listen\"\nname = \"\"", "1 to 255"),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a\"\nport = 70000",
-            "from 0 to 65535",
-        ),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a\"\nport = -1",
-            "from 0 to 65535",
-        ),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a\"\naddr = \"h\"",
-            "IP address",
-        ),
-        (
-            "[[files]]\nkind = \"listen\"\nname = \"a\"\nprot = \"udp\"",
-            "\"tls\" or \"tcp\"",
-        ),
+        ("[[files]]\nkind = \"listen\"\nname = \"a\"\nport = 70000", "from 0 to 65535"),
+        ("[[files]]\nkind = \"listen\"\nname = \"a\"\nport = -1", "from 0 to 65535"),
+        ("[[files]]\nkind = \"listen\"\nname = \"a\"\naddr = \"h\"", "IP address"),
+        ("[[files]]\nkind = \"listen\"\nname = \"a\"\nprot = \"udp\"", "\"tls\" or \"tcp\""),
         ("[[files]]\nkind = \"connect\"", "`host` is missing"),
-        (
-            "[[files]]\nkind = \"connect\"\nhost = \"h:1\"",
-            "DNS name or an IP",
-        ),
-        (
-            "[[files]]\nkind = \"connect\"\nhost = \"h\"\nport = 0",
-            "from 1 to 65535",
-        ),
+        ("[[files]]\nkind = \"connect\"\nhost = \"h:1\"", "DNS name or an IP"),
+        ("[[files]]\nkind = \"connect\"\nhost = \"h\"\nport = 0", "from 1 to 65535"),
         ("[[files]]\nkind = \"connect\"\nhost = \"::1\"", "no name"),
-        (
-            "[[files]]\nkind = \"stdin\"\n[[files]]\nkind = \"stdin\"",
-            "twice",
-        ),
-        (
-            "[[files]]\nkind = \"stdin\"\n[stdin]\nkind = \"host\"",
-            "cannot stand in one file",
-        ),
+        ("[[files]]\nkind = \"stdin\"\n[[files]]\nkind = \"stdin\"", "twice"),
+        ("[[files]]\nkind = \"stdin\"\n[stdin]\nkind = \"host\"", "cannot stand in one file"),
         ("files = []\n[stdout]", "cannot stand in one file"),
         ("[network.incoming.70000]", "port"),
         ("[network.incoming.\"080\"]", "port"),
@@ -344,63 +229,21 @@ fn senseless_values_are_refused() {
         ("[network.outgoing.\"[h]\"]", "host"),
         ("[network.outgoing.\"a b\"]", "host"),
         ("[network.outgoing.\"\"]", "host"),
-        (
-            "[network.outgoing.\"h\"]\n[network.outgoing.\"H\"]\nprot = \"tcp\"",
-            "twice",
-        ),
-        (
-            "[network.incoming.1]\nprot = \"tcp\"\nclient = \"require\"",
-            "no certificates",
-        ),
-        (
-            "[network.outgoing.\"h\"]\nprot = \"tcp\"\ntrust = \"web\"",
-            "no certificates",
-        ),
-        (
-            "[network.incoming.1]\nclient = \"request\"\npeers = [{ tee = \"snp\" }]",
-            "require",
-        ),
-        (
-            "[network.outgoing.\"h\"]\ntrust = \"web\"\npeers = [{ tee = \"snp\" }]",
-            "Steward",
-        ),
+        ("[network.outgoing.\"h\"]\n[network.outgoing.\"H\"]\nprot = \"tcp\"", "twice"),
+        ("[network.incoming.1]\nprot = \"tcp\"\nclient = \"require\"", "no certificates"),
+        ("[network.outgoing.\"h\"]\nprot = \"tcp\"\ntrust = \"web\"", "no certificates"),
+        ("[network.incoming.1]\nclient = \"request\"\npeers = [{ tee = \"snp\" }]", "require"),
+        ("[network.outgoing.\"h\"]\ntrust = \"web\"\npeers = [{ tee = \"snp\" }]", "Steward"),
         ("[network.incoming.1]\npeers = [{}]", "match everybody"),
-        (
-            "[network.incoming.1]\npeers = [{ tee = \"sev\" }]",
-            "must be",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ digest = \"sha256:00\" }]",
-            "64 lower-case",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ measurement = \"AB\" }]",
-            "hex",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ workload = \"a/b\" }]",
-            "host/user/repo",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ workload = \"h/u/r:latest\" }]",
-            "no version",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ workload = \"h/u/r:1.0.0@sha256:00\" }]",
-            "no digest",
-        ),
-        (
-            "[network.incoming.1]\npeers = [{ tee = \"snp\" }]",
-            "nobody is trusted",
-        ),
-        (
-            "[network.incoming.1]\nclient = \"require\"",
-            "nobody is trusted",
-        ),
-        (
-            "[network.outgoing.\"h\"]\ntrust = \"steward\"",
-            "nobody is trusted",
-        ),
+        ("[network.incoming.1]\npeers = [{ tee = \"sev\" }]", "must be"),
+        ("[network.incoming.1]\npeers = [{ digest = \"sha256:00\" }]", "64 lower-case"),
+        ("[network.incoming.1]\npeers = [{ measurement = \"AB\" }]", "hex"),
+        ("[network.incoming.1]\npeers = [{ workload = \"a/b\" }]", "host/user/repo"),
+        ("[network.incoming.1]\npeers = [{ workload = \"h/u/r:latest\" }]", "no version"),
+        ("[network.incoming.1]\npeers = [{ workload = \"h/u/r:1.0.0@sha256:00\" }]", "no digest"),
+        ("[network.incoming.1]\npeers = [{ tee = \"snp\" }]", "nobody is trusted"),
+        ("[network.incoming.1]\nclient = \"require\"", "nobody is trusted"),
+        ("[network.outgoing.\"h\"]\ntrust = \"steward\"", "nobody is trusted"),
         ("[trust]\nsteward = [\"x\"]", "sha256:"),
         (
             "[trust]\nsteward = [\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\"]",
@@ -427,14 +270,8 @@ fn contradictions_between_files_and_tables_are_refused() {
     let listen = "[[files]]\nkind = \"listen\"\nname = \"a\"\nport = 7\n";
     let connect = "[[files]]\nkind = \"connect\"\nhost = \"h\"\n";
     for (text, part) in [
-        (
-            format!("{listen}prot = \"tcp\"\n[network.incoming.7]\nprot = \"tls\""),
-            "another `prot`",
-        ),
-        (
-            format!("{listen}[[files]]\nkind = \"listen\"\nname = \"b\"\nport = 7"),
-            "twice",
-        ),
+        (format!("{listen}prot = \"tcp\"\n[network.incoming.7]\nprot = \"tls\""), "another `prot`"),
+        (format!("{listen}[[files]]\nkind = \"listen\"\nname = \"b\"\nport = 7"), "twice"),
         (
             format!(
                 "{listen}prot = \"tcp\"\n[network.incoming.default]\nclient = \"require\"\n[trust]\nsteward = [\"{PIN}\"]"
@@ -509,10 +346,8 @@ fn the_example_parses_and_so_does_all_that_it_comments_out() {
     assert_eq!(config.limits, Limits::default());
 
     // Code follows the # at once, prose after a space.
-    let code = |line: &str| {
-        line.strip_prefix('#')
-            .is_some_and(|rest| !rest.starts_with([' ', '\n']))
-    };
+    let code =
+        |line: &str| line.strip_prefix('#').is_some_and(|rest| !rest.starts_with([' ', '\n']));
     let all: String = Config::example()
         .split_inclusive("\n\n")
         .filter(|part| !part.contains("[[files]]"))

@@ -37,13 +37,7 @@ impl Server {
             ..Profile::default()
         };
         let identity = ca.issue(&profile, NOW).unwrap();
-        Self {
-            ca,
-            identity,
-            version: &rustls::version::TLS13,
-            clients: None,
-            answer: OK,
-        }
+        Self { ca, identity, version: &rustls::version::TLS13, clients: None, answer: OK }
     }
 
     /// Takes one connection; its port.
@@ -58,9 +52,7 @@ impl Server {
             None => config.with_no_client_auth(),
             Some(ca) => {
                 let mut roots = RootCertStore::empty();
-                roots
-                    .add(CertificateDer::from(ca.certificate_der().to_vec()))
-                    .unwrap();
+                roots.add(CertificateDer::from(ca.certificate_der().to_vec())).unwrap();
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
                 config.with_client_cert_verifier(verifier.build().unwrap())
@@ -87,9 +79,7 @@ impl Server {
     }
 
     fn agent(&self) -> AgentBuilder {
-        Agent::builder()
-            .roots_pem(&self.ca.certificate_pem())
-            .clock(Arc::new(|| NOW))
+        Agent::builder().roots_pem(&self.ca.certificate_pem()).clock(Arc::new(|| NOW))
     }
 }
 
@@ -99,9 +89,7 @@ fn listen() -> (u16, impl FnOnce() -> std::net::TcpStream + Send + 'static) {
     let port = listener.local_addr().unwrap().port();
     let accept = move || {
         let (socket, _) = listener.accept().unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         socket
     };
     (port, accept)
@@ -109,25 +97,14 @@ fn listen() -> (u16, impl FnOnce() -> std::net::TcpStream + Send + 'static) {
 
 fn get(agent: &ureq::Agent, url: &str) -> Result<(u16, String), String> {
     let mut answer = agent.get(url).call().map_err(|error| error.to_string())?;
-    let body = answer
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| error.to_string())?;
+    let body = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
     Ok((answer.status().as_u16(), body))
 }
 
 fn refusal(agent: AgentBuilder, server: &Server) -> String {
     let (port, thread) = server.serve();
-    let why = get(
-        &agent.build().unwrap(),
-        &format!("https://localhost:{port}/"),
-    )
-    .unwrap_err();
-    assert_eq!(
-        thread.join().unwrap(),
-        None,
-        "nothing may reach a server that is not trusted"
-    );
+    let why = get(&agent.build().unwrap(), &format!("https://localhost:{port}/")).unwrap_err();
+    assert_eq!(thread.join().unwrap(), None, "nothing may reach a server that is not trusted");
     why
 }
 
@@ -136,16 +113,10 @@ fn a_trusted_server_is_asked() {
     let server = Server::new();
     for host in ["localhost", "127.0.0.1"] {
         let (port, thread) = server.serve();
-        let answer = get(
-            &server.agent().build().unwrap(),
-            &format!("https://{host}:{port}/a?b"),
-        );
+        let answer = get(&server.agent().build().unwrap(), &format!("https://{host}:{port}/a?b"));
         assert_eq!(answer, Ok((200, "hello".to_owned())));
         let (request, peer) = thread.join().unwrap().unwrap();
-        assert!(
-            request.starts_with("GET /a?b HTTP/1.1\r\n") && peer.is_empty(),
-            "{request}"
-        );
+        assert!(request.starts_with("GET /a?b HTTP/1.1\r\n") && peer.is_empty(), "{request}");
         assert!(request.contains(concat!("user-agent: enarx/", env!("CARGO_PKG_VERSION"))));
     }
 }
@@ -156,11 +127,7 @@ fn several_roots_may_be_given_in_one_text() {
     let other = DevCa::generate("others", NOW).unwrap();
     let bundle = format!("{}{}", other.certificate_pem(), server.ca.certificate_pem());
     let (port, _thread) = server.serve();
-    let agent = Agent::builder()
-        .web_pki()
-        .roots_pem(&bundle)
-        .clock(Arc::new(|| NOW))
-        .build();
+    let agent = Agent::builder().web_pki().roots_pem(&bundle).clock(Arc::new(|| NOW)).build();
     assert!(get(&agent.unwrap(), &format!("https://localhost:{port}/")).is_ok());
 }
 
@@ -168,24 +135,13 @@ fn several_roots_may_be_given_in_one_text() {
 fn servers_that_nobody_vouches_for_hear_nothing() {
     let server = Server::new();
     let other = DevCa::generate("others", NOW).unwrap();
-    let others = Agent::builder()
-        .roots_pem(&other.certificate_pem())
-        .clock(Arc::new(|| NOW));
+    let others = Agent::builder().roots_pem(&other.certificate_pem()).clock(Arc::new(|| NOW));
     let why = refusal(others, &server);
-    assert!(
-        why.contains("not by an authority that is trusted here"),
-        "{why}"
-    );
+    assert!(why.contains("not by an authority that is trusted here"), "{why}");
     let why = refusal(Agent::builder().web_pki().clock(Arc::new(|| NOW)), &server);
-    assert!(
-        why.contains("not by an authority that is trusted here"),
-        "{why}"
-    );
+    assert!(why.contains("not by an authority that is trusted here"), "{why}");
     // A Keep's certificate is no server's certificate unless its policy grants a name.
-    let keeps = Server {
-        identity: keep(&server.ca, &result()),
-        ..Server::new()
-    };
+    let keeps = Server { identity: keep(&server.ca, &result()), ..Server::new() };
     let why = refusal(server.agent(), &keeps);
     assert!(why.contains("for another name"), "{why}");
 }
@@ -203,10 +159,7 @@ fn the_clock_is_the_callers() {
 
 #[test]
 fn tls_1_2_is_not_spoken() {
-    let server = Server {
-        version: &rustls::version::TLS12,
-        ..Server::new()
-    };
+    let server = Server { version: &rustls::version::TLS12, ..Server::new() };
     let why = refusal(server.agent(), &server);
     assert!(why.contains("does not speak TLS 1.3"), "{why}");
 }
@@ -215,27 +168,13 @@ fn tls_1_2_is_not_spoken() {
 fn who_is_asked_shows_a_certificate() {
     let clients = DevCa::generate("a Steward", NOW).unwrap();
     let own = keep(&clients, &result());
-    let server = Server {
-        clients: Some(clients),
-        ..Server::new()
-    };
+    let server = Server { clients: Some(clients), ..Server::new() };
     let (port, thread) = server.serve();
-    let agent = server
-        .agent()
-        .client_identity(own.chain_der.clone(), own.key_der.clone());
-    assert!(
-        get(
-            &agent.build().unwrap(),
-            &format!("https://localhost:{port}/")
-        )
-        .is_ok()
-    );
+    let agent = server.agent().client_identity(own.chain_der.clone(), own.key_der.clone());
+    assert!(get(&agent.build().unwrap(), &format!("https://localhost:{port}/")).is_ok());
     assert_eq!(thread.join().unwrap().unwrap().1, own.chain_der);
     // A key that is none.
-    let agent = server
-        .agent()
-        .client_identity(own.chain_der, vec![1, 2, 3])
-        .build();
+    let agent = server.agent().client_identity(own.chain_der, vec![1, 2, 3]).build();
     assert!(matches!(agent, Err(AgentError::Identity(_))));
 }
 
@@ -251,32 +190,19 @@ fn names_are_resolved_as_the_caller_says() {
         Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])
     });
     let agent = server.agent().resolver(resolve).build().unwrap();
-    assert_eq!(
-        get(&agent, "https://steward.example.com/"),
-        Ok((200, "hello".to_owned()))
-    );
+    assert_eq!(get(&agent, "https://steward.example.com/"), Ok((200, "hello".to_owned())));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     // Addresses are not looked up; names without an address, and failures, are errors.
     let (port, _thread) = server.serve();
     assert!(get(&agent, &format!("https://127.0.0.1:{port}/")).is_ok());
-    let nowhere = server
-        .agent()
-        .resolver(Arc::new(|_, _| Ok(Vec::new())))
-        .build()
-        .unwrap();
+    let nowhere = server.agent().resolver(Arc::new(|_, _| Ok(Vec::new()))).build().unwrap();
     assert!(get(&nowhere, "https://steward.example.com/").is_err());
-    let broken = server
-        .agent()
-        .resolver(Arc::new(|_, _| Err(io::Error::other("no names today"))));
+    let broken = server.agent().resolver(Arc::new(|_, _| Err(io::Error::other("no names today"))));
     let why = get(&broken.build().unwrap(), "https://steward.example.com/").unwrap_err();
     assert!(why.contains("no names today"), "{why}");
     // More addresses than anybody needs are cut off, not a panic.
     let many = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)); 1_000];
-    let agent = server
-        .agent()
-        .resolver(Arc::new(move |_, _| Ok(many.clone())))
-        .build()
-        .unwrap();
+    let agent = server.agent().resolver(Arc::new(move |_, _| Ok(many.clone()))).build().unwrap();
     assert!(get(&agent, "https://steward.example.com/").is_err());
 }
 
@@ -285,10 +211,7 @@ fn refusals_and_redirects_are_answers() {
     let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno";
     let moved = "HTTP/1.1 302 Found\r\nlocation: https://example.com/\r\ncontent-length: 0\r\n\r\n";
     for (answer, wanted) in [(gone, (404, "no")), (moved, (302, ""))] {
-        let server = Server {
-            answer,
-            ..Server::new()
-        };
+        let server = Server { answer, ..Server::new() };
         let (port, _thread) = server.serve();
         let agent = server.agent().build().unwrap();
         let (status, body) = get(&agent, &format!("https://localhost:{port}/")).unwrap();
@@ -317,33 +240,18 @@ fn plain_http_stays_on_this_machine_and_must_be_asked_for() {
     thread.join().unwrap();
     // Elsewhere: an address, and a name that leads there. 192.0.2.0/24 is nobody's (RFC 5737), and nothing is sent to it.
     let why = get(&plain, "http://192.0.2.1/").unwrap_err();
-    assert!(
-        why.contains("plain http is for loopback addresses only"),
-        "{why}"
-    );
-    let both = vec![
-        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        SocketAddr::from(([192, 0, 2, 1], 80)),
-    ];
-    let plain = server
-        .agent()
-        .insecure_plain_loopback()
-        .resolver(Arc::new(move |_, _| Ok(both.clone())));
+    assert!(why.contains("plain http is for loopback addresses only"), "{why}");
+    let both =
+        vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from(([192, 0, 2, 1], 80))];
+    let plain =
+        server.agent().insecure_plain_loopback().resolver(Arc::new(move |_, _| Ok(both.clone())));
     let why = get(&plain.build().unwrap(), "http://issuer.example.com/").unwrap_err();
-    assert!(
-        why.contains("plain http is for loopback addresses only"),
-        "{why}"
-    );
+    assert!(why.contains("plain http is for loopback addresses only"), "{why}");
     // https is judged all the same.
     let other = DevCa::generate("others", NOW).unwrap();
-    let others = Agent::builder()
-        .roots_pem(&other.certificate_pem())
-        .clock(Arc::new(|| NOW));
+    let others = Agent::builder().roots_pem(&other.certificate_pem()).clock(Arc::new(|| NOW));
     let why = refusal(others.insecure_plain_loopback(), &server);
-    assert!(
-        why.contains("not by an authority that is trusted here"),
-        "{why}"
-    );
+    assert!(why.contains("not by an authority that is trusted here"), "{why}");
 }
 
 #[test]
@@ -352,15 +260,10 @@ fn what_is_no_tls_is_said_to_be_none() {
     let (port, accepted) = listen();
     let thread = thread::spawn(move || {
         let mut socket = accepted();
-        socket
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .unwrap();
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
-    let why = get(
-        &server.agent().build().unwrap(),
-        &format!("https://localhost:{port}/"),
-    )
-    .unwrap_err();
+    let why =
+        get(&server.agent().build().unwrap(), &format!("https://localhost:{port}/")).unwrap_err();
     assert!(why.contains("does not speak TLS"), "{why}");
     thread.join().unwrap();
 }

@@ -12,23 +12,14 @@ const ALTERNATIVE_NAMES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29
 
 /// The certificate policies extension with our policy and these CPS URIs.
 fn policies(uris: &[&str]) -> Extension {
-    let qualifiers: Vec<u8> = uris
-        .iter()
-        .flat_map(|uri| sequence(&[CPS.to_der().unwrap(), ia5(uri)].concat()))
-        .collect();
+    let qualifiers: Vec<u8> =
+        uris.iter().flat_map(|uri| sequence(&[CPS.to_der().unwrap(), ia5(uri)].concat())).collect();
     let policy = [CERTIFICATE_POLICY.to_der().unwrap(), sequence(&qualifiers)].concat();
-    Extension {
-        oid: POLICIES,
-        critical: false,
-        value: sequence(&sequence(&policy)),
-    }
+    Extension { oid: POLICIES, critical: false, value: sequence(&sequence(&policy)) }
 }
 
 fn sequence(body: &[u8]) -> Vec<u8> {
-    der::Any::new(der::Tag::Sequence, body)
-        .unwrap()
-        .to_der()
-        .unwrap()
+    der::Any::new(der::Tag::Sequence, body).unwrap().to_der().unwrap()
 }
 
 fn ia5(text: &str) -> Vec<u8> {
@@ -44,10 +35,7 @@ fn a_keeps_certificate_says_what_it_is() {
     let mut profile = Profile::keep(&result());
     profile.dns = vec!["app.example.com".to_owned()];
     profile.ip = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-    let uri = format!(
-        "https://steward.example.com/policy/{}",
-        result().policy.to_hex()
-    );
+    let uri = format!("https://steward.example.com/policy/{}", result().policy.to_hex());
     profile.extensions.push(policies(&[&uri]));
     let identity = judge(&profile).unwrap();
     assert_eq!(identity.slug, Some(slug()));
@@ -56,20 +44,9 @@ fn a_keeps_certificate_says_what_it_is() {
     assert_eq!(identity.dns, ["app.example.com"]);
     assert_eq!(identity.ip, profile.ip);
     assert_eq!(identity.policy_uri, Some(uri));
-    assert_eq!(
-        (identity.not_before.0 + 3_600, identity.not_after.0 > NOW.0),
-        (NOW.0, true)
-    );
-    assert!(
-        identity.subject.contains("CN=app:1.2.0"),
-        "{}",
-        identity.subject
-    );
-    assert!(
-        identity.issuer.contains("CN=a Steward"),
-        "{}",
-        identity.issuer
-    );
+    assert_eq!((identity.not_before.0 + 3_600, identity.not_after.0 > NOW.0), (NOW.0, true));
+    assert!(identity.subject.contains("CN=app:1.2.0"), "{}", identity.subject);
+    assert!(identity.issuer.contains("CN=a Steward"), "{}", identity.issuer);
     assert_eq!(identity.serial.len(), 32);
     assert!(matches!(
         &identity.peer,
@@ -99,10 +76,7 @@ fn both_sides_of_a_connection_can_show_it() {
     let ca = steward();
     let chain = chain(&keep(&ca, &result()));
     for usage in [Usage::Client, Usage::Server] {
-        assert!(
-            identify(&chain, &anchors(&ca), NOW, usage).is_ok(),
-            "{usage:?}"
-        );
+        assert!(identify(&chain, &anchors(&ca), NOW, usage).is_ok(), "{usage:?}");
     }
 }
 
@@ -110,22 +84,14 @@ fn both_sides_of_a_connection_can_show_it() {
 fn a_certificate_serves_only_what_it_was_made_for() {
     let ca = steward();
     for (server, client) in [(true, false), (false, true), (false, false)] {
-        let profile = Profile {
-            server,
-            client,
-            ..Profile::keep(&result())
-        };
+        let profile = Profile { server, client, ..Profile::keep(&result()) };
         let chain = chain(&ca.issue(&profile, NOW).unwrap());
         let as_server = identify(&chain, &anchors(&ca), NOW, Usage::Server);
         let as_client = identify(&chain, &anchors(&ca), NOW, Usage::Client);
         assert_eq!((as_server.is_ok(), as_client.is_ok()), (server, client));
         for error in [as_server, as_client].into_iter().filter_map(Result::err) {
             // Without any purpose path validation passes, and what is wanted of Keeps does not.
-            let wanted = if server || client {
-                "chain.path"
-            } else {
-                "certificate.usage"
-            };
+            let wanted = if server || client { "chain.path" } else { "certificate.usage" };
             assert_eq!(error.check(), wanted, "{error}");
         }
     }
@@ -133,20 +99,14 @@ fn a_certificate_serves_only_what_it_was_made_for() {
 
 #[test]
 fn an_ordinary_certificate_of_the_same_authority_is_no_keep() {
-    let profile = Profile {
-        server: true,
-        dns: vec!["app.example.com".into()],
-        ..Profile::default()
-    };
+    let profile =
+        Profile { server: true, dns: vec!["app.example.com".into()], ..Profile::default() };
     assert_eq!(judge(&profile), Err(VerifyError::NoResult));
 }
 
 #[test]
 fn an_authority_is_no_keep() {
-    let profile = Profile {
-        ca: true,
-        ..Profile::keep(&result())
-    };
+    let profile = Profile { ca: true, ..Profile::keep(&result()) };
     assert_eq!(check_of(&profile), "chain.path");
 }
 
@@ -169,11 +129,7 @@ fn nothing_is_there_twice() {
     // Extensions that nobody knows.
     let mut profile = Profile::keep(&result());
     let unknown = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.99");
-    let unknown = Extension {
-        oid: unknown,
-        critical: false,
-        value: vec![5, 0],
-    };
+    let unknown = Extension { oid: unknown, critical: false, value: vec![5, 0] };
     profile.extensions.push(unknown.clone());
     assert!(judge(&profile).is_ok());
     profile.extensions.push(unknown);
@@ -192,11 +148,7 @@ fn nothing_is_there_twice() {
 fn a_critical_extension_that_nobody_knows_is_refused() {
     let mut profile = Profile::keep(&result());
     let oid = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.99");
-    profile.extensions.push(Extension {
-        oid,
-        critical: true,
-        value: vec![5, 0],
-    });
+    profile.extensions.push(Extension { oid, critical: true, value: vec![5, 0] });
     assert_eq!(check_of(&profile), "chain.path");
 }
 
@@ -210,49 +162,22 @@ fn names_must_be_those_that_were_proved() {
         (vec![name.clone()], "certificate.names"),
         (vec![own.clone()], "certificate.names"),
         (vec![name.clone(), other.clone()], "certificate.names"),
-        (
-            vec![
-                "https://store.example.com/team/app:1.2.1".into(),
-                own.clone(),
-            ],
-            "certificate.names",
-        ),
-        (
-            vec![name.clone(), own.clone(), own.clone()],
-            "certificate.malformed",
-        ),
-        (
-            vec![name.clone(), name.clone(), own.clone()],
-            "certificate.malformed",
-        ),
-        (
-            vec![name.clone(), own.clone(), other],
-            "certificate.malformed",
-        ),
-        (
-            vec![name.clone(), own.clone(), "https://example.com/".into()],
-            "certificate.malformed",
-        ),
-        (
-            vec![name.clone(), own.clone(), "spiffe://example.com/x".into()],
-            "certificate.malformed",
-        ),
+        (vec!["https://store.example.com/team/app:1.2.1".into(), own.clone()], "certificate.names"),
+        (vec![name.clone(), own.clone(), own.clone()], "certificate.malformed"),
+        (vec![name.clone(), name.clone(), own.clone()], "certificate.malformed"),
+        (vec![name.clone(), own.clone(), other], "certificate.malformed"),
+        (vec![name.clone(), own.clone(), "https://example.com/".into()], "certificate.malformed"),
+        (vec![name.clone(), own.clone(), "spiffe://example.com/x".into()], "certificate.malformed"),
         (vec![name, format!("{own}=")], "certificate.malformed"),
     ] {
-        let profile = Profile {
-            uri,
-            ..Profile::keep(&result())
-        };
+        let profile = Profile { uri, ..Profile::keep(&result()) };
         assert_eq!(check_of(&profile), wanted, "{:?}", profile.uri);
     }
     // Names in the certificate of a Keep of which none were proved.
     let mut unknown = result();
     unknown.facts.pinned = false;
     unknown.facts.workload = None;
-    let profile = Profile {
-        uri: vec![own],
-        ..Profile::keep(&unknown)
-    };
+    let profile = Profile { uri: vec![own], ..Profile::keep(&unknown) };
     assert_eq!(check_of(&profile), "certificate.names");
 }
 
@@ -271,10 +196,7 @@ fn other_kinds_of_names_are_refused() {
     profile.extensions.push(mail);
     assert_eq!(check_of(&profile), "certificate.malformed");
     // A DNS name that would play tricks with a terminal.
-    let profile = Profile {
-        dns: vec!["a\u{1b}[2J".into()],
-        ..Profile::keep(&result())
-    };
+    let profile = Profile { dns: vec!["a\u{1b}[2J".into()], ..Profile::keep(&result()) };
     assert_eq!(check_of(&profile), "certificate.malformed");
 }
 

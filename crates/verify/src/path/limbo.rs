@@ -14,10 +14,7 @@ use serde_json::Value;
 
 use super::*;
 
-const CASES: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../shared/x509-limbo/limbo.json"
-);
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/x509-limbo/limbo.json");
 const EXPECTATIONS: &str = include_str!("limbo.toml");
 
 /// What a case demands that this validation has no notion of: those are not run.
@@ -29,9 +26,7 @@ fn certificate(pem: &str) -> Result<CertificateDer<'static>, String> {
 
 fn certificates(case: &Value, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let texts = case[key].as_array().unwrap().iter();
-    texts
-        .map(|pem| certificate(pem.as_str().unwrap()))
-        .collect()
+    texts.map(|pem| certificate(pem.as_str().unwrap())).collect()
 }
 
 /// Validates what the case has; why it is refused.
@@ -47,10 +42,7 @@ fn run(case: &Value) -> Result<(), String> {
         // The cases without a time are valid from 1970 on for a thousand years.
         None => Timestamp(1_800_000_000),
     };
-    let anchors = Anchors {
-        roots: certificates(case, "trusted_certs")?,
-        ..Anchors::default()
-    };
+    let anchors = Anchors { roots: certificates(case, "trusted_certs")?, ..Anchors::default() };
     let mut chain = vec![certificate(case["peer_certificate"].as_str().unwrap())?];
     chain.extend(certificates(case, "untrusted_intermediates")?);
     validate(&chain, &anchors, now, usage).map_err(|error| error.to_string())?;
@@ -59,18 +51,15 @@ fn run(case: &Value) -> Result<(), String> {
     if let (Usage::Server, Some(name)) = (usage, name["value"].as_str()) {
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
         let leaf = webpki::EndEntityCert::try_from(&chain[0]).unwrap();
-        leaf.verify_is_valid_for_subject_name(&name)
-            .map_err(|error| error.to_string())?;
+        leaf.verify_is_valid_for_subject_name(&name).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
 /// `"case" = "reason"` per line; `#` begins a comment.
 fn expectations() -> BTreeMap<&'static str, &'static str> {
-    let lines = EXPECTATIONS
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let lines =
+        EXPECTATIONS.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
     let parse = |line: &'static str| {
         let (case, reason) = line.split_once(" = ")?;
         Some((
@@ -96,10 +85,7 @@ fn limbo() {
     for case in document["testcases"].as_array().unwrap() {
         let id = case["id"].as_str().unwrap();
         let features = case["features"].as_array().unwrap();
-        if features
-            .iter()
-            .any(|feature| NOT_OURS.contains(&feature.as_str().unwrap()))
-        {
+        if features.iter().any(|feature| NOT_OURS.contains(&feature.as_str().unwrap())) {
             skipped.insert(id);
             continue;
         }
@@ -111,17 +97,12 @@ fn limbo() {
             (true, Some(_)) => {
                 wrong.push(format!("{id}: as expected now; take it out of limbo.toml"))
             }
-            (false, None) => wrong.push(format!(
-                "{id}: wanted {}, got {result:?}",
-                case["expected_result"]
-            )),
+            (false, None) => {
+                wrong.push(format!("{id}: wanted {}, got {result:?}", case["expected_result"]))
+            }
         }
     }
-    wrong.extend(
-        known
-            .keys()
-            .map(|id| format!("{id}: no such case; take it out of limbo.toml")),
-    );
+    wrong.extend(known.keys().map(|id| format!("{id}: no such case; take it out of limbo.toml")));
     println!(
         "limbo: {right} as expected, {different} known to differ, {} not ours ({NOT_OURS:?})",
         skipped.len()

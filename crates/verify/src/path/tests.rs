@@ -25,14 +25,8 @@ fn lengths_are_bounded() {
     many.push(root(&ca));
     assert_eq!(failure(&many, &anchors(&ca), NOW), VerifyError::Chain);
     let large = CertificateDer::from(vec![0x30; limits::CERTIFICATE_BYTES_MAX + 1]);
-    assert_eq!(
-        failure(std::slice::from_ref(&large), &anchors(&ca), NOW),
-        VerifyError::Chain
-    );
-    assert_eq!(
-        failure(&[good[0].clone(), large], &anchors(&ca), NOW),
-        VerifyError::Chain
-    );
+    assert_eq!(failure(std::slice::from_ref(&large), &anchors(&ca), NOW), VerifyError::Chain);
+    assert_eq!(failure(&[good[0].clone(), large], &anchors(&ca), NOW), VerifyError::Chain);
 }
 
 #[test]
@@ -43,16 +37,10 @@ fn without_an_anchor_nobody_is_anybody() {
     assert_eq!(none.check(), "chain.anchor");
     // The chain's own root proves nothing.
     chain.push(root(&ca));
-    assert_eq!(
-        failure(&chain, &Anchors::default(), NOW).check(),
-        "chain.anchor"
-    );
+    assert_eq!(failure(&chain, &Anchors::default(), NOW).check(), "chain.anchor");
     let other = DevCa::generate("another Steward", NOW).unwrap();
     let other = failure(&chain, &anchors(&other), NOW);
-    assert_eq!(
-        other,
-        VerifyError::Path("its issuer is not trusted".to_owned())
-    );
+    assert_eq!(other, VerifyError::Path("its issuer is not trusted".to_owned()));
 }
 
 #[test]
@@ -76,19 +64,14 @@ fn a_root_can_be_pinned_by_its_fingerprint() {
     // Another root in its place, or a Keep's own certificate.
     sent[1] = root(&steward());
     assert_eq!(failure(&sent, &pinned, NOW).check(), "chain.anchor");
-    let leaf = Anchors {
-        fingerprints: vec![types::digest::Sha256::of(&sent[0])],
-        ..Anchors::default()
-    };
+    let leaf =
+        Anchors { fingerprints: vec![types::digest::Sha256::of(&sent[0])], ..Anchors::default() };
     sent.push(sent[0].clone());
     assert_eq!(failure(&sent, &leaf, NOW).check(), "chain.anchor");
     // A subordinate is no root.
     let middle = ca.subordinate("a subordinate", NOW).unwrap();
     let sent = chain(&keep(&middle, &result()));
-    let pinned = Anchors {
-        fingerprints: vec![middle.fingerprint()],
-        ..Anchors::default()
-    };
+    let pinned = Anchors { fingerprints: vec![middle.fingerprint()], ..Anchors::default() };
     assert_eq!(failure(&sent, &pinned, NOW).check(), "chain.anchor");
     let given = Anchors::from_pins(&[RootPin::Certificate(middle.certificate_der().to_vec())]);
     assert!(validate(&sent, &given, NOW, Usage::Client).is_ok());
@@ -102,10 +85,7 @@ fn authorities_may_stand_in_between() {
     assert_eq!(chain.len(), 2);
     assert!(validate(&chain, &anchors(&ca), NOW, Usage::Client).is_ok());
     // Left out.
-    assert_eq!(
-        failure(&chain[..1], &anchors(&ca), NOW).check(),
-        "chain.path"
-    );
+    assert_eq!(failure(&chain[..1], &anchors(&ca), NOW).check(), "chain.path");
 }
 
 #[test]
@@ -121,16 +101,7 @@ fn dates_count_everywhere() {
     assert_eq!(early.check(), "chain.anchor");
     // A Keep's certificate that outlives its root.
     let validity = Some((NOW, NOW.plus(1_000 * 86_400)));
-    let long = chain(
-        &ca.issue(
-            &Profile {
-                validity,
-                ..Profile::keep(&result())
-            },
-            NOW,
-        )
-        .unwrap(),
-    );
+    let long = chain(&ca.issue(&Profile { validity, ..Profile::keep(&result()) }, NOW).unwrap());
     let after = NOW.plus(400 * 86_400);
     assert_eq!(failure(&long, &anchors(&ca), after).check(), "chain.anchor");
 }
@@ -152,23 +123,10 @@ fn a_keep_vouches_for_nobody() {
 #[test]
 fn anchors_come_from_pem() {
     let (one, two) = (steward(), steward());
-    let both = format!(
-        "text before\n{}{}",
-        one.certificate_pem(),
-        two.certificate_pem()
-    );
-    assert_eq!(
-        Anchors::from_pem(&both).unwrap().roots,
-        [root(&one), root(&two)]
-    );
+    let both = format!("text before\n{}{}", one.certificate_pem(), two.certificate_pem());
+    assert_eq!(Anchors::from_pem(&both).unwrap().roots, [root(&one), root(&two)]);
     let issued = keep(&one, &result());
-    for pem in [
-        "",
-        "no PEM",
-        &one.key_pem(),
-        &issued.chain_pem(),
-        &both.replace('M', "?"),
-    ] {
+    for pem in ["", "no PEM", &one.key_pem(), &issued.chain_pem(), &both.replace('M', "?")] {
         assert!(Anchors::from_pem(pem).is_err(), "{pem}");
     }
     assert!(Anchors::default().is_empty());

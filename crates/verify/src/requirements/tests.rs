@@ -14,14 +14,9 @@ fn with(change: impl FnOnce(&mut Facts)) -> Identity {
 }
 
 fn check(identity: &Identity, simulated: bool, warning: bool) -> &'static str {
-    let requirements = Requirements {
-        allow_simulated: simulated,
-        allow_warning: warning,
-        rules: Vec::new(),
-    };
-    requirements
-        .check(identity)
-        .map_or_else(|unmet| unmet.check(), |()| "")
+    let requirements =
+        Requirements { allow_simulated: simulated, allow_warning: warning, rules: Vec::new() };
+    requirements.check(identity).map_or_else(|unmet| unmet.check(), |()| "")
 }
 
 #[test]
@@ -59,55 +54,26 @@ fn refusals_say_why() {
         f.workload = None;
     });
     let why = Requirements::default().check(&relaxed).unwrap_err();
-    assert!(
-        why.to_string()
-            .ends_with("alias-check, the policy does not pin this Keep"),
-        "{why}"
-    );
-    let rules = vec![PeerRule {
-        digest: Some(Sha256([0; 32])),
-        ..PeerRule::default()
-    }];
-    let why = Requirements {
-        rules,
-        ..Requirements::default()
-    }
-    .check(&with(|_| {}))
-    .unwrap_err();
-    assert!(
-        why.to_string()
-            .contains("but store.example.com/team/app:1.2.0"),
-        "{why}"
-    );
+    assert!(why.to_string().ends_with("alias-check, the policy does not pin this Keep"), "{why}");
+    let rules = vec![PeerRule { digest: Some(Sha256([0; 32])), ..PeerRule::default() }];
+    let why = Requirements { rules, ..Requirements::default() }.check(&with(|_| {})).unwrap_err();
+    assert!(why.to_string().contains("but store.example.com/team/app:1.2.0"), "{why}");
 }
 
 #[test]
 fn one_rule_must_be_met_whole() {
     let genuine = with(|_| {});
     let meets = |rules: Vec<PeerRule>| {
-        Requirements {
-            rules,
-            ..Requirements::default()
-        }
-        .check(&genuine)
-        .is_ok()
+        Requirements { rules, ..Requirements::default() }.check(&genuine).is_ok()
     };
     let workload = |pattern: &str| PeerRule {
         workload: Some(pattern.parse().unwrap()),
         ..PeerRule::default()
     };
-    let of_digest = |digest| PeerRule {
-        digest: Some(digest),
-        ..PeerRule::default()
-    };
-    let measured = |hex: &str| PeerRule {
-        measurement: Some(hex.repeat(48)),
-        ..PeerRule::default()
-    };
-    let tee = |name: &str| PeerRule {
-        tee: Some(name.into()),
-        ..PeerRule::default()
-    };
+    let of_digest = |digest| PeerRule { digest: Some(digest), ..PeerRule::default() };
+    let measured =
+        |hex: &str| PeerRule { measurement: Some(hex.repeat(48)), ..PeerRule::default() };
+    let tee = |name: &str| PeerRule { tee: Some(name.into()), ..PeerRule::default() };
 
     for (rule, meant) in [
         (workload("store.example.com/team/app"), true),
@@ -129,10 +95,7 @@ fn one_rule_must_be_met_whole() {
         // Any of several will do.
         assert!(meets(vec![rule.clone(), of_digest(digest())]), "{rule:?}");
         // All of one must.
-        let both = PeerRule {
-            digest: rule.digest.or(Some(digest())),
-            ..rule
-        };
+        let both = PeerRule { digest: rule.digest.or(Some(digest())), ..rule };
         assert_eq!(meets(vec![both.clone()]), meant, "{both:?}");
     }
 }
@@ -148,18 +111,11 @@ fn names_that_nobody_vouches_for_meet_no_rule() {
         workload: Some("store.example.com/team/app".parse().unwrap()),
         ..PeerRule::default()
     };
-    let pinned = PeerRule {
-        digest: Some(digest()),
-        ..PeerRule::default()
-    };
+    let pinned = PeerRule { digest: Some(digest()), ..PeerRule::default() };
     let check = |rule: &PeerRule, identity| {
-        Requirements {
-            allow_warning: true,
-            rules: vec![rule.clone()],
-            ..Requirements::default()
-        }
-        .check(identity)
-        .is_ok()
+        Requirements { allow_warning: true, rules: vec![rule.clone()], ..Requirements::default() }
+            .check(identity)
+            .is_ok()
     };
     assert!(!check(&named, &local) && check(&pinned, &local));
     assert!(!check(&named, &unknown) && !check(&pinned, &unknown));

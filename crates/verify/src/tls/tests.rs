@@ -60,9 +60,7 @@ fn client(
         .with_custom_certificate_verifier(verifier);
     match identity {
         None => builder.with_no_client_auth(),
-        Some(issued) => builder
-            .with_client_auth_cert(chain(issued), key(issued))
-            .unwrap(),
+        Some(issued) => builder.with_client_auth_cert(chain(issued), key(issued)).unwrap(),
     }
 }
 
@@ -80,39 +78,22 @@ fn meet(server: ServerConfig, client: ClientConfig) -> (Seen, Seen) {
     let address = listener.local_addr().unwrap();
     let serving = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut tls = ServerConnection::new(Arc::new(server)).unwrap();
         let heard = talk(&mut Stream::new(&mut tls, &mut socket), "server");
         let chain = tls.peer_certificates().unwrap_or_default().to_vec();
-        Seen {
-            heard,
-            chain,
-            group: None,
-        }
+        Seen { heard, chain, group: None }
     });
     let mut socket = TcpStream::connect(address).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // The name plays no role for Keeps.
     let name = ServerName::try_from("nobody.invalid").unwrap();
     let mut tls = ClientConnection::new(Arc::new(client), name).unwrap();
     let heard = talk(&mut Stream::new(&mut tls, &mut socket), "client");
     let chain = tls.peer_certificates().unwrap_or_default().to_vec();
-    let group = tls
-        .negotiated_key_exchange_group()
-        .map(|group| group.name());
+    let group = tls.negotiated_key_exchange_group().map(|group| group.name());
     drop(socket);
-    (
-        serving.join().unwrap(),
-        Seen {
-            heard,
-            chain,
-            group,
-        },
-    )
+    (serving.join().unwrap(), Seen { heard, chain, group })
 }
 
 /// Probes a server; what it heard, and what is known of it.
@@ -121,9 +102,7 @@ fn probed(config: ServerConfig, trusted: &Anchors) -> (Result<String, String>, i
     let port = listener.local_addr().unwrap().port();
     let serving = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
         talk(&mut Stream::new(&mut tls, &mut socket), "server")
     });
@@ -146,14 +125,8 @@ where
 }
 
 fn rules(pattern: &str) -> Requirements {
-    let rule = PeerRule {
-        workload: Some(pattern.parse().unwrap()),
-        ..PeerRule::default()
-    };
-    Requirements {
-        rules: vec![rule],
-        ..Requirements::default()
-    }
+    let rule = PeerRule { workload: Some(pattern.parse().unwrap()), ..PeerRule::default() };
+    Requirements { rules: vec![rule], ..Requirements::default() }
 }
 
 fn expected() -> Requirements {
@@ -185,10 +158,8 @@ impl Scene {
 
     /// What a server that insists says of this client.
     fn refusal(&self, identity: Option<&Issued>) -> String {
-        let (server, client) = meet(
-            self.server(expected(), ClientMode::Require),
-            self.client(identity, expected()),
-        );
+        let (server, client) =
+            meet(self.server(expected(), ClientMode::Require), self.client(identity, expected()));
         assert!(client.heard.is_err(), "a refused client must hear nothing");
         server.heard.unwrap_err()
     }
@@ -198,14 +169,9 @@ impl Scene {
 fn keeps_verify_each_other() {
     let scene = Scene::new();
     let other = keep(&scene.ca, &result());
-    let (server, client) = meet(
-        scene.server(expected(), ClientMode::Require),
-        scene.client(Some(&other), expected()),
-    );
-    assert_eq!(
-        (server.heard.as_deref(), client.heard.as_deref()),
-        (Ok("client"), Ok("server"))
-    );
+    let (server, client) =
+        meet(scene.server(expected(), ClientMode::Require), scene.client(Some(&other), expected()));
+    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
     assert_eq!(client.group, Some(NamedGroup::X25519MLKEM768));
     // After the handshake both know whom they talk to.
     for (seen, usage) in [(&server, Usage::Client), (&client, Usage::Server)] {
@@ -220,10 +186,7 @@ fn who_need_not_show_anything_is_anonymous() {
     let scene = Scene::new();
     let config = scene.server(Requirements::default(), ClientMode::Request);
     let (server, client) = meet(config, scene.client(None, expected()));
-    assert_eq!(
-        (server.heard.as_deref(), client.heard.as_deref()),
-        (Ok("client"), Ok("server"))
-    );
+    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
     assert!(server.chain.is_empty());
 }
 
@@ -237,10 +200,7 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     let why = scene.refusal(Some(&foreign));
     assert!(why.contains("issuer is not trusted"), "{why}");
 
-    let ordinary = Profile {
-        client: true,
-        ..Profile::default()
-    };
+    let ordinary = Profile { client: true, ..Profile::default() };
     let why = scene.refusal(Some(&scene.ca.issue(&ordinary, NOW).unwrap()));
     assert!(why.contains("no attestation result"), "{why}");
 
@@ -248,10 +208,7 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     result.facts.workload.as_mut().unwrap().slug =
         Some("store.example.com/team/other:1.2.0".parse().unwrap());
     let why = scene.refusal(Some(&keep(&scene.ca, &result)));
-    assert!(
-        why.contains("but store.example.com/team/other:1.2.0"),
-        "{why}"
-    );
+    assert!(why.contains("but store.example.com/team/other:1.2.0"), "{why}");
 
     let mut result = crate::testing::result();
     result.facts.simulated = true;
@@ -265,10 +222,7 @@ fn clients_without_or_with_the_wrong_certificate_are_refused() {
     let why = scene.refusal(Some(&scene.ca.issue(&expired, NOW).unwrap()));
     assert!(why.contains("expired"), "{why}");
 
-    let server_only = Profile {
-        client: false,
-        ..Profile::keep(&crate::testing::result())
-    };
+    let server_only = Profile { client: false, ..Profile::keep(&crate::testing::result()) };
     let why = scene.refusal(Some(&scene.ca.issue(&server_only, NOW).unwrap()));
     assert!(why.contains("side of a TLS connection"), "{why}");
 }
@@ -290,10 +244,7 @@ fn the_key_must_be_held_not_just_shown() {
     stolen.key_der = keep(&scene.ca, &result()).key_der;
     // rustls compares key and certificate itself; so the pair is put together behind its back.
     let provider = provider();
-    let key = provider
-        .key_provider
-        .load_private_key(key(&stolen))
-        .unwrap();
+    let key = provider.key_provider.load_private_key(key(&stolen)).unwrap();
     let pair = rustls::sign::CertifiedKey::new(chain(&stolen), key);
     let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(pair));
 
@@ -320,10 +271,7 @@ fn servers_are_judged_by_what_they_run() {
     assert!(why.contains("not one of the expected workloads"), "{why}");
     // Another root of trust, none at all, another time.
     for (anchors, now) in [
-        (
-            anchors(&DevCa::generate("another Steward", NOW).unwrap()),
-            NOW,
-        ),
+        (anchors(&DevCa::generate("another Steward", NOW).unwrap()), NOW),
         (Anchors::default(), NOW),
         (anchors(&scene.ca), NOW.plus(31 * 86_400)),
         (anchors(&scene.ca), NOW.minus(2 * 3_600)),
@@ -346,10 +294,7 @@ fn tls_1_2_is_spoken_only_by_those_who_ask_for_it() {
     };
     // Asked for on both sides it works, and signatures are checked all the same.
     let (server, client) = both(&TLS12);
-    assert_eq!(
-        (server.heard.as_deref(), client.heard.as_deref()),
-        (Ok("client"), Ok("server"))
-    );
+    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
     // The usual provider has nothing for it.
     let only = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]);
     assert!(only.is_err());
@@ -368,30 +313,18 @@ fn a_probe_judges_and_says_nothing() {
     assert_eq!(seen.key_exchange, "X25519MLKEM768");
     assert!(seen.cipher.starts_with("TLS13_"), "{}", seen.cipher);
     // Whoever it is, the probe tells.
-    let (_, seen) = probed(
-        config(),
-        &anchors(&DevCa::generate("another Steward", NOW).unwrap()),
-    );
+    let (_, seen) = probed(config(), &anchors(&DevCa::generate("another Steward", NOW).unwrap()));
     assert_eq!(seen.unwrap().identity.unwrap_err().check(), "chain.path");
-    let ordinary = Profile {
-        server: true,
-        ..Profile::default()
-    };
+    let ordinary = Profile { server: true, ..Profile::default() };
     let ordinary = scene.ca.issue(&ordinary, NOW).unwrap();
-    let verifier = KeepClientVerifier::new(
-        anchors(&scene.ca),
-        Requirements::default(),
-        ClientMode::Request,
-    );
+    let verifier =
+        KeepClientVerifier::new(anchors(&scene.ca), Requirements::default(), ClientMode::Request);
     let config = server(&ordinary, verifier, &TLS13);
     let (_, seen) = probed(config, &anchors(&scene.ca));
     assert_eq!(seen.unwrap().identity, Err(VerifyError::NoResult));
     // TLS 1.2 is refused.
-    let verifier = KeepClientVerifier::new(
-        anchors(&scene.ca),
-        Requirements::default(),
-        ClientMode::Request,
-    );
+    let verifier =
+        KeepClientVerifier::new(anchors(&scene.ca), Requirements::default(), ClientMode::Request);
     let config = server(&scene.serving, verifier, &TLS12);
     assert!(probed(config, &anchors(&scene.ca)).1.is_err());
 }
