@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::cmd;
 use crate::up;
 
-const ABOUT: &str = "Run WebAssembly in Trusted Execution Environments, and check what others run there";
+const ABOUT: &str =
+    "Run WebAssembly in Trusted Execution Environments, and check what others run there";
 
 const AFTER: &str = "\
 Examples:
@@ -45,7 +46,14 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Global {
     /// Most verbose messages to show on standard error
-    #[arg(long, global = true, value_enum, default_value = "warn", value_name = "LEVEL", env = "ENARX_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "warn",
+        value_name = "LEVEL",
+        env = "ENARX_LOG"
+    )]
     pub log_filter: Level,
 }
 

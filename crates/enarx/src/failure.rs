@@ -74,7 +74,11 @@ impl Failure {
         for (label, value) in [("why", &self.why), ("next", &self.next)] {
             if let Some(value) = value {
                 let mut lines = value.lines();
-                text.push_str(&format!("  {}: {}\n", style.dim(label), lines.next().unwrap_or_default()));
+                text.push_str(&format!(
+                    "  {}: {}\n",
+                    style.dim(label),
+                    lines.next().unwrap_or_default()
+                ));
                 for line in lines {
                     text.push_str(&format!("  {line}\n"));
                 }

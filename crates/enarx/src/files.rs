@@ -45,10 +45,16 @@ fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
     temporary.push(format!(".{}.new", std::process::id()));
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let directory =
+        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let temporary = directory.join(temporary);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -75,7 +81,8 @@ pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let ceiling = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(ceiling).read_to_end(&mut bytes).context(what())?;
     if bytes.len() > limit {
-        return Err(Failure::new(what()).why(format!("it is longer than the {limit} bytes that are allowed")));
+        return Err(Failure::new(what())
+            .why(format!("it is longer than the {limit} bytes that are allowed")));
     }
     Ok(bytes)
 }
@@ -85,7 +92,9 @@ pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// As [`read_bounded`], and if it is not UTF-8.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
-    String::from_utf8(read_bounded(path, limit)?).map_err(|_| Failure::new(format!("cannot read {}", path.display())).why("it is not UTF-8 text"))
+    String::from_utf8(read_bounded(path, limit)?).map_err(|_| {
+        Failure::new(format!("cannot read {}", path.display())).why("it is not UTF-8 text")
+    })
 }
 
 /// The files of a package: those under a directory (nested, by their paths with `/`), or one module as `main.wasm`.
@@ -93,9 +102,11 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
 /// # Errors
 /// If something cannot be read, is neither file nor directory (links are not followed), or exceeds a limit.
 pub fn read_package(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let metadata = fs::metadata(path)
-        .context(format!("cannot read {}", path.display()))
-        .map_err(|failure| failure.next("name a WebAssembly module, or a directory with main.wasm and Enarx.toml"))?;
+    let metadata = fs::metadata(path).context(format!("cannot read {}", path.display())).map_err(
+        |failure| {
+            failure.next("name a WebAssembly module, or a directory with main.wasm and Enarx.toml")
+        },
+    )?;
     if !metadata.is_dir() {
         return Ok(vec![("main.wasm".to_owned(), read_bounded(path, limits::FILE_BYTES_MAX)?)]);
     }
@@ -111,7 +122,13 @@ pub fn read_package(path: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     Ok(files)
 }
 
-fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut Vec<(String, Vec<u8>)>, total: &mut usize) -> Result<(), Failure> {
+fn collect(
+    directory: &Path,
+    prefix: &str,
+    depth: usize,
+    files: &mut Vec<(String, Vec<u8>)>,
+    total: &mut usize,
+) -> Result<(), Failure> {
     if depth > limits::TREE_DEPTH_MAX {
         return Err(Failure::new(format!("{} is nested too deeply", directory.display()))
             .why(format!("a package may have {} levels of directories", limits::TREE_DEPTH_MAX)));
@@ -121,7 +138,9 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut Vec<(String
         let entry = entry.context(what())?;
         let name = entry.file_name();
         let name = name.to_str().ok_or_else(|| {
-            Failure::new(what()).why("a file's name is not UTF-8").next("names in a package have letters, digits and _.:- only")
+            Failure::new(what())
+                .why("a file's name is not UTF-8")
+                .next("names in a package have letters, digits and _.:- only")
         })?;
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         let kind = entry.file_type().context(what())?;
@@ -154,7 +173,9 @@ fn xdg(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
     }
     match std::env::var_os("HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
         Some(home) => Ok(home.join(fallback)),
-        None => Err(Failure::new("cannot tell where to keep files").why(format!("neither {variable} nor HOME names a directory")).next(format!("set {variable}"))),
+        None => Err(Failure::new("cannot tell where to keep files")
+            .why(format!("neither {variable} nor HOME names a directory"))
+            .next(format!("set {variable}"))),
     }
 }
 
@@ -201,7 +222,9 @@ pub fn find_exec(given: Option<&Path>) -> Result<PathBuf, Failure> {
         Some(path) => Err(failure(
             Failure::new("cannot find the Keep's runtime, enarx-exec")
                 .why(format!("there is no file {}", path.display()))
-                .next("build it with `cargo xtask build`, or name another with --exec (ENARX_EXEC)"),
+                .next(
+                    "build it with `cargo xtask build`, or name another with --exec (ENARX_EXEC)",
+                ),
         )),
     }
 }
@@ -237,7 +260,8 @@ mod tests {
         write_shared(&scratch.path().join("main.wasm"), b"m").unwrap();
         fs::create_dir(scratch.path().join("etc")).unwrap();
         write_shared(&scratch.path().join("etc/x"), b"x").unwrap();
-        let names: Vec<String> = read_package(scratch.path()).unwrap().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> =
+            read_package(scratch.path()).unwrap().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["etc/x", "hello.wasm", "main.wasm"]);
         std::os::unix::fs::symlink("/etc/passwd", scratch.path().join("link")).unwrap();
         assert!(read_package(scratch.path()).unwrap_err().why.unwrap().contains("neither"));

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use keep::{Backend, EvidenceSource, Image, Launch};
 use types::hostlink::{Boot, EXIT_KEEP, EXIT_LIMIT, EXIT_TRAP, Ending, Event, Workload};
@@ -28,7 +28,10 @@ pub struct Start {
 
 impl fmt::Debug for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Start").field("backend", &self.backend).field("exec", &self.exec).finish_non_exhaustive()
+        f.debug_struct("Start")
+            .field("backend", &self.backend)
+            .field("exec", &self.exec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,7 +43,8 @@ impl Start {
     pub fn from_args(args: &KeepArgs, must_attest: bool) -> Result<Self, Failure> {
         let prepare = || {
             let must_attest = must_attest && args.simulate.is_none();
-            let backend = keep::choose(args.backend.as_deref(), must_attest).map_err(|error| failure_of(&error))?;
+            let backend = keep::choose(args.backend.as_deref(), must_attest)
+                .map_err(|error| failure_of(&error))?;
             let path = files::find_exec(args.exec.as_deref())?;
             let exec = Image::read(&path).map_err(|error| failure_of(&error))?;
             let simulate = silicon::from_args(args, &exec)?;
@@ -76,11 +80,17 @@ impl Show {
         }
         let style = output::stderr_style();
         match event {
-            Event::Step { .. } if self.steps || self.level >= Level::Info => output::talk_raw(&step(event, style)),
-            Event::Timing { phase, micros } if self.level >= Level::Info => output::talk(&format!("{phase}: {}", output::micros(*micros))),
+            Event::Step { .. } if self.steps || self.level >= Level::Info => {
+                output::talk_raw(&step(event, style))
+            }
+            Event::Timing { phase, micros } if self.level >= Level::Info => {
+                output::talk(&format!("{phase}: {}", output::micros(*micros)))
+            }
             Event::Listening { port } => output::talk(&format!("listening on port {port}")),
             // The Keep logs it as well, as a warning.
-            Event::Refused { address, reason } if self.level < Level::Warn => output::talk(&format!("{} {address}: {reason}", style.warn("refused"))),
+            Event::Refused { address, reason } if self.level < Level::Warn => {
+                output::talk(&format!("{} {address}: {reason}", style.warn("refused")))
+            }
             _ => {}
         }
     }
@@ -101,7 +111,12 @@ impl Show {
 /// One of the 13 steps, with what was proved; nothing for other events.
 pub fn step(event: &Event, style: Style) -> String {
     let Event::Step { number, title, facts, at_micros } = event else { return String::new() };
-    let mut text = format!("{} {}  {}\n", style.bold(&format!("{number:>4}")), title, style.dim(&format!("+{}", output::micros(*at_micros))));
+    let mut text = format!(
+        "{} {}  {}\n",
+        style.bold(&format!("{number:>4}")),
+        title,
+        style.dim(&format!("+{}", output::micros(*at_micros)))
+    );
     let width = facts.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     for (label, value) in facts {
         text.push_str(&format!("       {}  {value}\n", style.dim(&format!("{label:width$}"))));
@@ -113,7 +128,13 @@ pub fn step(event: &Event, style: Style) -> String {
 ///
 /// # Errors
 /// With the exit codes of [`Event::Ended`] and [`Event::Failed`].
-pub fn run(start: Start, workload: Workload, files: Vec<(String, Vec<u8>)>, reach_roots_pem: String, show: Show) -> Outcome {
+pub fn run(
+    start: Start,
+    workload: Workload,
+    files: Vec<(String, Vec<u8>)>,
+    reach_roots_pem: String,
+    show: Show,
+) -> Outcome {
     let boot = Boot { workload, reach_roots_pem, log_level: show.level.name().to_owned() };
     let mut launch = Launch::new(start.exec, boot);
     launch.files = files;
@@ -138,7 +159,10 @@ fn outcome(endings: &Receiver<Event>, status: ExitStatus) -> Outcome {
         None => {
             let how = match status.signal() {
                 Some(signal) => format!("signal {signal} ended it"),
-                None => format!("it ended with exit code {} and no word", status.code().unwrap_or_default()),
+                None => format!(
+                    "it ended with exit code {} and no word",
+                    status.code().unwrap_or_default()
+                ),
             };
             Err(Failure::new("the Keep failed")
                 .why(how)
@@ -159,12 +183,16 @@ pub fn ending(event: &Event) -> Outcome {
         Event::Ended { outcome: Ending::Trapped { message }, .. } => {
             Err(Failure::new("the workload trapped").why(message).code(code(EXIT_TRAP)))
         }
-        Event::Ended { outcome: Ending::Limit { which, message }, .. } => Err(Failure::new(format!("the workload reached its {which} limit"))
-            .why(message)
-            .next("raise it under [limits] in Enarx.toml, if it is meant to use that much")
-            .code(code(EXIT_LIMIT))),
+        Event::Ended { outcome: Ending::Limit { which, message }, .. } => {
+            Err(Failure::new(format!("the workload reached its {which} limit"))
+                .why(message)
+                .next("raise it under [limits] in Enarx.toml, if it is meant to use that much")
+                .code(code(EXIT_LIMIT)))
+        }
         Event::Failed { stage, message, hint } => {
-            let failure = Failure::new(format!("the Keep gave up: {}", during(stage))).why(message).code(code(EXIT_KEEP));
+            let failure = Failure::new(format!("the Keep gave up: {}", during(stage)))
+                .why(message)
+                .code(code(EXIT_KEEP));
             Err(if hint.is_empty() { failure } else { failure.next(hint) })
         }
         _ => Ok(0),
@@ -199,10 +227,15 @@ mod tests {
         assert_eq!(ending(&ended(Ending::Exited { code: 7 })), Ok(7));
         let trap = ending(&ended(Ending::Trapped { message: "unreachable".into() })).unwrap_err();
         assert_eq!((trap.code, trap.why.as_deref()), (134, Some("unreachable")));
-        let limit = ending(&ended(Ending::Limit { which: "cpu".into(), message: "1 s".into() })).unwrap_err();
+        let limit = ending(&ended(Ending::Limit { which: "cpu".into(), message: "1 s".into() }))
+            .unwrap_err();
         assert_eq!(limit.code, 137);
         assert!(limit.what.contains("cpu limit"));
-        let failed = Event::Failed { stage: "attest".into(), message: "ENOSYS".into(), hint: "use a TEE".into() };
+        let failed = Event::Failed {
+            stage: "attest".into(),
+            message: "ENOSYS".into(),
+            hint: "use a TEE".into(),
+        };
         let failure = ending(&failed).unwrap_err();
         assert_eq!((failure.code, failure.next.as_deref()), (125, Some("use a TEE")));
     }
@@ -216,6 +249,9 @@ mod tests {
             at_micros: 1_500,
         };
         let text = step(&event, Style::PLAIN);
-        assert_eq!(text, "   5 the CPU attests  +1.5 ms\n       chip         ab\n       measurement  cd\n");
+        assert_eq!(
+            text,
+            "   5 the CPU attests  +1.5 ms\n       chip         ab\n       measurement  cd\n"
+        );
     }
 }

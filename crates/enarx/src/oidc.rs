@@ -16,7 +16,8 @@ use crate::failure::{Context as _, Failure};
 /// The grant of the device flow.
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// What the token is to allow: all that a registry knows.
-pub const SCOPES: &str = "openid profile manage:drawbridge_users manage:drawbridge_repositories manage:drawbridge_tags";
+pub const SCOPES: &str =
+    "openid profile manage:drawbridge_users manage:drawbridge_repositories manage:drawbridge_tags";
 /// Longest time that a device code is waited for, in seconds.
 const WAIT_SECONDS_MAX: u64 = 1_800;
 /// Seconds between two questions if the issuer does not say (RFC 8628 section 3.2).
@@ -48,7 +49,9 @@ pub struct Device {
 
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Device").field("verification_uri", &self.verification_uri).finish_non_exhaustive()
+        f.debug_struct("Device")
+            .field("verification_uri", &self.verification_uri)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +67,10 @@ pub struct Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("access_token", &"***").field("expires_in", &self.expires_in).finish()
+        f.debug_struct("Token")
+            .field("access_token", &"***")
+            .field("expires_in", &self.expires_in)
+            .finish()
     }
 }
 
@@ -92,7 +98,11 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// If the issuer cannot be reached, is no OpenID issuer with a device flow, or the user does not agree in time.
-pub fn device_flow(agent: &Agent, request: Request<'_>, mut prompt: impl FnMut(&Device)) -> Result<Token, Failure> {
+pub fn device_flow(
+    agent: &Agent,
+    request: Request<'_>,
+    mut prompt: impl FnMut(&Device),
+) -> Result<Token, Failure> {
     let discovery = discover(agent, request.issuer)?;
     let endpoint = discovery.device_authorization_endpoint.as_deref().ok_or_else(|| {
         Failure::new(format!("cannot log in at {}", request.issuer))
@@ -101,7 +111,11 @@ pub fn device_flow(agent: &Agent, request: Request<'_>, mut prompt: impl FnMut(&
     })?;
     check_url(request.issuer, endpoint)?;
     check_url(request.issuer, &discovery.token_endpoint)?;
-    let form = [("client_id", request.client_id), ("scope", request.scope), ("audience", request.audience)];
+    let form = [
+        ("client_id", request.client_id),
+        ("scope", request.scope),
+        ("audience", request.audience),
+    ];
     let response = post(agent, endpoint, &form)?;
     if response.status() != 200 {
         return Err(refused(request.issuer, response));
@@ -117,7 +131,9 @@ fn check_url(issuer: &str, url: &str) -> Result<(), Failure> {
         let authority = rest.split('/').next().unwrap_or_default();
         ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
             let port = authority.strip_prefix(host);
-            port.is_some_and(|port| port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok()))
+            port.is_some_and(|port| {
+                port.is_empty() || port.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok())
+            })
         })
     });
     if url.starts_with("https://") || local {
@@ -132,11 +148,10 @@ fn discover(agent: &Agent, issuer: &str) -> Result<Discovery, Failure> {
     let what = || format!("cannot log in at {issuer}");
     check_url(issuer, issuer)?;
     let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let response = agent
-        .get(&url)
-        .call()
-        .context(what())
-        .map_err(|failure| failure.next("check --oidc-issuer (ENARX_OIDC_ISSUER), and --ca-bundle if it has a private CA"))?;
+    let response = agent.get(&url).call().context(what()).map_err(|failure| {
+        failure
+            .next("check --oidc-issuer (ENARX_OIDC_ISSUER), and --ca-bundle if it has a private CA")
+    })?;
     if response.status() != 200 {
         return Err(Failure::new(what())
             .why(format!("{url} answered {}", response.status()))
@@ -147,32 +162,50 @@ fn discover(agent: &Agent, issuer: &str) -> Result<Discovery, Failure> {
     if discovery.issuer.trim_end_matches('/') != issuer.trim_end_matches('/') {
         return Err(Failure::new(what())
             .why(format!("it calls itself {}", discovery.issuer))
-            .next("give --oidc-issuer the name that it calls itself, if that is the one you trust"));
+            .next(
+                "give --oidc-issuer the name that it calls itself, if that is the one you trust",
+            ));
     }
     Ok(discovery)
 }
 
-fn wait(agent: &Agent, request: Request<'_>, endpoint: &str, device: &Device) -> Result<Token, Failure> {
+fn wait(
+    agent: &Agent,
+    request: Request<'_>,
+    endpoint: &str,
+    device: &Device,
+) -> Result<Token, Failure> {
     let mut interval = device.interval.unwrap_or(INTERVAL_SECONDS);
     let mut left = device.expires_in.min(WAIT_SECONDS_MAX);
-    let form = [("grant_type", DEVICE_GRANT), ("device_code", &device.device_code), ("client_id", request.client_id)];
+    let form = [
+        ("grant_type", DEVICE_GRANT),
+        ("device_code", &device.device_code),
+        ("client_id", request.client_id),
+    ];
     loop {
         let response = post(agent, endpoint, &form)?;
         if response.status() == 200 {
             let token: Token = read(endpoint, response)?;
-            if token.access_token.len() > limits::TOKEN_BYTES_MAX || !token.access_token.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(Failure::new(format!("cannot log in at {}", request.issuer)).why("the token it gave is not one"));
+            if token.access_token.len() > limits::TOKEN_BYTES_MAX
+                || !token.access_token.bytes().all(|b| b.is_ascii_graphic())
+            {
+                return Err(Failure::new(format!("cannot log in at {}", request.issuer))
+                    .why("the token it gave is not one"));
             }
             return Ok(token);
         }
         let status = response.status();
         let Ok(error) = read::<OAuthError>(endpoint, response) else {
-            return Err(Failure::new(format!("cannot log in at {}", request.issuer)).why(format!("{endpoint} answered {status}")));
+            return Err(Failure::new(format!("cannot log in at {}", request.issuer))
+                .why(format!("{endpoint} answered {status}")));
         };
         match error.error.as_str() {
             "authorization_pending" => {}
             "slow_down" => interval = interval.saturating_add(5),
-            "access_denied" => return Err(Failure::new(format!("cannot log in at {}", request.issuer)).why("the request was denied there")),
+            "access_denied" => {
+                return Err(Failure::new(format!("cannot log in at {}", request.issuer))
+                    .why("the request was denied there"));
+            }
             "expired_token" => return Err(too_late(request.issuer)),
             _ => return Err(oauth(request.issuer, error)),
         }
@@ -186,20 +219,28 @@ fn wait(agent: &Agent, request: Request<'_>, endpoint: &str, device: &Device) ->
 }
 
 fn too_late(issuer: &str) -> Failure {
-    Failure::new(format!("cannot log in at {issuer}")).why("nobody agreed in time").next("run the command again and open the page it shows")
+    Failure::new(format!("cannot log in at {issuer}"))
+        .why("nobody agreed in time")
+        .next("run the command again and open the page it shows")
 }
 
 fn refused(issuer: &str, response: Response<ureq::Body>) -> Failure {
     let status = response.status();
     match read::<OAuthError>(issuer, response) {
         Ok(error) => oauth(issuer, error),
-        Err(_) => Failure::new(format!("cannot log in at {issuer}")).why(format!("it answered {status}")),
+        Err(_) => {
+            Failure::new(format!("cannot log in at {issuer}")).why(format!("it answered {status}"))
+        }
     }
 }
 
 fn oauth(issuer: &str, error: OAuthError) -> Failure {
-    let why = error.error_description.map_or_else(|| error.error.clone(), |text| format!("{text} ({})", error.error));
-    Failure::new(format!("cannot log in at {issuer}")).why(why).next("check --oidc-client-id (ENARX_OIDC_CLIENT_ID)")
+    let why = error
+        .error_description
+        .map_or_else(|| error.error.clone(), |text| format!("{text} ({})", error.error));
+    Failure::new(format!("cannot log in at {issuer}"))
+        .why(why)
+        .next("check --oidc-client-id (ENARX_OIDC_CLIENT_ID)")
 }
 
 fn post(agent: &Agent, url: &str, form: &[(&str, &str)]) -> Result<Response<ureq::Body>, Failure> {
@@ -223,17 +264,38 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_only() {
-        for url in ["https://id.example.com", "http://127.0.0.1:5000", "http://localhost/x", "http://[::1]:1/a"] {
+        for url in [
+            "https://id.example.com",
+            "http://127.0.0.1:5000",
+            "http://localhost/x",
+            "http://[::1]:1/a",
+        ] {
             assert!(check_url("i", url).is_ok(), "{url}");
         }
-        for url in ["http://id.example.com", "http://127.0.0.1.example.com", "http://localhost:x", "ftp://localhost", "id", "http://127.0.0.1@evil"] {
+        for url in [
+            "http://id.example.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost:x",
+            "ftp://localhost",
+            "id",
+            "http://127.0.0.1@evil",
+        ] {
             assert!(check_url("i", url).is_err(), "{url}");
         }
     }
 
-    fn log_in(approve: Option<&str>, prompt: impl FnMut(&Device)) -> Result<crate::tokens::TokenClaims, Failure> {
-        let (issuer, _running) = testkit::oidc::spawn(0, approve, std::sync::Arc::new(crate::reach::now)).unwrap();
-        let request = Request { issuer: issuer.issuer(), client_id: "test", audience: "https://store.example.com", scope: SCOPES };
+    fn log_in(
+        approve: Option<&str>,
+        prompt: impl FnMut(&Device),
+    ) -> Result<crate::tokens::TokenClaims, Failure> {
+        let (issuer, _running) =
+            testkit::oidc::spawn(0, approve, std::sync::Arc::new(crate::reach::now)).unwrap();
+        let request = Request {
+            issuer: issuer.issuer(),
+            client_id: "test",
+            audience: "https://store.example.com",
+            scope: SCOPES,
+        };
         let token = device_flow(&crate::reach::agent_with("").unwrap(), request, prompt)?;
         crate::tokens::claims(&token.access_token)
     }
@@ -257,10 +319,12 @@ mod tests {
 
     #[test]
     fn an_issuer_that_calls_itself_otherwise_is_refused() {
-        let (issuer, _running) = testkit::oidc::spawn(0, None, std::sync::Arc::new(crate::reach::now)).unwrap();
+        let (issuer, _running) =
+            testkit::oidc::spawn(0, None, std::sync::Arc::new(crate::reach::now)).unwrap();
         let other = issuer.issuer().replace("127.0.0.1", "localhost");
         let request = Request { issuer: &other, client_id: "test", audience: "a", scope: SCOPES };
-        let failure = device_flow(&crate::reach::agent_with("").unwrap(), request, |_| {}).unwrap_err();
+        let failure =
+            device_flow(&crate::reach::agent_with("").unwrap(), request, |_| {}).unwrap_err();
         assert!(failure.why.unwrap().contains(issuer.issuer()));
     }
 }

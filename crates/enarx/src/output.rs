@@ -96,14 +96,24 @@ pub fn data(text: &str) -> Result<(), Failure> {
 /// # Errors
 /// As [`data`].
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = if io::stdout().is_terminal() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    let text = if io::stdout().is_terminal() {
+        serde_json::to_string_pretty(value)
+    } else {
+        serde_json::to_string(value)
+    };
     data(&format!("{}\n", text.context("cannot write JSON")?))
 }
 
 /// Lays out rows in columns, two spaces apart; the last column is not padded.
 pub fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| visible_width(cell)).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| visible_width(cell))
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..count).map(width).collect();
     let mut text = String::new();
     for row in rows {
@@ -176,7 +186,12 @@ impl Progress {
     /// Begins; `label` says what goes on.
     pub fn new(label: impl Into<String>) -> Self {
         let now = Instant::now();
-        Self { label: label.into(), terminal: io::stderr().is_terminal(), started: now, shown: Mutex::new(now) }
+        Self {
+            label: label.into(),
+            terminal: io::stderr().is_terminal(),
+            started: now,
+            shown: Mutex::new(now),
+        }
     }
 
     /// `done` of `total` bytes are through. Cheap: shows at most some lines a second.
@@ -197,7 +212,13 @@ impl Progress {
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = total.saturating_mul(1_000_000) / micros;
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        talk(&format!("{clear}{}: {} in {} ({}/s)", self.label, bytes(total), self::micros(micros), bytes(rate)));
+        talk(&format!(
+            "{clear}{}: {} in {} ({}/s)",
+            self.label,
+            bytes(total),
+            self::micros(micros),
+            bytes(rate)
+        ));
     }
 }
 
@@ -208,7 +229,10 @@ mod tests {
     #[test]
     fn columns_ignore_colours() {
         let red = Style { colour: true }.bad("no");
-        let rows = vec![vec!["a".into(), red.clone(), "x".into()], vec!["long".into(), "yes".into(), "y".into()]];
+        let rows = vec![
+            vec!["a".into(), red.clone(), "x".into()],
+            vec!["long".into(), "yes".into(), "y".into()],
+        ];
         assert_eq!(columns(&rows), format!("a     {red}   x\nlong  yes  y\n"));
     }
 

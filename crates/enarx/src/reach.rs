@@ -31,11 +31,15 @@ pub fn now() -> Timestamp {
 pub fn roots_pem(args: &ReachArgs) -> Result<String, Failure> {
     let mut pem = String::new();
     for path in &args.ca_bundle {
-        let text = files::read_text(path, limits::POLICY_BYTES_MAX).map_err(|failure| failure.next("check --ca-bundle (ENARX_CA_BUNDLE)"))?;
+        let text = files::read_text(path, limits::POLICY_BYTES_MAX)
+            .map_err(|failure| failure.next("check --ca-bundle (ENARX_CA_BUNDLE)"))?;
         if !text.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(Failure::new(format!("cannot use {} as a bundle of roots", path.display()))
-                .why("it has no certificate in PEM")
-                .next("check --ca-bundle (ENARX_CA_BUNDLE)"));
+            return Err(Failure::new(format!(
+                "cannot use {} as a bundle of roots",
+                path.display()
+            ))
+            .why("it has no certificate in PEM")
+            .next("check --ca-bundle (ENARX_CA_BUNDLE)"));
         }
         pem.push_str(&text);
         if !pem.ends_with('\n') {
@@ -60,8 +64,12 @@ pub fn agent(args: &ReachArgs) -> Result<Agent, Failure> {
 /// If the roots cannot be used.
 pub fn agent_with(roots_pem: &str) -> Result<Agent, Failure> {
     let builder = verify::https::Agent::builder().clock(Arc::new(now)).insecure_plain_loopback();
-    let builder = if roots_pem.is_empty() { builder.web_pki() } else { builder.roots_pem(roots_pem) };
-    builder.build().context("cannot reach anybody").map_err(|failure| failure.next("check --ca-bundle (ENARX_CA_BUNDLE)"))
+    let builder =
+        if roots_pem.is_empty() { builder.web_pki() } else { builder.roots_pem(roots_pem) };
+    builder
+        .build()
+        .context("cannot reach anybody")
+        .map_err(|failure| failure.next("check --ca-bundle (ENARX_CA_BUNDLE)"))
 }
 
 /// A registry, and who asks it.
@@ -77,7 +85,12 @@ impl Registry {
     ///
     /// # Errors
     /// If `host` is no host, or roots or token cannot be read.
-    pub fn open(host: &str, reach: &ReachArgs, token: &TokenArgs, store: &TokenStore) -> Result<Self, Failure> {
+    pub fn open(
+        host: &str,
+        reach: &ReachArgs,
+        token: &TokenArgs,
+        store: &TokenStore,
+    ) -> Result<Self, Failure> {
         check_host(host)?;
         let token = match &token.insecure_auth_token {
             Some(token) => Some(token.clone()),
@@ -99,7 +112,8 @@ impl Registry {
     /// If nobody is logged in.
     pub fn token(&self) -> Result<&str, Failure> {
         self.token.as_deref().ok_or_else(|| {
-            Failure::new(format!("not logged in to {}", self.host)).next(format!("log in with `enarx user login {}`", self.host))
+            Failure::new(format!("not logged in to {}", self.host))
+                .next(format!("log in with `enarx user login {}`", self.host))
         })
     }
 
@@ -129,7 +143,9 @@ impl Registry {
         let record = UserRecord { subject: subject.to_owned() };
         match self.client.user_put(user, &record) {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.failure(format!("cannot register {}/{user}", self.host), &error)),
+            Err(error) => {
+                Err(self.failure(format!("cannot register {}/{user}", self.host), &error))
+            }
         }
     }
 
@@ -140,7 +156,9 @@ impl Registry {
     pub fn repo_put(&self, user: &str, repo: &str, record: &RepoRecord) -> Result<(), Failure> {
         match self.client.repo_put(user, repo, record) {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.failure(format!("cannot register {}/{user}/{repo}", self.host), &error)),
+            Err(error) => {
+                Err(self.failure(format!("cannot register {}/{user}/{repo}", self.host), &error))
+            }
         }
     }
 
@@ -154,8 +172,8 @@ impl Registry {
         files: Vec<(String, Vec<u8>)>,
         progress: &mut dyn FnMut(drawbridge_client::Progress<'_>),
     ) -> Result<drawbridge_client::Published, Failure> {
-        self.client
-            .publish(slug, files, progress)
-            .map_err(|error| self.failure(format!("cannot publish {}", slug.clone().without_digest()), &error))
+        self.client.publish(slug, files, progress).map_err(|error| {
+            self.failure(format!("cannot publish {}", slug.clone().without_digest()), &error)
+        })
     }
 }

@@ -25,7 +25,8 @@ pub struct Simulated {
 
 impl EvidenceSource for Simulated {
     fn attest(&self, report_data: &[u8; 64]) -> io::Result<(Vec<u8>, u32)> {
-        let blob = self.silicon.attestation(report_data, &self.measurement).map_err(io::Error::other)?;
+        let blob =
+            self.silicon.attestation(report_data, &self.measurement).map_err(io::Error::other)?;
         Ok((blob, SNP))
     }
 }
@@ -43,7 +44,8 @@ pub fn measure(exec: &Image) -> Result<[u8; 48], Failure> {
 /// # Errors
 /// If it is not there or damaged.
 pub fn load(directory: &Path) -> Result<SimulatedSnp, Failure> {
-    SimulatedSnp::load(directory).context(format!("cannot read the simulated silicon in {}", directory.display()))
+    SimulatedSnp::load(directory)
+        .context(format!("cannot read the simulated silicon in {}", directory.display()))
 }
 
 /// Makes new silicon in `directory`.
@@ -70,7 +72,10 @@ pub fn source(silicon: SimulatedSnp, exec: &Image) -> Result<Arc<dyn EvidenceSou
 ///
 /// # Errors
 /// If it cannot be read or made.
-pub fn from_args(args: &KeepArgs, exec: &Image) -> Result<Option<Arc<dyn EvidenceSource>>, Failure> {
+pub fn from_args(
+    args: &KeepArgs,
+    exec: &Image,
+) -> Result<Option<Arc<dyn EvidenceSource>>, Failure> {
     let Some(Simulate::Snp) = args.simulate else { return Ok(None) };
     let directory = match &args.simulated_silicon {
         Some(directory) => directory.clone(),

@@ -61,7 +61,11 @@ pub struct TokenClaims {
 /// # Errors
 /// If the token is no JWT: then only its issuer knows.
 pub fn claims(token: &str) -> Result<TokenClaims, Failure> {
-    let opaque = || Failure::new("cannot tell whom the token is for").why("it is not a JWT").next("have the issuer give out JWT access tokens");
+    let opaque = || {
+        Failure::new("cannot tell whom the token is for")
+            .why("it is not a JWT")
+            .next("have the issuer give out JWT access tokens")
+    };
     let payload = token.split('.').nth(1).ok_or_else(opaque)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| opaque())?;
     serde_json::from_slice(&payload).map_err(|_| opaque())
@@ -138,11 +142,13 @@ impl TokenStore {
     /// If there is none, with the command that gets one.
     pub fn valid(&self, host: &str, now: Timestamp) -> Result<StoredToken, Failure> {
         let login = format!("log in with `enarx user login {host}`");
-        let token = self.get(host)?.ok_or_else(|| Failure::new(format!("not logged in to {host}")).next(login.clone()))?;
+        let token = self
+            .get(host)?
+            .ok_or_else(|| Failure::new(format!("not logged in to {host}")).next(login.clone()))?;
         match token.expires {
-            Some(end) if end <= now => {
-                Err(Failure::new(format!("not logged in to {host}")).why(format!("the token ended at {end}")).next(login))
-            }
+            Some(end) if end <= now => Err(Failure::new(format!("not logged in to {host}"))
+                .why(format!("the token ended at {end}"))
+                .next(login)),
             _ => Ok(token),
         }
     }
@@ -191,7 +197,9 @@ mod tests {
         assert_eq!(store.valid(host, Timestamp(99)).unwrap(), token(Some(100)));
         assert!(store.valid(host, Timestamp(100)).unwrap_err().why.unwrap().contains("ended"));
         assert!(store.remove(host).unwrap());
-        assert!(store.valid(host, Timestamp(0)).unwrap_err().next.unwrap().contains("enarx user login"));
+        assert!(
+            store.valid(host, Timestamp(0)).unwrap_err().next.unwrap().contains("enarx user login")
+        );
     }
 
     #[test]

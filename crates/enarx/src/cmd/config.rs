@@ -71,10 +71,17 @@ fn init(file: &Path) -> Outcome {
     if file.symlink_metadata().is_ok() {
         return Err(Failure::new(format!("{} is there already", file.display()))
             .why("it is not overwritten")
-            .next(format!("check it with `enarx config check {}`, or name another file", file.display())));
+            .next(format!(
+                "check it with `enarx config check {}`, or name another file",
+                file.display()
+            )));
     }
     files::write_shared(file, Config::example().as_bytes())?;
-    output::talk(&format!("wrote {}; check it with `enarx config check {}`", file.display(), file.display()));
+    output::talk(&format!(
+        "wrote {}; check it with `enarx config check {}`",
+        file.display(),
+        file.display()
+    ));
     Ok(0)
 }
 
@@ -82,7 +89,9 @@ fn check(args: &CheckArgs) -> Outcome {
     let text = files::read_text(&args.file, limits::CONFIG_BYTES_MAX)
         .map_err(|failure| failure.next("name the file, or write one with `enarx config init`"))?;
     match (Config::parse(&text), args.json) {
-        (Ok(config), true) => output::json(&json!({"file": args.file, "ok": true, "config": config})).map(|()| 0),
+        (Ok(config), true) => {
+            output::json(&json!({"file": args.file, "ok": true, "config": config})).map(|()| 0)
+        }
         (Ok(config), false) => output::data(&config.explain()).map(|()| 0),
         (Err(error), true) => {
             let report = json!({"file": args.file, "ok": false, "error": {

@@ -48,19 +48,32 @@ pub struct DeployArgs {
 /// See the exit codes.
 pub fn run(args: &DeployArgs, global: &Global) -> Outcome {
     if let Some(url) = args.steward.as_deref().filter(|url| !url.starts_with("https://")) {
-        return Err(Failure::new(format!("cannot use {url:?} as Steward")).why("a Steward has an https URL").next("for example --steward https://attest.example.com").code(EXIT_USAGE));
+        return Err(Failure::new(format!("cannot use {url:?} as Steward"))
+            .why("a Steward has an https URL")
+            .next("for example --steward https://attest.example.com")
+            .code(EXIT_USAGE));
     }
     let start = Start::from_args(&args.keep, !args.insecure_no_tee)?;
     let style = output::stderr_style();
     if !args.keep.json {
         if start.simulate.is_some() {
-            output::talk(&format!("{}: simulated silicon: nothing protects this Keep from this machine", style.warn("warning")));
+            output::talk(&format!(
+                "{}: simulated silicon: nothing protects this Keep from this machine",
+                style.warn("warning")
+            ));
         }
         if args.insecure_no_tee {
-            output::talk(&format!("{}: no TEE: nothing protects this Keep, and it can prove nothing", style.warn("warning")));
+            output::talk(&format!(
+                "{}: no TEE: nothing protects this Keep, and it can prove nothing",
+                style.warn("warning")
+            ));
         }
     }
-    let workload = Workload::Remote { slug: args.slug.clone(), steward: args.steward.clone(), insecure_no_tee: args.insecure_no_tee };
+    let workload = Workload::Remote {
+        slug: args.slug.clone(),
+        steward: args.steward.clone(),
+        insecure_no_tee: args.insecure_no_tee,
+    };
     let show = Show { json: args.keep.json, steps: true, level: global.log_filter };
     keeps::run(start, workload, Vec::new(), reach::roots_pem(&args.reach)?, show)
 }

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use drawbridge_core::Tree;
 use serde_json::json;
 use types::config::Config;
 use types::slug::Slug;
@@ -122,11 +121,14 @@ pub fn check(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
             "main.wasm" if !bytes.starts_with(b"\0asm") => {
                 return Err(Failure::new(format!("{} is no package", path.display()))
                     .why("main.wasm is no WebAssembly module")
-                    .next("compile it for wasm32-wasip1; WebAssembly text must be assembled first"));
+                    .next(
+                        "compile it for wasm32-wasip1; WebAssembly text must be assembled first",
+                    ));
             }
             "Enarx.toml" => {
                 let text = std::str::from_utf8(bytes).context("Enarx.toml is not UTF-8 text")?;
-                Config::parse(text).map_err(|error| cmd::config::failure(&path.join(name), &error))?;
+                Config::parse(text)
+                    .map_err(|error| cmd::config::failure(&path.join(name), &error))?;
             }
             _ => {}
         }
@@ -162,22 +164,31 @@ fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
 
 fn fetch(args: &FetchArgs, store: &TokenStore) -> Outcome {
     if args.path.symlink_metadata().is_ok() {
-        return Err(Failure::new(format!("{} is there already", args.path.display())).why("it is not overwritten").next("name a new directory"));
+        return Err(Failure::new(format!("{} is there already", args.path.display()))
+            .why("it is not overwritten")
+            .next("name a new directory"));
     }
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     let name = args.slug.clone().without_digest();
     let what = || format!("cannot fetch {name}");
-    let entry = registry.client().tag_entry(&args.slug).map_err(|error| registry.failure(what(), &error))?;
+    let entry = registry
+        .client()
+        .tag_entry(&args.slug)
+        .map_err(|error| registry.failure(what(), &error))?;
     let digest = entry.0.digest.sha256();
     let progress = Progress::new(format!("fetching {name}"));
-    let files = registry.client().fetch_package(&args.slug, &digest).map_err(|error| registry.failure(what(), &error))?;
+    let files = registry
+        .client()
+        .fetch_package(&args.slug, &digest)
+        .map_err(|error| registry.failure(what(), &error))?;
     let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     // Beside its final place first: a directory of that name is whole or not there.
     let mut temporary = args.path.as_os_str().to_owned();
     temporary.push(format!(".{}.new", std::process::id()));
     let temporary = PathBuf::from(temporary);
-    let written = write_all(&temporary, &files)
-        .and_then(|()| fs::rename(&temporary, &args.path).context(format!("cannot make {}", args.path.display())));
+    let written = write_all(&temporary, &files).and_then(|()| {
+        fs::rename(&temporary, &args.path).context(format!("cannot make {}", args.path.display()))
+    });
     if let Err(failure) = written {
         // The first error is the one to tell.
         let _ = fs::remove_dir_all(&temporary);
@@ -205,7 +216,10 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     let name = args.slug.clone().without_digest();
     let what = || format!("cannot show {name}");
-    let deploy = registry.client().deploy_info(&args.slug).map_err(|error| registry.failure(what(), &error))?;
+    let deploy = registry
+        .client()
+        .deploy_info(&args.slug)
+        .map_err(|error| registry.failure(what(), &error))?;
     // A private repository tells its entry to its owner only.
     let entry = match registry.client().tag_entry(&args.slug) {
         Ok(entry) => Some(entry.0),
@@ -214,20 +228,24 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     };
     if args.json {
         let entry = entry.map(|entry| json!({"type": entry.media_type, "length": entry.length}));
-        output::json(&json!({"slug": name, "digest": deploy.digest, "steward": deploy.steward, "statement": deploy.statement, "root": entry}))?;
+        output::json(
+            &json!({"slug": name, "digest": deploy.digest, "steward": deploy.steward, "statement": deploy.statement, "root": entry}),
+        )?;
         return Ok(0);
     }
-    let steward = deploy.steward.unwrap_or_else(|| "none: name one with `enarx deploy --steward URL`".to_owned());
-    let root = entry.map_or_else(|| "shown to its owner only".to_owned(), |entry| format!("{}, {}", entry.media_type, output::bytes(entry.length)));
-    let rows = [("workload", name.to_string()), ("digest", deploy.digest.to_string()), ("steward", steward), ("root", root)];
+    let steward = deploy
+        .steward
+        .unwrap_or_else(|| "none: name one with `enarx deploy --steward URL`".to_owned());
+    let root = entry.map_or_else(
+        || "shown to its owner only".to_owned(),
+        |entry| format!("{}, {}", entry.media_type, output::bytes(entry.length)),
+    );
+    let rows = [
+        ("workload", name.to_string()),
+        ("digest", deploy.digest.to_string()),
+        ("steward", steward),
+        ("root", root),
+    ];
     output::data(&output::columns(&rows.map(|(label, value)| vec![label.to_owned(), value])))?;
     Ok(0)
-}
-
-/// The digest that `files` have as a package.
-///
-/// # Errors
-/// If they are no package.
-pub fn digest(files: Vec<(String, Vec<u8>)>) -> Result<types::digest::Sha256, Failure> {
-    Ok(Tree::from_files(files).context("the files are no package")?.digest())
 }

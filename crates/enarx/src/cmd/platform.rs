@@ -80,10 +80,13 @@ fn tree(backends: &[BackendInfo]) -> String {
     for backend in backends {
         let summary = match (backend.available, backend.can_attest) {
             (true, true) => style.good("available, attests"),
-            (true, false) => style.warn("available, cannot attest: no protection from this machine"),
+            (true, false) => {
+                style.warn("available, cannot attest: no protection from this machine")
+            }
             (false, _) => style.dim("not available"),
         };
         text.push_str(&format!("{}  {summary}\n", style.bold(&backend.name)));
+        let mut told = "";
         for check in &backend.checks {
             let mark = match (check.pass, check.required) {
                 (true, _) => style.good("ok"),
@@ -91,7 +94,9 @@ fn tree(backends: &[BackendInfo]) -> String {
                 (false, false) => style.warn("without"),
             };
             text.push_str(&format!("  {mark}  {}: {}\n", check.name, check.info));
-            if let Some(hint) = &check.hint {
+            // Several checks may fail for one reason.
+            if let Some(hint) = check.hint.as_deref().filter(|hint| *hint != told) {
+                told = hint;
                 text.push_str(&format!("      {} {hint}\n", style.dim("next:")));
             }
         }
@@ -100,8 +105,10 @@ fn tree(backends: &[BackendInfo]) -> String {
 }
 
 fn measure(args: &MeasureArgs) -> Outcome {
-    let path = files::find_exec(args.exec.as_deref()).map_err(|failure| failure.code(crate::failure::EXIT_FAILED))?;
-    let exec = Image::read(&path).map_err(|error| keeps::failure_of(&error).code(crate::failure::EXIT_FAILED))?;
+    let path = files::find_exec(args.exec.as_deref())
+        .map_err(|failure| failure.code(crate::failure::EXIT_FAILED))?;
+    let exec = Image::read(&path)
+        .map_err(|error| keeps::failure_of(&error).code(crate::failure::EXIT_FAILED))?;
     let measurement = hex::encode(silicon::measure(&exec)?);
     if args.json {
         return output::json(&json!({"exec": path, "measurements": [{"tee": "snp", "simulated": true, "measurement": measurement}]})).map(|()| 0);

@@ -86,7 +86,10 @@ pub fn run(command: &RepoCommand) -> Outcome {
             registry.token()?;
             let record = RepoRecord { public: !args.private, discoverable: args.discoverable };
             registry.repo_put(&name.user, &name.repo, &record)?;
-            output::talk(&format!("registered {}; next: `enarx package publish {}:0.1.0 DIR`", args.name, args.name));
+            output::talk(&format!(
+                "registered {}; next: `enarx package publish {}:0.1.0 DIR`",
+                args.name, args.name
+            ));
             Ok(0)
         }
         RepoCommand::Info(args) => info(args, &store),
@@ -97,7 +100,10 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
     let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
     let what = || format!("cannot show {}", args.name);
-    let tags = registry.client().tags(&name.user, &name.repo).map_err(|error| registry.failure(what(), &error))?;
+    let tags = registry
+        .client()
+        .tags(&name.user, &name.repo)
+        .map_err(|error| registry.failure(what(), &error))?;
     // Only the owner may see the record; the tags of a public repository everybody.
     let record = match registry.client().repo_get(&name.user, &name.repo) {
         Ok(record) => Some(record),
@@ -111,11 +117,16 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     }
     let readers = match record {
         Some(RepoRecord { public: true, .. }) => "anybody",
-        Some(RepoRecord { discoverable: true, .. }) => "its owner, and attested Keeps; anybody may learn digest and Steward",
+        Some(RepoRecord { discoverable: true, .. }) => {
+            "its owner, and attested Keeps; anybody may learn digest and Steward"
+        }
         Some(_) => "its owner, and attested Keeps that know the digest",
         None => "known to its owner only",
     };
-    let mut rows = vec![vec!["repository".to_owned(), args.name.clone()], vec!["readers".to_owned(), readers.to_owned()]];
+    let mut rows = vec![
+        vec!["repository".to_owned(), args.name.clone()],
+        vec!["readers".to_owned(), readers.to_owned()],
+    ];
     rows.extend(tags.iter().map(|tag| vec!["tag".to_owned(), tag.to_string()]));
     output::data(&output::columns(&rows))?;
     Ok(0)

@@ -16,7 +16,7 @@ use crate::{cmd, files, reach};
 
 const EXAMPLES: &str = "\
 Examples:
-  enarx run hello.wasm                            standard streams of this terminal, and nothing else
+  enarx run hello.wasm                            with the streams of this terminal, nothing else
   enarx run hello.wasm -- one two                 with arguments
   enarx run --config Enarx.toml server.wasm       with what the configuration allows
   enarx run app/                                  a directory with main.wasm and Enarx.toml
@@ -49,14 +49,19 @@ pub struct RunArgs {
 /// # Errors
 /// See the exit codes.
 pub fn run(args: &RunArgs, global: &Global) -> Outcome {
-    let (files, config) = gather(args).map_err(|failure| if failure.code == EXIT_USAGE { failure } else { failure.code(EXIT_KEEP) })?;
+    let (files, config) = gather(args).map_err(|failure| {
+        if failure.code == EXIT_USAGE { failure } else { failure.code(EXIT_KEEP) }
+    })?;
     let start = Start::from_args(&args.keep, false)?;
     // A certificate is for who can prove something and knows whom to ask.
     let attest = start.simulate.is_some() && config.is_some_and(|config| config.steward.is_some());
     let workload = Workload::Local {
         files: files
             .iter()
-            .map(|(path, bytes)| FileHeader { path: path.clone(), length: u64::try_from(bytes.len()).unwrap_or(u64::MAX) })
+            .map(|(path, bytes)| FileHeader {
+                path: path.clone(),
+                length: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            })
             .collect(),
         args: args.args.clone(),
         attest,
@@ -79,11 +84,17 @@ fn gather(args: &RunArgs) -> Result<Gathered, Failure> {
                 .code(EXIT_USAGE));
         }
         origin = config.clone();
-        files.insert(0, ("Enarx.toml".to_owned(), files::read_bounded(config, limits::CONFIG_BYTES_MAX)?));
+        files.insert(
+            0,
+            ("Enarx.toml".to_owned(), files::read_bounded(config, limits::CONFIG_BYTES_MAX)?),
+        );
     }
     cmd::package::check(&args.path, &files)?;
-    let Some((_, text)) = files.iter().find(|(name, _)| name == "Enarx.toml") else { return Ok((files, None)) };
-    let config = Config::parse(&String::from_utf8_lossy(text)).map_err(|error| cmd::config::failure(&origin, &error))?;
+    let Some((_, text)) = files.iter().find(|(name, _)| name == "Enarx.toml") else {
+        return Ok((files, None));
+    };
+    let config = Config::parse(&String::from_utf8_lossy(text))
+        .map_err(|error| cmd::config::failure(&origin, &error))?;
     if !args.args.is_empty() {
         return Err(Failure::new("cannot pass arguments to a workload with a configuration")
             .why("they are part of its identity")

@@ -9,9 +9,9 @@ use types::slug::{valid_repo, valid_user};
 use crate::cli::{ReachArgs, TokenArgs};
 use crate::failure::{EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
 use crate::oidc::{self, Device, Request};
+use crate::output;
 use crate::reach::{self, Registry};
 use crate::tokens::{self, StoredToken, TokenStore, check_host};
-use crate::output;
 
 const LOGIN_EXAMPLES: &str = "\
 Examples:
@@ -109,17 +109,26 @@ pub fn run(command: &UserCommand) -> Outcome {
         UserCommand::Login(args) => {
             login(args, &store, &mut |device| show(device))?;
             let host = &args.host;
-            output::talk(&format!("logged in to {host}; new there? `enarx user register {host}/NAME`"));
+            output::talk(&format!(
+                "logged in to {host}; new there? `enarx user register {host}/NAME`"
+            ));
         }
         UserCommand::Register(args) => {
             let name = UserName::parse(&args.name)?;
             register(&Registry::open(&name.host, &args.reach, &args.token, &store)?, &name.user)?;
-            output::talk(&format!("registered {}; next: `enarx repo register {}/REPO`", args.name, args.name));
+            output::talk(&format!(
+                "registered {}; next: `enarx repo register {}/REPO`",
+                args.name, args.name
+            ));
         }
         UserCommand::Logout(args) => {
             check_host(&args.host)?;
             let was = store.remove(&args.host)?;
-            output::talk(&if was { format!("logged out of {}", args.host) } else { format!("not logged in to {}", args.host) });
+            output::talk(&if was {
+                format!("logged out of {}", args.host)
+            } else {
+                format!("not logged in to {}", args.host)
+            });
         }
         UserCommand::Whoami(args) => return whoami(args, &store),
     }
@@ -130,11 +139,20 @@ pub fn run(command: &UserCommand) -> Outcome {
 ///
 /// # Errors
 /// As [`oidc::device_flow`], and if the token cannot be kept.
-pub fn login(args: &LoginArgs, store: &TokenStore, prompt: &mut dyn FnMut(&Device)) -> Result<StoredToken, Failure> {
+pub fn login(
+    args: &LoginArgs,
+    store: &TokenStore,
+    prompt: &mut dyn FnMut(&Device),
+) -> Result<StoredToken, Failure> {
     check_host(&args.host)?;
     let agent = reach::agent(&args.reach)?;
     let audience = format!("https://{}", args.host);
-    let request = Request { issuer: &args.oidc_issuer, client_id: &args.oidc_client_id, audience: &audience, scope: oidc::SCOPES };
+    let request = Request {
+        issuer: &args.oidc_issuer,
+        client_id: &args.oidc_client_id,
+        audience: &audience,
+        scope: oidc::SCOPES,
+    };
     let token = oidc::device_flow(&agent, request, prompt)?;
     let stored = StoredToken {
         host: args.host.clone(),
@@ -148,7 +166,10 @@ pub fn login(args: &LoginArgs, store: &TokenStore, prompt: &mut dyn FnMut(&Devic
 
 fn show(device: &Device) {
     let style = output::stderr_style();
-    output::talk(&format!("open {}", style.bold(device.verification_uri_complete.as_deref().unwrap_or(&device.verification_uri))));
+    output::talk(&format!(
+        "open {}",
+        style.bold(device.verification_uri_complete.as_deref().unwrap_or(&device.verification_uri))
+    ));
     output::talk(&format!("and check that it shows the code {}", style.bold(&device.user_code)));
 }
 
@@ -159,7 +180,9 @@ fn show(device: &Device) {
 pub fn register(registry: &Registry, user: &str) -> Result<(), Failure> {
     let token = registry.token()?;
     let subject = tokens::claims(token)?.sub.ok_or_else(|| {
-        Failure::new("cannot tell whom the token is for").why("it has no subject").next("have the issuer put `sub` into its access tokens")
+        Failure::new("cannot tell whom the token is for")
+            .why("it has no subject")
+            .next("have the issuer put `sub` into its access tokens")
     })?;
     registry.user_put(user, &subject)
 }
@@ -177,8 +200,10 @@ fn whoami(args: &WhoamiArgs, store: &TokenStore) -> Outcome {
     // An opaque token is as good; it only says less.
     let claims = tokens::claims(&token.access_token).unwrap_or_default();
     if args.json {
-        output::json(&json!({"host": args.host, "logged_in": true, "issuer": token.issuer, "subject": claims.sub,
-            "scope": claims.scope, "expires": token.expires}))?;
+        output::json(
+            &json!({"host": args.host, "logged_in": true, "issuer": token.issuer, "subject": claims.sub,
+            "scope": claims.scope, "expires": token.expires}),
+        )?;
         return Ok(0);
     }
     let rows = [
@@ -212,7 +237,10 @@ impl UserName {
                 check_host(host)?;
                 Ok(Self { host: (*host).to_owned(), user: (*user).to_owned() })
             }
-            _ => Err(Failure::new(format!("{text:?} names no user")).why("wanted host/user; a user has letters and digits only").next("for example store.example.com/alice").code(EXIT_USAGE)),
+            _ => Err(Failure::new(format!("{text:?} names no user"))
+                .why("wanted host/user; a user has letters and digits only")
+                .next("for example store.example.com/alice")
+                .code(EXIT_USAGE)),
         }
     }
 }
@@ -253,7 +281,10 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(UserName::parse("localhost:1/alice").unwrap(), UserName { host: "localhost:1".into(), user: "alice".into() });
+        assert_eq!(
+            UserName::parse("localhost:1/alice").unwrap(),
+            UserName { host: "localhost:1".into(), user: "alice".into() }
+        );
         assert_eq!(RepoName::parse("h/u/r-1").unwrap().repo, "r-1");
         for bad in ["", "alice", "h/al ice", "h/a/b", "H/a"] {
             assert!(UserName::parse(bad).is_err(), "{bad}");

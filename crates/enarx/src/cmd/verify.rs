@@ -95,10 +95,16 @@ pub fn run(args: &VerifyArgs) -> Outcome {
     let style = output::stderr_style();
     match verdict {
         Ok(()) => {
-            output::talk(&style.good(&format!("accepted: {} proves what was asked for", args.target)));
+            output::talk(
+                &style.good(&format!("accepted: {} proves what was asked for", args.target)),
+            );
             Ok(0)
         }
-        Err(why) => Err(Failure::new(format!("refused: {} does not prove what was asked for", args.target)).why(why).next(next(&judged, args))),
+        Err(why) => {
+            Err(Failure::new(format!("refused: {} does not prove what was asked for", args.target))
+                .why(why)
+                .next(next(&judged, args)))
+        }
     }
 }
 
@@ -113,7 +119,9 @@ fn next(judged: &Judged, args: &VerifyArgs) -> &'static str {
 }
 
 fn requirements(args: &VerifyArgs) -> Requirements {
-    let expects = args.expect_workload.is_some() || args.expect_digest.is_some() || args.expect_measurement.is_some();
+    let expects = args.expect_workload.is_some()
+        || args.expect_digest.is_some()
+        || args.expect_measurement.is_some();
     let rule = PeerRule {
         workload: args.expect_workload.clone(),
         digest: args.expect_digest,
@@ -136,7 +144,8 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.context(format!("cannot read the certificates in {}", path.display()))?;
     if found.is_empty() {
-        return Err(Failure::new(format!("cannot read the certificates in {}", path.display())).why("it has none in PEM"));
+        return Err(Failure::new(format!("cannot read the certificates in {}", path.display()))
+            .why("it has none in PEM"));
     }
     Ok(found)
 }
@@ -153,14 +162,22 @@ type Judged = Result<Identity, VerifyError>;
 fn judge(target: &str, anchors: &Anchors) -> Result<(Judged, Option<Connection>), Failure> {
     let path = Path::new(target);
     if path.is_file() || target.contains('/') {
-        return Ok((verify::identify(&certificates(path)?, anchors, reach::now(), Usage::Server), None));
+        return Ok((
+            verify::identify(&certificates(path)?, anchors, reach::now(), Usage::Server),
+            None,
+        ));
     }
     let place: HostPort = target.parse().map_err(|error| {
-        Failure::new(format!("{target:?} is neither a file nor a server")).why(error).next("for example app.example.com:443, or ./chain.pem")
+        Failure::new(format!("{target:?} is neither a file nor a server"))
+            .why(error)
+            .next("for example app.example.com:443, or ./chain.pem")
     })?;
     let probe = verify::probe(&place.host, place.port.unwrap_or(443), anchors, reach::now())
         .context(format!("cannot ask {place} for its certificate"))?;
-    Ok((probe.identity, Some(Connection { key_exchange: probe.key_exchange, cipher: probe.cipher })))
+    Ok((
+        probe.identity,
+        Some(Connection { key_exchange: probe.key_exchange, cipher: probe.cipher }),
+    ))
 }
 
 /// What the certificate proves, for programs.
@@ -198,7 +215,10 @@ fn table(identity: &Identity, connection: Option<&Connection>) -> String {
         })
         .collect();
     if let Some(connection) = connection {
-        let text = format!("TLS 1.3, {}, {}; the server holds the key", connection.key_exchange, connection.cipher);
+        let text = format!(
+            "TLS 1.3, {}, {}; the server holds the key",
+            connection.key_exchange, connection.cipher
+        );
         rows.push(vec![style.dim("connection"), text]);
     }
     output::columns(&rows)

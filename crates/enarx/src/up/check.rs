@@ -29,7 +29,11 @@ struct Checker<'w> {
 /// # Errors
 /// If a service dies or somebody stops it; with exit code 1 and a table if a check did not hold.
 pub(super) fn run(world: &mut World, guests: Guests, json: bool) -> Outcome {
-    output::talk(&format!("\n{}", output::stderr_style().bold("Now everything that must hold, and everything that must be refused:")));
+    output::talk(&format!(
+        "\n{}",
+        output::stderr_style()
+            .bold("Now everything that must hold, and everything that must be refused:")
+    ));
     let mut checker = Checker { world, report: Report::default() };
     checker.report.add(
         "a message goes from client to room and back",
@@ -60,12 +64,19 @@ pub(super) fn run(world: &mut World, guests: Guests, json: bool) -> Outcome {
 
 impl Checker<'_> {
     /// Makes one check. What goes wrong in it is its result, unless everything is to end.
-    fn check(&mut self, check: &str, expected: &str, make: impl FnOnce(&mut World) -> Got) -> Result<(), Failure> {
+    fn check(
+        &mut self,
+        check: &str,
+        expected: &str,
+        make: impl FnOnce(&mut World) -> Got,
+    ) -> Result<(), Failure> {
         let (ok, got) = match make(self.world) {
             Ok(got) => got,
             Err(failure) => {
                 match self.world.hub.catch_up(&mut |_| {}) {
-                    Err(interrupted @ (Interrupted::Stop | Interrupted::Died(..))) => return Err(self.world.interrupted(check, &interrupted)),
+                    Err(interrupted @ (Interrupted::Stop | Interrupted::Died(..))) => {
+                        return Err(self.world.interrupted(check, &interrupted));
+                    }
                     Ok(()) | Err(Interrupted::Timeout) => {}
                 }
                 if failure.what.is_empty() {
@@ -87,21 +98,35 @@ impl World {
     ///
     /// # Errors
     /// If it cannot be started, or goes on until the limit.
-    fn gives_up(&mut self, name: &str, slug: &Slug, attested: bool, steward: Option<String>) -> Result<(String, String), Failure> {
+    fn gives_up(
+        &mut self,
+        name: &str,
+        slug: &Slug,
+        attested: bool,
+        steward: Option<String>,
+    ) -> Result<(String, String), Failure> {
         let mark = self.hub.mark();
         let keep = self.deploy_with(name, slug, attested, steward)?;
         let mut failed = None;
-        let waited = self.hub.wait(mark, super::PATIENCE, &mut |_| {}, |happening| match happening {
-            Happening::Keep { name: who, message: FromKeep::Event { event: Event::Failed { stage, message, .. } } } if who == name => {
-                failed = Some((stage.clone(), message.clone()));
-                None
-            }
-            Happening::Ended { name: who, code } if who == name => Some(*code),
-            _ => None,
-        });
+        let waited =
+            self.hub.wait(mark, super::PATIENCE, &mut |_| {}, |happening| match happening {
+                Happening::Keep {
+                    name: who,
+                    message: FromKeep::Event { event: Event::Failed { stage, message, .. } },
+                } if who == name => {
+                    failed = Some((stage.clone(), message.clone()));
+                    None
+                }
+                Happening::Ended { name: who, code } if who == name => Some(*code),
+                _ => None,
+            });
         drop(keep);
-        let code = waited.map_err(|interrupted| self.interrupted(&format!("the Keep {name} gives up"), &interrupted))?;
-        failed.ok_or_else(|| Failure::new(format!("the Keep did not give up, but ended with exit code {code}")))
+        let code = waited.map_err(|interrupted| {
+            self.interrupted(&format!("the Keep {name} gives up"), &interrupted)
+        })?;
+        failed.ok_or_else(|| {
+            Failure::new(format!("the Keep did not give up, but ended with exit code {code}"))
+        })
     }
 }
 
@@ -109,7 +134,10 @@ impl World {
 fn timings(world: &World) -> Vec<Timing> {
     let all = world.hub.since(super::hub::Mark::START).iter();
     all.filter_map(|happening| match happening {
-        Happening::Keep { name, message: FromKeep::Event { event: Event::Timing { phase, micros } } } if name == ROOM || name == CLIENT => {
+        Happening::Keep {
+            name,
+            message: FromKeep::Event { event: Event::Timing { phase, micros } },
+        } if name == ROOM || name == CLIENT => {
             Some(Timing { keep: name.clone(), phase: phase.clone(), micros: *micros })
         }
         _ => None,

@@ -30,7 +30,8 @@ pub struct ChildArgs {
 /// # Errors
 /// If the parent is gone already, or the program cannot be started. Does not return otherwise.
 pub fn run(args: &ChildArgs) -> Outcome {
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot tie this process to its parent")?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .context("cannot tie this process to its parent")?;
     // The parent may have gone before the kernel was asked.
     if getppid() != Pid::from_raw(args.parent) {
         return Err(Failure::silent(EXIT_USAGE));

@@ -102,7 +102,8 @@ impl Places {
     }
 }
 
-const STREAMS: &str = "[stdin]\nkind = \"host\"\n[stdout]\nkind = \"host\"\n[stderr]\nkind = \"host\"\n";
+const STREAMS: &str =
+    "[stdin]\nkind = \"host\"\n[stdout]\nkind = \"host\"\n[stderr]\nkind = \"host\"\n";
 
 fn package(module: &[u8], toml: String) -> Files {
     vec![("Enarx.toml".to_owned(), toml.into_bytes()), ("main.wasm".to_owned(), module.to_vec())]

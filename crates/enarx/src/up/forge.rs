@@ -31,9 +31,13 @@ impl Key {
     /// If the system's randomness fails.
     pub(super) fn generate() -> Result<Self, Failure> {
         let what = "cannot make a key";
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new()).context(what)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, document.as_ref()).context(what)?;
-        let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair.public_key().as_der().context(what)?;
+        let document =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &SystemRandom::new())
+                .context(what)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, document.as_ref())
+            .context(what)?;
+        let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> =
+            pair.public_key().as_der().context(what)?;
         let spki = spki.as_ref().to_vec();
         Ok(Self { pkcs8: document.as_ref().to_vec(), pair, spki })
     }
@@ -65,9 +69,16 @@ pub(super) fn evidence(
     workload: Option<WorkloadClaim>,
 ) -> Result<Evidence, Failure> {
     let claims = Claims { pubkey_hash: pubkey_hash_of(&key.spki), nonce: None, workload };
-    let blob = silicon.attestation(&claims.report_data(), measurement).context("cannot simulate evidence")?;
-    let (report, endorsements) = evidence::snp::split_attestation(&blob).context("cannot read the simulated evidence")?;
-    Ok(Evidence { report: report.to_vec(), claims: claims.to_bytes(), endorsements: endorsements.to_vec() })
+    let blob = silicon
+        .attestation(&claims.report_data(), measurement)
+        .context("cannot simulate evidence")?;
+    let (report, endorsements) =
+        evidence::snp::split_attestation(&blob).context("cannot read the simulated evidence")?;
+    Ok(Evidence {
+        report: report.to_vec(),
+        claims: claims.to_bytes(),
+        endorsements: endorsements.to_vec(),
+    })
 }
 
 /// A request of `key` with this evidence.
@@ -75,9 +86,11 @@ pub(super) fn evidence(
 /// # Errors
 /// If it cannot be signed.
 pub(super) fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
-    let extension = csr::encode_evidence(&evidence.report, &evidence.claims, &evidence.endorsements);
+    let extension =
+        csr::encode_evidence(&evidence.report, &evidence.claims, &evidence.endorsements);
     let tbs = csr::build(&key.spki, &extension);
-    let signature = key.pair.sign(&SystemRandom::new(), tbs.bytes()).context("cannot sign a request")?;
+    let signature =
+        key.pair.sign(&SystemRandom::new(), tbs.bytes()).context("cannot sign a request")?;
     Ok(tbs.assemble(signature.as_ref()))
 }
 
@@ -95,7 +108,11 @@ pub(super) enum Answer {
 /// If Steward cannot be reached or its answer cannot be understood.
 pub(super) fn send(agent: &Agent, steward: &str, request: &[u8]) -> Result<Answer, Failure> {
     let what = || format!("cannot ask {steward} for a certificate");
-    let response = agent.post(steward).header("content-type", "application/pkcs10").send(request).context(what())?;
+    let response = agent
+        .post(steward)
+        .header("content-type", "application/pkcs10")
+        .send(request)
+        .context(what())?;
     let status = response.status();
     let limit = u64::try_from(limits::CHAIN_BYTES_MAX).unwrap_or(u64::MAX);
     let body = response.into_body().with_config().limit(limit).read_to_vec().context(what())?;
@@ -104,6 +121,7 @@ pub(super) fn send(agent: &Agent, steward: &str, request: &[u8]) -> Result<Answe
         return Ok(Answer::Refused(problem));
     }
     let path = Vec::<Any>::from_der(&body).context(what())?;
-    let chain: Result<Vec<Vec<u8>>, _> = path.iter().rev().map(|certificate| certificate.to_der()).collect();
+    let chain: Result<Vec<Vec<u8>>, _> =
+        path.iter().rev().map(|certificate| certificate.to_der()).collect();
     Ok(Answer::Issued(chain.context(what())?))
 }

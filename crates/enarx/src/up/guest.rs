@@ -51,7 +51,11 @@ impl Guest {
     /// If this machine does not allow it.
     pub(super) fn start(order: Order<'_>, hub: &Sender<Happening>) -> Result<Self, Failure> {
         let what = format!("cannot start the Keep {}", order.name);
-        let boot = Boot { workload: order.workload, reach_roots_pem: order.roots_pem, log_level: order.level.to_owned() };
+        let boot = Boot {
+            workload: order.workload,
+            reach_roots_pem: order.roots_pem,
+            log_level: order.level.to_owned(),
+        };
         let (stdin, stdin_writer) = pipe().context(&what)?;
         let (stdout_reader, stdout) = pipe().context(&what)?;
         let (stderr_reader, stderr) = pipe().context(&what)?;
@@ -70,14 +74,17 @@ impl Guest {
         launch.on_event = Box::new(move |event| {
             let event = match event {
                 // The Keep counts from when it runs; what the host did before belongs to its start as well.
-                Event::Timing { phase, .. } if phase == "start" => {
-                    Event::Timing { phase, micros: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX) }
-                }
+                Event::Timing { phase, .. } if phase == "start" => Event::Timing {
+                    phase,
+                    micros: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
+                },
                 other => other,
             };
             tell(FromKeep::Event { event });
         });
-        launch.on_log = Box::new(move |level, text| log(FromKeep::Log { level: level.to_owned(), text: text.to_owned() }));
+        launch.on_log = Box::new(move |level, text| {
+            log(FromKeep::Log { level: level.to_owned(), text: text.to_owned() })
+        });
         let running = keep::nil::start(launch).map_err(|error| keeps::failure_of(&error))?;
         let killer = running.killer();
         let mut guest = Self { killer, stdin: Some(stdin_writer), threads: Vec::new() };
@@ -87,9 +94,13 @@ impl Guest {
         let (hub, name) = (hub.clone(), order.name.to_owned());
         guest.threads.push(std::thread::spawn(move || {
             let code = match running.wait() {
-                Ok(status) => status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(i32::from(EXIT_KEEP)),
+                Ok(status) => status
+                    .code()
+                    .or_else(|| status.signal().map(|signal| 128 + signal))
+                    .unwrap_or(i32::from(EXIT_KEEP)),
                 Err(error) => {
-                    let message = FromKeep::Log { level: "error".to_owned(), text: error.to_string() };
+                    let message =
+                        FromKeep::Log { level: "error".to_owned(), text: error.to_string() };
                     let _ = hub.send(Happening::Keep { name: name.clone(), message });
                     i32::from(EXIT_KEEP)
                 }
@@ -101,7 +112,9 @@ impl Guest {
 
     /// Types a line into its standard input; false if it does not listen any more.
     pub(super) fn say(&mut self, line: &str) -> bool {
-        self.stdin.as_mut().is_some_and(|stdin| writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok())
+        self.stdin
+            .as_mut()
+            .is_some_and(|stdin| writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok())
     }
 }
 
@@ -127,7 +140,8 @@ fn read_lines(name: &str, reader: PipeReader, hub: Sender<Happening>) -> JoinHan
                 Ok(_) => {}
             }
             // What a workload writes must not steer this terminal.
-            let text = String::from_utf8_lossy(&line).trim_end().replace(|c: char| c.is_control(), " ");
+            let text =
+                String::from_utf8_lossy(&line).trim_end().replace(|c: char| c.is_control(), " ");
             if hub.send(Happening::Line { name: name.clone(), text }).is_err() {
                 return;
             }

@@ -145,7 +145,10 @@ impl Hub {
     ///
     /// # Errors
     /// [`Interrupted`], never by timeout.
-    pub(super) fn catch_up(&mut self, observe: &mut dyn FnMut(&Happening)) -> Result<(), Interrupted> {
+    pub(super) fn catch_up(
+        &mut self,
+        observe: &mut dyn FnMut(&Happening),
+    ) -> Result<(), Interrupted> {
         loop {
             match self.next(Some(Instant::now())) {
                 Ok(happening) => {
@@ -167,7 +170,9 @@ impl Hub {
             return Err(why.clone());
         }
         loop {
-            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
             let happening = if deadline.is_some() {
                 self.receiver.recv_timeout(left).map_err(|error| match error {
                     RecvTimeoutError::Timeout => Interrupted::Timeout,
@@ -197,11 +202,16 @@ impl Hub {
 /// Hears SIGINT, SIGTERM and SIGHUP from now on, in a thread of its own.
 fn hear_signals(sender: Sender<Happening>) -> Result<(), Failure> {
     let what = "cannot listen for signals";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context(what)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context(what)?;
     let (mut interrupt, mut terminate, mut hangup) = {
         let _guard = runtime.enter();
         let hear = |kind| signal(kind).context(what);
-        (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?, hear(SignalKind::hangup())?)
+        (
+            hear(SignalKind::interrupt())?,
+            hear(SignalKind::terminate())?,
+            hear(SignalKind::hangup())?,
+        )
     };
     std::thread::Builder::new()
         .name("signals".to_owned())
@@ -249,10 +259,14 @@ mod tests {
         let found = hub.wait(start, limit, &mut |_| seen += 1, |h| text(h).filter(|t| t == "two"));
         assert_eq!(found.unwrap(), "two");
         assert_eq!(seen, 2);
-        let found = hub.wait(start, limit, &mut |_| panic!("nothing new"), |h| text(h).filter(|t| t == "one"));
+        let found = hub
+            .wait(start, limit, &mut |_| panic!("nothing new"), |h| text(h).filter(|t| t == "one"));
         assert_eq!(found.unwrap(), "one");
         let late = hub.mark();
-        assert!(matches!(hub.wait(late, Duration::ZERO, &mut |_| {}, text), Err(Interrupted::Timeout)));
+        assert!(matches!(
+            hub.wait(late, Duration::ZERO, &mut |_| {}, text),
+            Err(Interrupted::Timeout)
+        ));
         assert_eq!(hub.since(start).len(), 2);
     }
 

@@ -70,7 +70,13 @@ pub struct UpArgs {
 /// If something does not come up, or a part dies.
 pub fn run(args: &UpArgs, global: &Global) -> Outcome {
     let mut world = World::prepare(args, global)?;
-    let outcome = bring_up(&mut world).and_then(|guests| if args.check { check::run(&mut world, guests, args.json) } else { linger(&mut world, guests) });
+    let outcome = bring_up(&mut world).and_then(|guests| {
+        if args.check {
+            check::run(&mut world, guests, args.json)
+        } else {
+            linger(&mut world, guests)
+        }
+    });
     world.explain(outcome)
 }
 
@@ -94,21 +100,32 @@ fn bring_up(world: &mut World) -> Result<Guests, Failure> {
     output::talk(&format!("\n{}", style.bold("The room: a Keep that runs demo/chat-server")));
     let room = world.deploy(ROOM, &world.slug(demo::SERVER_REPO)?)?;
     world.wait_for(ROOM, start, "the room opens", |happening| match happening {
-        Happening::Line { name, text } if name == ROOM && text.contains("the room is open") => Some(()),
+        Happening::Line { name, text } if name == ROOM && text.contains("the room is open") => {
+            Some(())
+        }
         _ => None,
     })?;
 
     output::talk(&format!("\n{}", style.bold("A client: a Keep that runs demo/chat-client")));
     let mut client = world.deploy(CLIENT, &world.slug(demo::CLIENT_REPO)?)?;
-    world.wait_for(CLIENT, start, "the client gets into the room", |happening| match happening {
-        Happening::Line { name, text } if name == ROOM && text.contains("came in") => Some(()),
-        _ => None,
-    })?;
+    world.wait_for(
+        CLIENT,
+        start,
+        "the client gets into the room",
+        |happening| match happening {
+            Happening::Line { name, text } if name == ROOM && text.contains("came in") => Some(()),
+            _ => None,
+        },
+    )?;
 
     client.say(GREETING);
-    world.wait_for(CLIENT, start, "the greeting comes back from the room", |happening| match happening {
-        Happening::Line { name, text } if name == CLIENT && text.ends_with(GREETING) => Some(()),
-        _ => None,
+    world.wait_for(CLIENT, start, "the greeting comes back from the room", |happening| {
+        match happening {
+            Happening::Line { name, text } if name == CLIENT && text.ends_with(GREETING) => {
+                Some(())
+            }
+            _ => None,
+        }
     })?;
     Ok(Guests { room, client })
 }
@@ -127,11 +144,18 @@ fn linger(world: &mut World, guests: Guests) -> Outcome {
         match world.hub.next(None) {
             Ok(Happening::Typed(line)) => {
                 if !client.say(&line) {
-                    output::talk("the client has left the room; start another with the command above");
+                    output::talk(
+                        "the client has left the room; start another with the command above",
+                    );
                 }
             }
             Ok(Happening::Ended { name, code }) if name == ROOM => {
-                return Err(Failure::new("the chat room's Keep ended").why(format!("exit code {code}")).next("start again with `enarx up`"));
+                return Err(Failure::new("the chat room's Keep ended")
+                    .why(format!("exit code {code}"))
+                    .next("start again with `enarx up`"));
+            }
+            Ok(Happening::Ended { name, code }) => {
+                output::talk(&format!("the Keep `{name}` ended with exit code {code}"))
             }
             Ok(happening) => world.observe(&happening),
             Err(Interrupted::Stop) => break,
@@ -152,11 +176,17 @@ fn show(happening: &Happening, style: Style, verbose: bool) -> Option<String> {
         Happening::Keep { name, message: FromKeep::Event { event } } => match event {
             Event::Step { .. } => Some(crate::keeps::step(event, style)),
             Event::Listening { port } => Some(format!("{} listening on port {port}\n", who(name))),
-            Event::Failed { stage, message, .. } => Some(format!("{} {} ({stage}): {message}\n", who(name), style.warn("gave up"))),
-            Event::Timing { phase, micros } if verbose => Some(format!("{} {phase}: {}\n", who(name), output::micros(*micros))),
+            Event::Failed { stage, message, .. } => {
+                Some(format!("{} {} ({stage}): {message}\n", who(name), style.warn("gave up")))
+            }
+            Event::Timing { phase, micros } if verbose => {
+                Some(format!("{} {phase}: {}\n", who(name), output::micros(*micros)))
+            }
             _ => None,
         },
-        Happening::Keep { name, message: FromKeep::Log { level, text } } => Some(format!("{} {level}: {text}\n", who(name))),
+        Happening::Keep { name, message: FromKeep::Log { level, text } } => {
+            Some(format!("{} {level}: {text}\n", who(name)))
+        }
         _ => None,
     }
 }

@@ -67,7 +67,12 @@ impl Report {
     }
 
     fn push(&mut self, check: &str, expected: &str, got: String, verdict: Verdict) {
-        self.checks.push(Check { check: check.to_owned(), expected: expected.to_owned(), got, verdict });
+        self.checks.push(Check {
+            check: check.to_owned(),
+            expected: expected.to_owned(),
+            got,
+            verdict,
+        });
     }
 
     /// How many checks came out so.
@@ -82,7 +87,8 @@ impl Report {
 
     /// Both tables, for people.
     pub(super) fn table(&self, style: Style) -> String {
-        let mut rows = vec![["check", "expected", "got", "ok"].map(|title| style.bold(title)).to_vec()];
+        let mut rows =
+            vec![["check", "expected", "got", "ok"].map(|title| style.bold(title)).to_vec()];
         rows.extend(self.checks.iter().map(|check| {
             let verdict = match check.verdict {
                 Verdict::Ok => style.good("yes"),
@@ -93,8 +99,11 @@ impl Report {
         }));
         let mut text = output::columns(&rows);
         text.push('\n');
-        let mut rows = vec![["piece", "keep", "wall clock"].map(|title| style.bold(title)).to_vec()];
-        rows.extend(self.timings.iter().map(|timing| vec![timing.phase.clone(), timing.keep.clone(), output::micros(timing.micros)]));
+        let mut rows =
+            vec![["piece", "keep", "wall clock"].map(|title| style.bold(title)).to_vec()];
+        rows.extend(self.timings.iter().map(|timing| {
+            vec![timing.phase.clone(), timing.keep.clone(), output::micros(timing.micros)]
+        }));
         text.push_str(&output::columns(&rows));
         text
     }

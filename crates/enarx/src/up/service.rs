@@ -50,7 +50,13 @@ struct Ready {
 pub(super) fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Failure> {
     let here = std::env::current_exe().context("cannot tell where this program lies")?;
     let mut command = Command::new(here);
-    command.arg("__child").arg("--parent").arg(std::process::id().to_string()).arg("--").arg(program).args(arguments);
+    command
+        .arg("__child")
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(program)
+        .args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     forget_settings(&mut command);
     // Ctrl-C is for this program, which then ends its children in order.
@@ -61,7 +67,10 @@ pub(super) fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Fa
 /// Keeps settings for services of the user's own from those started here.
 pub(super) fn forget_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("STEWARD_") || name.starts_with("DRAWBRIDGE_")) {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("STEWARD_") || name.starts_with("DRAWBRIDGE_"))
+        {
             command.env_remove(name);
         }
     }
@@ -74,7 +83,13 @@ impl Service {
     ///
     /// # Errors
     /// If it cannot be started or ends before it listens, with the last lines of its log.
-    pub(super) fn start(name: &str, program: &Path, arguments: &[OsString], log: &Path, hub: &Sender<Happening>) -> Result<Self, Failure> {
+    pub(super) fn start(
+        name: &str,
+        program: &Path,
+        arguments: &[OsString],
+        log: &Path,
+        hub: &Sender<Happening>,
+    ) -> Result<Self, Failure> {
         let what = || format!("cannot start {name}");
         let file = OpenOptions::new().create(true).append(true).open(log).context(what())?;
         let mut command = tied(program, arguments)?;
@@ -125,7 +140,9 @@ impl Service {
     }
 
     fn failure(&self, what: &str, why: &str) -> Failure {
-        Failure::new(what).why(format!("{why}{}", tail(&self.log))).next(format!("its whole log is in {}", self.log.display()))
+        Failure::new(what)
+            .why(format!("{why}{}", tail(&self.log)))
+            .next(format!("its whole log is in {}", self.log.display()))
     }
 
     /// Its log.
@@ -163,7 +180,8 @@ impl Drop for Service {
 
 fn open_handle(child: &Child) -> Result<OwnedFd, Failure> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| Failure::new("cannot watch a child process").why("it has no identifier"))?;
+    let pid = pid
+        .ok_or_else(|| Failure::new("cannot watch a child process").why("it has no identifier"))?;
     pidfd_open(pid, PidfdFlags::empty()).context("cannot watch a child process")
 }
 

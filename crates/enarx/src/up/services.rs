@@ -61,12 +61,20 @@ pub(super) fn call(program: &str, arguments: &[OsString]) -> Result<Said, Failur
     command.args(arguments).stdin(Stdio::null());
     let output = command.output().context(format!("cannot start {program}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Said { success: output.status.success(), stdout: text(&output.stdout), stderr: text(&output.stderr) })
+    Ok(Said {
+        success: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    })
 }
 
 fn must(program: &str, arguments: &[OsString]) -> Result<String, Failure> {
     let said = call(program, arguments)?;
-    if said.success { Ok(said.stdout) } else { Err(Failure::new(format!("{program} failed")).why(said.stderr.trim())) }
+    if said.success {
+        Ok(said.stdout)
+    } else {
+        Err(Failure::new(format!("{program} failed")).why(said.stderr.trim()))
+    }
 }
 
 impl World {
@@ -75,9 +83,13 @@ impl World {
     /// # Errors
     /// What `steward ca init` says.
     pub(super) fn make_authority(&self) -> Result<Sha256, Failure> {
-        must(STEWARD, &arguments([&"ca", &"init", &self.state.path("steward"), &"--name", &"enarx up"]))?;
+        must(
+            STEWARD,
+            &arguments([&"ca", &"init", &self.state.path("steward"), &"--name", &"enarx up"]),
+        )?;
         let certificate = cmd::verify::certificates(&self.state.path(STEWARD_ROOT))?;
-        let certificate = certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
+        let certificate =
+            certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
         Ok(Sha256::of(certificate))
     }
 
@@ -85,7 +97,13 @@ impl World {
     ///
     /// # Errors
     /// If it does not come up.
-    pub(super) fn start_drawbridge(&self, name: &str, issuer: &str, store: &str, port: u16) -> Result<Service, Failure> {
+    pub(super) fn start_drawbridge(
+        &self,
+        name: &str,
+        issuer: &str,
+        store: &str,
+        port: u16,
+    ) -> Result<Service, Failure> {
         let host = format!("localhost:{port}");
         let command = arguments([
             &"serve",
@@ -107,7 +125,13 @@ impl World {
             &self.state.path(STEWARD_ROOT),
             &"--insecure-release-to-simulated",
         ]);
-        Service::start(name, &files::beside(DRAWBRIDGE)?, &command, &self.log_of(name), &self.hub.sender())
+        Service::start(
+            name,
+            &files::beside(DRAWBRIDGE)?,
+            &command,
+            &self.log_of(name),
+            &self.hub.sender(),
+        )
     }
 
     /// Writes Steward's policy.
@@ -115,7 +139,8 @@ impl World {
     /// # Errors
     /// If the registry's key cannot be had.
     pub(super) fn write_policy(&self, file: &str, places: &Places) -> Result<(), Failure> {
-        let key = must(DRAWBRIDGE, &arguments([&"key", &"show", &"--store", &self.state.path("store")]))?;
+        let key =
+            must(DRAWBRIDGE, &arguments([&"key", &"show", &"--store", &self.state.path("store")]))?;
         self.state.write(file, policy(&self.measurement, &key, places))?;
         Ok(())
     }
@@ -124,7 +149,12 @@ impl World {
     ///
     /// # Errors
     /// If it does not come up.
-    pub(super) fn start_steward(&self, name: &str, policy: &str, simulated: bool) -> Result<Service, Failure> {
+    pub(super) fn start_steward(
+        &self,
+        name: &str,
+        policy: &str,
+        simulated: bool,
+    ) -> Result<Service, Failure> {
         let port = free_port()?;
         let mut command = arguments([
             &"serve",
@@ -144,9 +174,18 @@ impl World {
             &self.state.path(TLS_KEY),
         ]);
         if simulated {
-            command.extend(arguments([&"--insecure-simulated-roots", &self.state.path(SILICON_ROOTS)]));
+            command.extend(arguments([
+                &"--insecure-simulated-roots",
+                &self.state.path(SILICON_ROOTS),
+            ]));
         }
-        Service::start(name, &files::beside(STEWARD)?, &command, &self.log_of(name), &self.hub.sender())
+        Service::start(
+            name,
+            &files::beside(STEWARD)?,
+            &command,
+            &self.log_of(name),
+            &self.hub.sender(),
+        )
     }
 }
 

@@ -10,7 +10,8 @@ use crate::files;
 
 /// The file by which a directory is known as ours.
 const MARKER: &str = "ENARX-UP";
-const MARKER_TEXT: &str = "State of `enarx up`. Everything in this directory is made anew at each start.\n";
+const MARKER_TEXT: &str =
+    "State of `enarx up`. Everything in this directory is made anew at each start.\n";
 
 /// A fresh, locked state directory. The lock goes with this value.
 #[derive(Debug)]
@@ -44,7 +45,12 @@ impl State {
                 .why("it holds files that are not from `enarx up`, and nothing of yours is touched")
                 .next("name an empty or new directory with --state"));
         }
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&marker).context(what())?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&marker)
+            .context(what())?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -59,7 +65,11 @@ impl State {
             if path == marker {
                 continue;
             }
-            let removed = if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed = if path.is_dir() && !path.is_symlink() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
             removed.context(format!("cannot remove {}", path.display()))?;
         }
         use std::io::Write as _;

@@ -3,7 +3,7 @@
 //! The system that `enarx up` brings up: what is where, and the hands to do things in it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -19,7 +19,10 @@ use super::demo::{self, Places};
 use super::guest::{Guest, Order};
 use super::hub::{Happening, Hub, Interrupted, Mark};
 use super::service::{Service, tail};
-use super::services::{DRAWBRIDGE, POLICY, SILICON, SILICON_ROOTS, STEWARD, STEWARD_ROOT, TLS_CHAIN, TLS_KEY, TLS_ROOT, localhost, port_of};
+use super::services::{
+    DRAWBRIDGE, POLICY, SILICON, SILICON_ROOTS, STEWARD, STEWARD_ROOT, TLS_CHAIN, TLS_KEY,
+    TLS_ROOT, localhost, port_of,
+};
 use super::state::State;
 use super::{PATIENCE, UpArgs, show};
 use crate::cli::{Global, Level, ReachArgs, TokenArgs};
@@ -72,8 +75,10 @@ impl World {
     /// # Errors
     /// If something is missing or taken, in one line.
     pub(super) fn prepare(args: &UpArgs, global: &Global) -> Result<Self, Failure> {
-        let exec_path = files::find_exec(args.exec.as_deref()).map_err(|failure| failure.code(EXIT_FAILED))?;
-        let exec = Image::read(&exec_path).map_err(|error| keeps::failure_of(&error).code(EXIT_FAILED))?;
+        let exec_path =
+            files::find_exec(args.exec.as_deref()).map_err(|failure| failure.code(EXIT_FAILED))?;
+        let exec =
+            Image::read(&exec_path).map_err(|error| keeps::failure_of(&error).code(EXIT_FAILED))?;
         for program in [STEWARD, DRAWBRIDGE] {
             files::beside(program)?;
         }
@@ -111,11 +116,14 @@ impl World {
     pub(super) fn start_services(&mut self) -> Result<(), Failure> {
         let style = output::stderr_style();
         output::talk(&style.bold("Enarx on this machine. The silicon is simulated: this shows everything and protects nothing."));
-        let row = |name: &str, place: &str, what: &str| output::talk(&format!("  {:<11} {place:<28} {what}", style.bold(name)));
+        let row = |name: &str, place: &str, what: &str| {
+            output::talk(&format!("  {:<11} {place:<28} {what}", style.bold(name)))
+        };
         row("state", &self.state.directory().display().to_string(), "");
 
         let now: testkit::oidc::Now = Arc::new(reach::now);
-        let (issuer, running) = testkit::oidc::spawn(0, Some(SUBJECT), now).context("cannot start the development issuer")?;
+        let (issuer, running) = testkit::oidc::spawn(0, Some(SUBJECT), now)
+            .context("cannot start the development issuer")?;
         row("issuer", issuer.issuer(), "OpenID, for development: lets in whoever asks");
         self.issuer = Some((issuer.clone(), running));
 
@@ -125,11 +133,13 @@ impl World {
         let steward_root = self.make_authority()?;
         self.state.write(SILICON_ROOTS, silicon.roots_pem())?;
 
-        let drawbridge = self.start_drawbridge("drawbridge", issuer.issuer(), "store", free_port()?)?;
+        let drawbridge =
+            self.start_drawbridge("drawbridge", issuer.issuer(), "store", free_port()?)?;
         let registry = format!("localhost:{}", port_of(&drawbridge));
         row("drawbridge", &format!("https://{registry}"), "registry, over a directory");
 
-        let places = Places { registry, steward: String::new(), steward_root, chat_port: self.chat_port };
+        let places =
+            Places { registry, steward: String::new(), steward_root, chat_port: self.chat_port };
         self.write_policy(POLICY, &places)?;
         let steward = self.start_steward("steward", POLICY, true)?;
         let places = Places { steward: localhost(&steward), ..places };
@@ -159,7 +169,13 @@ impl World {
     /// What issuer and registry say.
     pub(super) fn publish_demo(&mut self) -> Result<(), Failure> {
         let services = self.services()?;
-        let issuer = self.issuer.as_ref().ok_or_else(|| Failure::new("the issuer is not up yet"))?.0.issuer().to_owned();
+        let issuer = self
+            .issuer
+            .as_ref()
+            .ok_or_else(|| Failure::new("the issuer is not up yet"))?
+            .0
+            .issuer()
+            .to_owned();
         let host = services.places.registry.clone();
         let store = self.token_store();
         let login = LoginArgs {
@@ -169,13 +185,18 @@ impl World {
             reach: services.reach.clone(),
         };
         user::login(&login, &store, &mut |device| {
-            output::talk(&format!("\nLogging in at {} with the code {}", device.verification_uri, device.user_code));
+            output::talk(&format!(
+                "\nLogging in at {} with the code {}",
+                device.verification_uri, device.user_code
+            ));
         })?;
         let registry = self.registry()?;
         user::register(&registry, demo::USER)?;
         output::talk(&format!("Registered {host}/{}", demo::USER));
         let places = &services.places;
-        for (repo, files) in [(demo::SERVER_REPO, places.server()), (demo::CLIENT_REPO, places.client())] {
+        for (repo, files) in
+            [(demo::SERVER_REPO, places.server()), (demo::CLIENT_REPO, places.client())]
+        {
             let digest = self.publish(&registry, repo, files)?;
             output::talk(&format!("Published {host}/{}/{repo}:{}@{digest}", demo::USER, demo::TAG));
         }
@@ -186,7 +207,12 @@ impl World {
     ///
     /// # Errors
     /// What the registry says.
-    pub(super) fn publish(&self, registry: &Registry, repo: &str, files: demo::Files) -> Result<Sha256, Failure> {
+    pub(super) fn publish(
+        &self,
+        registry: &Registry,
+        repo: &str,
+        files: demo::Files,
+    ) -> Result<Sha256, Failure> {
         registry.repo_put(demo::USER, repo, &RepoRecord { public: false, discoverable: true })?;
         Ok(registry.publish(&self.slug(repo)?, files, &mut |_| {})?.digest)
     }
@@ -197,7 +223,12 @@ impl World {
     /// If the services are not up.
     pub(super) fn registry(&self) -> Result<Registry, Failure> {
         let services = self.services()?;
-        Registry::open(&services.places.registry, &services.reach, &TokenArgs::default(), &self.token_store())
+        Registry::open(
+            &services.places.registry,
+            &services.reach,
+            &TokenArgs::default(),
+            &self.token_store(),
+        )
     }
 
     /// Tokens go into the state directory, not into the user's store.
@@ -211,7 +242,9 @@ impl World {
     /// If the services are not up.
     pub(super) fn slug(&self, repo: &str) -> Result<Slug, Failure> {
         let registry = &self.services()?.places.registry;
-        format!("{registry}/{}/{repo}:{}", demo::USER, demo::TAG).parse().context("cannot name the demo's packages")
+        format!("{registry}/{}/{repo}:{}", demo::USER, demo::TAG)
+            .parse()
+            .context("cannot name the demo's packages")
     }
 
     /// Deploys a package with simulated silicon.
@@ -226,7 +259,13 @@ impl World {
     ///
     /// # Errors
     /// If this machine cannot start Keeps.
-    pub(super) fn deploy_with(&self, name: &str, slug: &Slug, attested: bool, steward: Option<String>) -> Result<Guest, Failure> {
+    pub(super) fn deploy_with(
+        &self,
+        name: &str,
+        slug: &Slug,
+        attested: bool,
+        steward: Option<String>,
+    ) -> Result<Guest, Failure> {
         let services = self.services()?;
         let order = Order {
             name,
@@ -243,7 +282,13 @@ impl World {
     ///
     /// # Errors
     /// If the Keep gives up or ends, if a service dies, if it takes too long, or at Ctrl-C.
-    pub(super) fn wait_for<T>(&mut self, name: &str, since: Mark, what: &str, mut wanted: impl FnMut(&Happening) -> Option<T>) -> Result<T, Failure> {
+    pub(super) fn wait_for<T>(
+        &mut self,
+        name: &str,
+        since: Mark,
+        what: &str,
+        mut wanted: impl FnMut(&Happening) -> Option<T>,
+    ) -> Result<T, Failure> {
         let (style, verbose) = (output::stderr_style(), self.level >= Level::Info);
         let mut observe = |happening: &Happening| {
             if let Some(text) = show(happening, style, verbose) {
@@ -256,14 +301,18 @@ impl World {
                 return Some(Ok(found));
             }
             match happening {
-                Happening::Keep { name: who, message: FromKeep::Event { event } } if who == name => {
+                Happening::Keep { name: who, message: FromKeep::Event { event } }
+                    if who == name =>
+                {
                     if matches!(event, Event::Failed { .. } | Event::Ended { .. }) {
                         last_words = keeps::ending(event).err();
                     }
                     None
                 }
                 Happening::Ended { name: who, code } if who == name => {
-                    Some(Err(last_words.take().unwrap_or_else(|| Failure::new(format!("the Keep ended with exit code {code}")))))
+                    Some(Err(last_words.take().unwrap_or_else(|| {
+                        Failure::new(format!("the Keep ended with exit code {code}"))
+                    })))
                 }
                 _ => None,
             }
@@ -273,7 +322,9 @@ impl World {
             Ok(Err(failure)) => {
                 let why = failure.to_string();
                 // What looks like a Keep's failure may be the death of a service.
-                self.hub.catch_up(&mut observe).map_err(|interrupted| self.interrupted(what, &interrupted))?;
+                self.hub
+                    .catch_up(&mut observe)
+                    .map_err(|interrupted| self.interrupted(what, &interrupted))?;
                 Err(Failure::new(format!("the Keep `{name}` failed before {what}")).why(why))
             }
             Err(interrupted) => Err(self.interrupted(what, &interrupted)),
@@ -291,11 +342,17 @@ impl World {
     pub(super) fn interrupted(&self, what: &str, interrupted: &Interrupted) -> Failure {
         match interrupted {
             Interrupted::Stop => Failure::silent(130),
-            Interrupted::Timeout => Failure::new(format!("waited {} s in vain: {what}", PATIENCE.as_secs()))
-                .next(format!("look at the logs in {}", self.state.directory().display())),
+            Interrupted::Timeout => {
+                Failure::new(format!("waited {} s in vain: {what}", PATIENCE.as_secs()))
+                    .next(format!("look at the logs in {}", self.state.directory().display()))
+            }
             Interrupted::Died(name, how) => {
                 let log = self.log_of(name);
-                Failure::new(format!("{name} died ({how}), so everything was ended")).why(format!("its log is {}{}", log.display(), tail(&log)))
+                Failure::new(format!("{name} died ({how}), so everything was ended")).why(format!(
+                    "its log is {}{}",
+                    log.display(),
+                    tail(&log)
+                ))
             }
         }
     }
@@ -307,7 +364,9 @@ impl World {
     pub(super) fn explain(mut self, outcome: Outcome) -> Outcome {
         let outcome = match outcome {
             Err(failure) if !failure.what.is_empty() => match self.hub.catch_up(&mut |_| {}) {
-                Err(interrupted @ (Interrupted::Died(..) | Interrupted::Stop)) => Err(self.interrupted("", &interrupted)),
+                Err(interrupted @ (Interrupted::Died(..) | Interrupted::Stop)) => {
+                    Err(self.interrupted("", &interrupted))
+                }
                 _ => Err(failure),
             },
             other => other,
@@ -331,43 +390,51 @@ impl World {
         self.state.path(&format!("{name}.log"))
     }
 
-    /// The commands with which somebody convinces himself.
+    /// The commands with which everybody can see for themselves.
     ///
     /// # Errors
     /// If the services are not up.
-    pub(super) fn lines_to_paste(&self, style: output::Style) -> Result<String, Failure> {
+    pub(crate) fn lines_to_paste(&self, style: output::Style) -> Result<String, Failure> {
         let services = self.services()?;
-        let ca = self.state.path(STEWARD_ROOT);
-        let ca = ca.display();
-        let port = self.chat_port;
-        let enarx = std::env::current_exe().map_or_else(|_| "enarx".to_owned(), |path| path.display().to_string());
-        let server = self.slug(demo::SERVER_REPO)?;
-        let client = self.slug(demo::CLIENT_REPO)?;
-        let bundle = self.state.path(TLS_ROOT);
-        let silicon = self.state.path(SILICON);
+        let here = std::env::current_dir().ok();
+        let shown = |path: &Path| {
+            quote(here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path))
+        };
+        let file = |name: &str| shown(&self.state.path(name));
+        let enarx =
+            std::env::current_exe().map_or_else(|_| "enarx".to_owned(), |path| shown(&path));
+        // A bare name would be looked for in PATH.
+        let enarx = if enarx == "enarx" { "./enarx".to_owned() } else { enarx };
+        let (port, ca, chain) = (self.chat_port, file(STEWARD_ROOT), file("chain.pem"));
+        let (server, client) = (self.slug(demo::SERVER_REPO)?, self.slug(demo::CLIENT_REPO)?);
         let line = |title: &str, command: String| format!("{}\n  {command}\n", style.dim(title));
-        let mut text = format!("\n{}\n", style.good("The room is open. Everything below is what production does, save the roots."));
+        let mut text = format!("\n{}\n", style.good("The room is open. All of this is what production does, save the roots and the silicon."));
         text.push_str(&line(
             "What does the room prove?",
-            format!(
-                "{enarx} verify localhost:{port} --ca {ca} --expect-workload {}/{}/{}:{} --insecure-allow-simulated",
-                server.host, server.user, server.repo, server.tag
-            ),
+            format!("{enarx} verify localhost:{port} --ca {ca} --expect-workload {server} --insecure-allow-simulated"),
         ));
         text.push_str(&line(
             "The same with ordinary tools",
             format!(
-                "openssl s_client -connect localhost:{port} -CAfile {ca} -verify_return_error -showcerts </dev/null 2>/dev/null >/tmp/room.pem\n  \
-                 openssl verify -CAfile {ca} /tmp/room.pem && openssl x509 -in /tmp/room.pem -noout -text"
+                "openssl s_client -connect localhost:{port} -CAfile {ca} -showcerts </dev/null 2>/dev/null >{chain}\n  \
+                 openssl verify -CAfile {ca} {chain} && openssl x509 -in {chain} -noout -text"
             ),
         ));
         text.push_str(&line(
             "Join the room from another terminal",
-            format!("{enarx} deploy {client} --simulate snp --simulated-silicon {} --ca-bundle {}", silicon.display(), bundle.display()),
+            format!(
+                "{enarx} deploy {client} --simulate snp --simulated-silicon {} --ca-bundle {}",
+                file(SILICON),
+                file(TLS_ROOT)
+            ),
         ));
         text.push_str(&line(
             "What the services say",
-            format!("tail -f {} {}", services.steward.log().display(), services.drawbridge.log().display()),
+            format!(
+                "tail -f {} {}",
+                shown(services.steward.log()),
+                shown(services.drawbridge.log())
+            ),
         ));
         text.push_str("\nWhat you type here is said in the room by the first client. Ctrl-C ends everything.\n");
         Ok(text)
@@ -394,19 +461,43 @@ impl World {
     }
 }
 
+/// A path as a shell takes it.
+fn quote(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// The port of the room: the one wanted, or a free one for 0.
 fn free_chat_port(port: u16) -> Result<u16, Failure> {
     for ip in [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)] {
         match TcpListener::bind(SocketAddr::new(ip, port)) {
-            Ok(listener) if port == 0 => return listener.local_addr().map(|address| address.port()).context("cannot find a free port"),
+            Ok(listener) if port == 0 => {
+                return listener
+                    .local_addr()
+                    .map(|address| address.port())
+                    .context("cannot find a free port");
+            }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(Failure::new(format!("port {port} for the chat room is taken"))
-                    .next(format!("end what listens there, or take another: `enarx up --chat-port {}`", port.wrapping_add(1).max(1024))));
+                return Err(Failure::new(format!("port {port} for the chat room is taken")).next(
+                    format!(
+                        "end what listens there, or take another: `enarx up --chat-port {}`",
+                        port.wrapping_add(1).max(1024)
+                    ),
+                ));
             }
             // A machine without IPv6.
             Err(_) if ip.is_ipv6() => {}
-            Err(error) => return Err(Failure::new(format!("port {port} for the chat room cannot be used")).why(error).next("take another with --chat-port")),
+            Err(error) => {
+                return Err(Failure::new(format!("port {port} for the chat room cannot be used"))
+                    .why(error)
+                    .next("take another with --chat-port"));
+            }
         }
     }
     Ok(port)
@@ -417,6 +508,28 @@ fn free_chat_port(port: u16) -> Result<u16, Failure> {
 /// # Errors
 /// If there is none.
 pub(super) fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     listener.local_addr().map(|address| address.port()).context("cannot find a free port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_a_shell() {
+        assert_eq!(quote(Path::new("/a/b-1.pem")), "/a/b-1.pem");
+        assert_eq!(quote(Path::new("/a b/c")), "'/a b/c'");
+        assert_eq!(quote(Path::new("it's")), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_port_of_zero_is_any_and_a_taken_one_is_told() {
+        assert_ne!(free_chat_port(0).unwrap(), 0);
+        let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let failure = free_chat_port(port).unwrap_err();
+        assert!(failure.what.contains("is taken") && failure.next.unwrap().contains("--chat-port"));
+    }
 }

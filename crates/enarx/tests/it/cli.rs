@@ -30,7 +30,20 @@ fn help_is_there_for_everybody() {
     assert!(stderr.contains("Usage: enarx"), "{stderr}");
     let (code, stdout, _) = run(bare_enarx().arg("--help"));
     assert_eq!(code, 0);
-    for word in ["up", "run", "deploy", "config", "user", "repo", "package", "platform", "verify", "completions", "Exit codes:", "134"] {
+    for word in [
+        "up",
+        "run",
+        "deploy",
+        "config",
+        "user",
+        "repo",
+        "package",
+        "platform",
+        "verify",
+        "completions",
+        "Exit codes:",
+        "134",
+    ] {
         assert!(stdout.contains(word), "{word}");
     }
     assert!(!stdout.contains("__child"));
@@ -51,7 +64,10 @@ fn a_typing_error_has_a_suggestion() {
 fn slugs_are_explained() {
     let (code, _, stderr) = run(bare_enarx().args(["deploy", "app"]));
     assert_eq!(code, 2);
-    assert!(stderr.contains("host/user/repo:tag, for example store.example.com/team/app:1.2.0"), "{stderr}");
+    assert!(
+        stderr.contains("host/user/repo:tag, for example store.example.com/team/app:1.2.0"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -69,7 +85,10 @@ fn completions_know_every_command() {
 fn config_init_writes_once_and_what_it_writes_is_valid() {
     let scratch = tempfile::tempdir().unwrap();
     let (code, _, stderr) = run(bare_enarx().args(["config", "init"]).current_dir(&scratch));
-    assert_eq!((code, stderr.as_str()), (0, "wrote Enarx.toml; check it with `enarx config check Enarx.toml`\n"));
+    assert_eq!(
+        (code, stderr.as_str()),
+        (0, "wrote Enarx.toml; check it with `enarx config check Enarx.toml`\n")
+    );
     let (code, stdout, _) = run(bare_enarx().args(["config", "check"]).current_dir(&scratch));
     assert_eq!(code, 0);
     assert!(stdout.contains("Limits"), "{stdout}");
@@ -100,12 +119,17 @@ error: Enarx.toml is not valid
   next: mend that line; `enarx config init` writes a file that shows all keys
 "
     );
-    let (code, stdout, _) = run(bare_enarx().args(["config", "check", "--json"]).current_dir(&scratch));
+    let (code, stdout, _) =
+        run(bare_enarx().args(["config", "check", "--json"]).current_dir(&scratch));
     assert_eq!(code, 1);
     let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(json["ok"], false);
-    assert_eq!((json["error"]["line"].as_u64(), json["error"]["column"].as_u64()), (Some(2), Some(2)));
-    let (code, _, stderr) = run(bare_enarx().args(["config", "check", "none.toml"]).current_dir(&scratch));
+    assert_eq!(
+        (json["error"]["line"].as_u64(), json["error"]["column"].as_u64()),
+        (Some(2), Some(2))
+    );
+    let (code, _, stderr) =
+        run(bare_enarx().args(["config", "check", "none.toml"]).current_dir(&scratch));
     assert_eq!(code, 1);
     assert!(stderr.starts_with("error: cannot read none.toml\n  why: No such file"), "{stderr}");
 }
@@ -115,7 +139,8 @@ fn a_missing_runtime_says_how_to_build_it() {
     let scratch = tempfile::tempdir().unwrap();
     let module = scratch.path().join("m.wasm");
     write(&module, EMPTY_MODULE);
-    let (code, _, stderr) = run(bare_enarx().arg("run").arg(&module).env("ENARX_EXEC", "/nonexistent/enarx-exec"));
+    let (code, _, stderr) =
+        run(bare_enarx().arg("run").arg(&module).env("ENARX_EXEC", "/nonexistent/enarx-exec"));
     assert_eq!(code, 125);
     assert_eq!(
         stderr,
@@ -135,11 +160,14 @@ fn run_refuses_what_is_no_workload() {
     assert!(stderr.contains("why: main.wasm is no WebAssembly module"), "{stderr}");
     write(&scratch.path().join("m.wasm"), EMPTY_MODULE);
     write(&scratch.path().join("bad.toml"), b"colour = 1\n");
-    let (code, _, stderr) = run(bare_enarx().args(["run", "--config", "bad.toml", "m.wasm"]).current_dir(&scratch));
+    let (code, _, stderr) =
+        run(bare_enarx().args(["run", "--config", "bad.toml", "m.wasm"]).current_dir(&scratch));
     assert_eq!(code, 125);
     assert!(stderr.contains("unknown key `colour`"), "{stderr}");
     write(&scratch.path().join("good.toml"), b"");
-    let (code, _, stderr) = run(bare_enarx().args(["run", "--config", "good.toml", "m.wasm", "--", "x"]).current_dir(&scratch));
+    let (code, _, stderr) = run(bare_enarx()
+        .args(["run", "--config", "good.toml", "m.wasm", "--", "x"])
+        .current_dir(&scratch));
     assert_eq!(code, 2);
     assert!(stderr.contains("next: put them into good.toml: args = [...]"), "{stderr}");
 }
@@ -155,11 +183,22 @@ fn an_empty_module_runs() {
 
 #[test]
 fn deploy_refuses_a_backend_that_cannot_attest() {
-    let (code, _, stderr) = run(enarx().args(["deploy", "--backend", "nil", "localhost:1/a/b:1.0.0"]));
+    let (code, _, stderr) =
+        run(enarx().args(["deploy", "--backend", "nil", "localhost:1/a/b:1.0.0"]));
     assert_eq!(code, 125);
-    assert!(stderr.starts_with("error: the backend `nil` is not available: it cannot produce evidence\n"), "{stderr}");
-    assert!(stderr.contains("next: ") && stderr.contains("--simulate snp") && stderr.contains("--insecure-no-tee"), "{stderr}");
-    let (code, _, stderr) = run(bare_enarx().args(["deploy", "--simulate", "snp", "--insecure-no-tee", "h/a/b:1.0.0"]));
+    assert!(
+        stderr
+            .starts_with("error: the backend `nil` is not available: it cannot produce evidence\n"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("next: ")
+            && stderr.contains("--simulate snp")
+            && stderr.contains("--insecure-no-tee"),
+        "{stderr}"
+    );
+    let (code, _, stderr) =
+        run(bare_enarx().args(["deploy", "--simulate", "snp", "--insecure-no-tee", "h/a/b:1.0.0"]));
     assert_eq!(code, 2);
     assert!(stderr.contains("cannot be used with"), "{stderr}");
 }
@@ -168,8 +207,12 @@ fn deploy_refuses_a_backend_that_cannot_attest() {
 fn nobody_is_logged_in_at_first() {
     let (code, stdout, stderr) = run(bare_enarx().args(["user", "whoami", "store.example.com"]));
     assert_eq!((code, stdout.as_str()), (1, ""));
-    assert_eq!(stderr, "error: not logged in to store.example.com\n  next: log in with `enarx user login store.example.com`\n");
-    let (code, stdout, _) = run(bare_enarx().args(["user", "whoami", "store.example.com", "--json"]));
+    assert_eq!(
+        stderr,
+        "error: not logged in to store.example.com\n  next: log in with `enarx user login store.example.com`\n"
+    );
+    let (code, stdout, _) =
+        run(bare_enarx().args(["user", "whoami", "store.example.com", "--json"]));
     assert_eq!(code, 1);
     assert!(stdout.contains("\"logged_in\":false"), "{stdout}");
     let (code, _, stderr) = run(bare_enarx().args(["user", "logout", "store.example.com"]));
@@ -181,7 +224,13 @@ fn nobody_is_logged_in_at_first() {
 
 #[test]
 fn logging_in_sends_nothing_in_the_clear() {
-    let (code, _, stderr) = run(bare_enarx().args(["user", "login", "store.example.com", "--oidc-issuer", "http://id.example.com"]));
+    let (code, _, stderr) = run(bare_enarx().args([
+        "user",
+        "login",
+        "store.example.com",
+        "--oidc-issuer",
+        "http://id.example.com",
+    ]));
     assert_eq!(code, 1);
     assert!(stderr.contains("http://id.example.com is not https"), "{stderr}");
     let (code, _, stderr) = run(bare_enarx().args(["user", "login", "store.example.com"]));
@@ -191,7 +240,8 @@ fn logging_in_sends_nothing_in_the_clear() {
 
 #[test]
 fn an_unreachable_registry_is_one_clear_line_and_a_next_step() {
-    let (code, stdout, stderr) = run(bare_enarx().args(["package", "info", "localhost:1/a/b:1.0.0"]));
+    let (code, stdout, stderr) =
+        run(bare_enarx().args(["package", "info", "localhost:1/a/b:1.0.0"]));
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.starts_with("error: cannot show localhost:1/a/b:1.0.0\n  why: "), "{stderr}");
     assert!(stderr.contains("next: check that the registry is up"), "{stderr}");
@@ -200,7 +250,8 @@ fn an_unreachable_registry_is_one_clear_line_and_a_next_step() {
 #[test]
 fn fetch_overwrites_nothing() {
     let scratch = tempfile::tempdir().unwrap();
-    let (code, _, stderr) = run(bare_enarx().args(["package", "fetch", "localhost:1/a/b:1.0.0"]).arg(scratch.path()));
+    let (code, _, stderr) =
+        run(bare_enarx().args(["package", "fetch", "localhost:1/a/b:1.0.0"]).arg(scratch.path()));
     assert_eq!(code, 1);
     assert!(stderr.contains("is there already"), "{stderr}");
 }
@@ -209,7 +260,10 @@ fn fetch_overwrites_nothing() {
 fn the_measurement_is_that_of_the_file_and_marked_as_simulated() {
     let (code, first, stderr) = run(enarx().args(["platform", "measure"]));
     assert_eq!(code, 0);
-    assert!(first.len() == 97 && first.trim_end().bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
+    assert!(
+        first.len() == 97 && first.trim_end().bytes().all(|b| b.is_ascii_hexdigit()),
+        "{first}"
+    );
     assert!(stderr.contains("simulated"), "{stderr}");
     assert_eq!(run(enarx().args(["platform", "measure"])).1, first);
     let (_, json, _) = run(enarx().args(["platform", "measure", "--json"]));
@@ -223,11 +277,20 @@ fn the_platform_is_described() {
     let (code, stdout, _) = run(bare_enarx().args(["platform", "info", "--json"]));
     assert_eq!(code, 0);
     let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-    let nil = json["backends"].as_array().unwrap().iter().find(|backend| backend["name"] == "nil").unwrap().clone();
+    let nil = json["backends"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|backend| backend["name"] == "nil")
+        .unwrap()
+        .clone();
     assert_eq!(nil["can_attest"], false);
     let (code, stdout, _) = run(bare_enarx().args(["platform", "info"]));
     assert_eq!(code, 0);
-    assert!(stdout.contains("nil  available, cannot attest") && !stdout.contains('\x1b'), "{stdout}");
+    assert!(
+        stdout.contains("nil  available, cannot attest") && !stdout.contains('\x1b'),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -236,10 +299,15 @@ fn silicon_is_made_private_and_only_once() {
     let silicon = scratch.path().join("silicon");
     // Nobody listens there: the Keep starts, asks, and gives up.
     let mut command = enarx();
-    command.args(["deploy", "--simulate", "snp", "localhost:1/a/b:1.0.0", "--simulated-silicon"]).arg(&silicon);
+    command
+        .args(["deploy", "--simulate", "snp", "localhost:1/a/b:1.0.0", "--simulated-silicon"])
+        .arg(&silicon);
     let (code, _, stderr) = run(&mut command);
     assert_eq!(code, 125);
-    assert!(stderr.contains("made simulated silicon") && stderr.contains("error: the Keep gave up"), "{stderr}");
+    assert!(
+        stderr.contains("made simulated silicon") && stderr.contains("error: the Keep gave up"),
+        "{stderr}"
+    );
     assert_eq!(fs::metadata(&silicon).unwrap().permissions().mode() & 0o777, 0o700);
     let (_, _, stderr) = run(&mut command);
     assert!(!stderr.contains("made simulated silicon"), "{stderr}");

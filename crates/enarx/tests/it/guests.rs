@@ -26,7 +26,11 @@ fn scratch() -> &'static Path {
 fn compile(command: &mut Command) -> Option<()> {
     match command.output() {
         Ok(output) => {
-            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{command:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             Some(())
         }
         Err(_) => None,
@@ -36,7 +40,12 @@ fn compile(command: &mut Command) -> Option<()> {
 fn clang(program: &str) -> Option<PathBuf> {
     let module = scratch().join(format!("c-{program}.wasm"));
     let source = sources().join("c").join(program).with_extension("c");
-    compile(Command::new("clang-14").args(["--target=wasm32-wasi", "-O2", "-o"]).arg(&module).arg(source))?;
+    compile(
+        Command::new("clang-14")
+            .args(["--target=wasm32-wasi", "-O2", "-o"])
+            .arg(&module)
+            .arg(source),
+    )?;
     Some(module)
 }
 
@@ -44,15 +53,26 @@ fn assemblyscript(program: &str) -> Option<PathBuf> {
     let module = scratch().join(format!("as-{program}.wasm"));
     let source = sources().join("assemblyscript").join(program).with_extension("ts");
     let mut asc = Command::new("asc");
-    compile(asc.arg(source).args(["--runtime", "stub", "--use", "abort=", "-O", "-o"]).arg(&module))?;
+    compile(
+        asc.arg(source).args(["--runtime", "stub", "--use", "abort=", "-O", "-o"]).arg(&module),
+    )?;
     Some(module)
 }
 
 fn go(program: &str) -> Option<PathBuf> {
     let module = scratch().join(format!("go-{program}.wasm"));
     let mut go = Command::new("go");
-    go.args(["build", "-o"]).arg(&module).arg("main.go").current_dir(sources().join("go").join(program));
-    for (name, value) in [("GOOS", "wasip1"), ("GOARCH", "wasm"), ("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("GO111MODULE", "off")] {
+    go.args(["build", "-o"])
+        .arg(&module)
+        .arg("main.go")
+        .current_dir(sources().join("go").join(program));
+    for (name, value) in [
+        ("GOOS", "wasip1"),
+        ("GOARCH", "wasm"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOPROXY", "off"),
+        ("GO111MODULE", "off"),
+    ] {
         go.env(name, value);
     }
     compile(&mut go)?;
@@ -108,7 +128,15 @@ fn echo(module: Option<PathBuf>, name: &str) {
          [[files]]\nkind = \"listen\"\nname = \"echo\"\nprot = \"tcp\"\naddr = \"127.0.0.1\"\nport = {port}\n"
     );
     fs::write(&config, text).unwrap();
-    let mut child = Running(enarx().args(["run", "--log-filter", "info", "--config"]).arg(&config).arg(module).stderr(Stdio::piped()).spawn().unwrap());
+    let mut child = Running(
+        enarx()
+            .args(["run", "--log-filter", "info", "--config"])
+            .arg(&config)
+            .arg(module)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     // Held to the end: a Keep that cannot write to its log would not be the same Keep.
     let _log = wait_for_listener(&mut child.0, port);
     for connection in 0..2 {
@@ -133,7 +161,10 @@ fn wait_for_listener(child: &mut Child, port: u16) -> BufReader<ChildStderr> {
     let mut said = String::new();
     loop {
         let start = said.len();
-        assert!(log.read_line(&mut said).unwrap() > 0, "the Keep never listened on port {port}; it said:\n{said}");
+        assert!(
+            log.read_line(&mut said).unwrap() > 0,
+            "the Keep never listened on port {port}; it said:\n{said}"
+        );
         if said[start..].contains(&format!("listening on port {port}")) {
             return log;
         }
@@ -182,7 +213,9 @@ fn an_endless_loop_ends_at_the_cpu_limit() {
 
 #[test]
 fn an_eater_of_memory_ends_at_the_memory_limit() {
-    let Some(output) = misbehave("eat", "an_eater_of_memory_ends_at_the_memory_limit") else { return };
+    let Some(output) = misbehave("eat", "an_eater_of_memory_ends_at_the_memory_limit") else {
+        return;
+    };
     assert_ne!(output.status.code(), Some(0), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("memory limit"), "{output:?}");
 }

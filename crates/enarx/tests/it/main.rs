@@ -34,7 +34,10 @@ fn bare_enarx() -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("XDG_DATA_HOME", home().join("data")).env("XDG_STATE_HOME", home().join("state"));
+    command
+        .env("NO_COLOR", "1")
+        .env("XDG_DATA_HOME", home().join("data"))
+        .env("XDG_STATE_HOME", home().join("state"));
     command
 }
 
@@ -50,6 +53,10 @@ fn require(name: &str) -> PathBuf {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_BIN_EXE_enarx")).with_file_name(name),
     };
-    assert!(path.is_file(), "{} is not built: run the tests with `cargo xtask test`", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not built: run the tests with `cargo xtask test`",
+        path.display()
+    );
     path
 }

@@ -55,8 +55,18 @@ impl World {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("localhost:{port}");
         let mut command = Command::new(require("drawbridge"));
-        command.args(["serve", "--addr", &format!("127.0.0.1:{port}"), "--host", &host, "--oidc-issuer", issuer.issuer()]);
-        command.args(["--oidc-audience", &format!("https://{host}"), "--store"]).arg(scratch.path().join("store"));
+        command.args([
+            "serve",
+            "--addr",
+            &format!("127.0.0.1:{port}"),
+            "--host",
+            &host,
+            "--oidc-issuer",
+            issuer.issuer(),
+        ]);
+        command
+            .args(["--oidc-audience", &format!("https://{host}"), "--store"])
+            .arg(scratch.path().join("store"));
         command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key);
         let mut drawbridge = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -73,7 +83,9 @@ impl World {
     fn enarx(&self, words: &str) -> (i32, String, String) {
         let mut command = bare_enarx();
         command.current_dir(self.scratch.path());
-        command.env("XDG_DATA_HOME", self.path("data")).env("ENARX_CA_BUNDLE", self.path("root.pem"));
+        command
+            .env("XDG_DATA_HOME", self.path("data"))
+            .env("ENARX_CA_BUNDLE", self.path("root.pem"));
         command.args(words.split(' ').map(|word| word.replace("HOST", &self.host)));
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.host, "HOST");
@@ -81,9 +93,14 @@ impl World {
     }
 
     fn login(&self) {
-        let (code, _, stderr) = self.enarx(&format!("user login HOST --oidc-issuer {}", self.issuer.issuer()));
+        let (code, _, stderr) =
+            self.enarx(&format!("user login HOST --oidc-issuer {}", self.issuer.issuer()));
         assert_eq!(code, 0, "{stderr}");
-        assert!(stderr.contains("open http://127.0.0.1:") && stderr.ends_with("new there? `enarx user register HOST/NAME`\n"), "{stderr}");
+        assert!(
+            stderr.contains("open http://127.0.0.1:")
+                && stderr.ends_with("new there? `enarx user register HOST/NAME`\n"),
+            "{stderr}"
+        );
     }
 }
 
@@ -91,7 +108,10 @@ impl World {
 fn a_user_publishes_and_fetches_a_package() {
     let world = World::new();
     let (code, _, stderr) = world.enarx("repo register HOST/alice/app");
-    assert_eq!((code, stderr.as_str()), (1, "error: not logged in to HOST\n  next: log in with `enarx user login HOST`\n"));
+    assert_eq!(
+        (code, stderr.as_str()),
+        (1, "error: not logged in to HOST\n  next: log in with `enarx user login HOST`\n")
+    );
     world.login();
     let token = world.path("data/enarx/tokens").join(format!("{}.json", world.host));
     assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
@@ -114,7 +134,11 @@ fn a_user_publishes_and_fetches_a_package() {
     assert!(stderr.contains("next: `enarx deploy HOST/alice/app:0.1.0@sha256:"), "{stderr}");
     let (code, stdout, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package --json");
     assert_eq!(code, 0);
-    assert!(stdout.contains("\"already\":true") && stderr.contains("there already, with these very files"), "{stdout} {stderr}");
+    assert!(
+        stdout.contains("\"already\":true")
+            && stderr.contains("there already, with these very files"),
+        "{stdout} {stderr}"
+    );
     put(&package.join("etc/motd"), b"changed");
     let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
     assert_eq!(code, 1);
@@ -122,7 +146,11 @@ fn a_user_publishes_and_fetches_a_package() {
 
     let (code, stdout, _) = world.enarx("repo info HOST/alice/app");
     assert_eq!(code, 0);
-    assert!(stdout.contains("attested Keeps; anybody may learn digest and Steward\n") && stdout.contains("0.1.0\n"), "{stdout}");
+    assert!(
+        stdout.contains("attested Keeps; anybody may learn digest and Steward\n")
+            && stdout.contains("0.1.0\n"),
+        "{stdout}"
+    );
     let (code, stdout, _) = world.enarx("package info HOST/alice/app:0.1.0 --json");
     assert_eq!(code, 0);
     assert!(stdout.contains("\"steward\":\"https://attest.example.com\""), "{stdout}");
@@ -143,7 +171,11 @@ fn a_user_publishes_and_fetches_a_package() {
     assert_eq!(world.enarx("package info HOST/alice/app:0.1.0").0, 0);
     let (code, _, stderr) = world.enarx("package fetch HOST/alice/app:0.1.0 other");
     assert_eq!(code, 1);
-    assert!(stderr.starts_with("error: cannot fetch HOST/alice/app:0.1.0\n") && stderr.contains("  next: "), "{stderr}");
+    assert!(
+        stderr.starts_with("error: cannot fetch HOST/alice/app:0.1.0\n")
+            && stderr.contains("  next: "),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -156,7 +188,11 @@ fn what_a_keep_would_refuse_is_not_published() {
     put(&package.join("Enarx.toml"), b"colour = 1\n");
     let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
     assert_eq!(code, 1);
-    assert!(stderr.contains("package/Enarx.toml is not valid") && stderr.contains("unknown key `colour`"), "{stderr}");
+    assert!(
+        stderr.contains("package/Enarx.toml is not valid")
+            && stderr.contains("unknown key `colour`"),
+        "{stderr}"
+    );
     fs::remove_file(package.join("Enarx.toml")).unwrap();
     put(&package.join("main.wasm"), b"(module)");
     let (code, _, stderr) = world.enarx("package publish HOST/alice/app:0.1.0 package");
@@ -169,11 +205,17 @@ fn a_user_cannot_take_what_is_somebody_elses() {
     let world = World::new();
     world.login();
     assert_eq!(world.enarx("user register HOST/alice").0, 0);
-    let claims = world.issuer.claims("mallory", &format!("https://{}", world.host), enarx::oidc::SCOPES);
+    let claims =
+        world.issuer.claims("mallory", &format!("https://{}", world.host), enarx::oidc::SCOPES);
     let token = world.issuer.mint(&claims, testkit::oidc::Algorithm::Es256).unwrap();
-    let (code, _, stderr) = world.enarx(&format!("repo register HOST/alice/app --insecure-auth-token {token}"));
+    let (code, _, stderr) =
+        world.enarx(&format!("repo register HOST/alice/app --insecure-auth-token {token}"));
     assert_eq!(code, 1);
-    assert!(stderr.starts_with("error: cannot register HOST/alice/app\n  why: ") && !stderr.contains(&token), "{stderr}");
+    assert!(
+        stderr.starts_with("error: cannot register HOST/alice/app\n  why: ")
+            && !stderr.contains(&token),
+        "{stderr}"
+    );
 }
 
 fn put(path: &std::path::Path, bytes: &[u8]) {

@@ -42,7 +42,12 @@ impl Up {
         let scratch = tempfile::tempdir().unwrap();
         let state = scratch.path().join("state");
         let mut command = up();
-        command.arg("--state").arg(&state).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--state")
+            .arg(&state)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = lines(BufReader::new(child.stdout.take().unwrap()));
         let stderr = child.stderr.take().unwrap();
@@ -164,15 +169,20 @@ fn assert_gone(processes: &BTreeMap<String, i32>) {
 }
 
 fn entries(directory: &Path) -> Vec<String> {
-    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
 }
 
 #[test]
 fn check_holds() {
     let scratch = tempfile::tempdir().unwrap();
-    let output: Output = up().args(["--check", "--json", "--state"]).arg(scratch.path()).output().unwrap();
+    let output: Output =
+        up().args(["--check", "--json", "--state"]).arg(scratch.path()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    let json: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{stderr}"));
     for check in json["checks"].as_array().unwrap() {
         if check["verdict"] == "skipped" {
             println!("SKIP enarx up --check, {}: {}", check["check"], check["got"]);
@@ -182,10 +192,16 @@ fn check_holds() {
     assert!(output.status.success(), "{stderr}");
     assert!(json["checks"].as_array().unwrap().len() >= 20, "{json}");
     for phase in ["start", "attestation", "certificate", "fetch", "compile", "first_byte"] {
-        assert!(json["timings"].as_array().unwrap().iter().any(|timing| timing["phase"] == phase), "{phase}: {json}");
+        assert!(
+            json["timings"].as_array().unwrap().iter().any(|timing| timing["phase"] == phase),
+            "{phase}: {json}"
+        );
     }
     for step in 1..=13 {
-        assert!(stderr.lines().any(|line| line.trim_start().starts_with(&format!("{step} "))), "step {step}: {stderr}");
+        assert!(
+            stderr.lines().any(|line| line.trim_start().starts_with(&format!("{step} "))),
+            "step {step}: {stderr}"
+        );
     }
 }
 
@@ -195,7 +211,11 @@ fn the_room_is_verified_by_others_and_joined_by_a_second_client() {
     let line = up.command_after("What does the room prove?");
     let verify = |arguments: &[String]| {
         let output = Command::new(&line[0]).args(arguments).env("NO_COLOR", "1").output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let (code, stdout, stderr) = verify(&line[1..]);
     assert_eq!(code, 0, "{stderr}");
@@ -203,7 +223,11 @@ fn the_room_is_verified_by_others_and_joined_by_a_second_client() {
         assert!(stdout.contains(word), "{word}: {stdout}");
     }
     let changed = |from: &str, to: &str| -> Vec<String> {
-        line[1..].iter().filter(|word| !(to.is_empty() && *word == from)).map(|word| word.replace(from, to)).collect()
+        line[1..]
+            .iter()
+            .filter(|word| !(to.is_empty() && *word == from))
+            .map(|word| word.replace(from, to))
+            .collect()
     };
     let (code, _, stderr) = verify(&changed("--insecure-allow-simulated", ""));
     assert_eq!(code, 1, "{stderr}");
@@ -231,7 +255,13 @@ fn the_room_is_verified_by_others_and_joined_by_a_second_client() {
 
     // A second client, by the line that is printed.
     let line = up.command_after("Join the room from another terminal");
-    let mut second = Command::new(&line[0]).args(&line[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut second = Command::new(&line[0])
+        .args(&line[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let said = lines(BufReader::new(second.stdout.take().unwrap()));
     writeln!(second.stdin.as_mut().unwrap(), "Good evening.").unwrap();
     loop {
@@ -247,7 +277,10 @@ fn the_room_is_verified_by_others_and_joined_by_a_second_client() {
     assert!(second.wait().unwrap().success());
 
     let children = up.children();
-    assert!(children.contains_key("steward") && children.contains_key("drawbridge"), "{children:?}");
+    assert!(
+        children.contains_key("steward") && children.contains_key("drawbridge"),
+        "{children:?}"
+    );
     up.signal(Signal::TERM);
     let (status, stderr) = up.end();
     assert!(status.success(), "{stderr}");
@@ -264,7 +297,10 @@ fn a_service_that_dies_ends_everything_with_one_clear_line() {
         let (status, stderr) = up.end();
         assert_eq!(status.code(), Some(1), "{stderr}");
         let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors, [format!("error: {name} died (killed (signal 9)), so everything was ended")]);
+        assert_eq!(
+            errors,
+            [format!("error: {name} died (killed (signal 9)), so everything was ended")]
+        );
         assert!(stderr.contains(&format!("{}/{name}.log", state.display())), "{stderr}");
         assert_gone(&children);
     }
@@ -274,7 +310,11 @@ fn a_service_that_dies_ends_everything_with_one_clear_line() {
 fn a_room_that_dies_ends_everything_with_one_clear_line() {
     let up = Up::start();
     let children = up.children();
-    let keeps: Vec<i32> = children.iter().filter(|(name, _)| name.starts_with("memfd:enarx")).map(|(_, pid)| *pid).collect();
+    let keeps: Vec<i32> = children
+        .iter()
+        .filter(|(name, _)| name.starts_with("memfd:enarx"))
+        .map(|(_, pid)| *pid)
+        .collect();
     assert!(keeps.len() >= 2, "{children:?}");
     // The room was there first. Keeps run from sealed memory, whose name is cut to 15 characters.
     kill_process(Pid::from_raw(*keeps.iter().min().unwrap()).unwrap(), Signal::KILL).unwrap();
@@ -305,13 +345,88 @@ fn a_taken_port_is_one_clear_line() {
     let port = taken.local_addr().unwrap().port();
     let scratch = tempfile::tempdir().unwrap();
     let mut command = enarx();
-    command.args(["up", "--chat-port", &port.to_string(), "--state"]).arg(scratch.path().join("state"));
+    command
+        .args(["up", "--chat-port", &port.to_string(), "--state"])
+        .arg(scratch.path().join("state"));
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr.lines().next().unwrap(), format!("error: port {port} for the chat room is taken"));
+    assert_eq!(
+        stderr.lines().next().unwrap(),
+        format!("error: port {port} for the chat room is taken")
+    );
     assert!(stderr.contains("--chat-port"), "{stderr}");
     assert!(!scratch.path().join("state").exists(), "nothing was made");
+}
+
+#[test]
+fn programs_that_are_not_built_are_named() {
+    let exec = require("enarx-exec");
+    let scratch = tempfile::tempdir().unwrap();
+    let alone = scratch.path().join("enarx");
+    fs::copy(env!("CARGO_BIN_EXE_enarx"), &alone).unwrap();
+    let run = |exec: Option<&Path>| {
+        let mut command = Command::new(&alone);
+        command
+            .args(["up", "--state"])
+            .arg(scratch.path().join("state"))
+            .env("NO_COLOR", "1")
+            .env_remove("ENARX_EXEC");
+        if let Some(exec) = exec {
+            command.arg("--exec").arg(exec);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (exec, name) in [(None, "enarx-exec"), (Some(exec.as_path()), "steward")] {
+        let stderr = run(exec);
+        assert!(
+            stderr.starts_with(&format!("error: cannot find the program {name}\n")),
+            "{stderr}"
+        );
+        assert!(stderr.contains("cargo xtask build"), "{stderr}");
+    }
+    assert_eq!(entries(scratch.path()), ["enarx"]);
+}
+
+#[test]
+fn a_full_disk_is_one_clear_line() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mount = "mount -t tmpfs -o size=64k tmpfs \"$0\" && exec \"$@\"";
+    let within = |command: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", mount])
+            .arg(scratch.path())
+            .args(command);
+        unshare.env("NO_COLOR", "1").output()
+    };
+    if !within(&["true"]).is_ok_and(|output| output.status.success()) {
+        println!(
+            "SKIP a_full_disk_is_one_clear_line: this machine lets nobody mount a small file system"
+        );
+        return;
+    }
+    let enarx = env!("CARGO_BIN_EXE_enarx");
+    let state = scratch.path().join("state");
+    let exec = require("enarx-exec");
+    let output = within(&[
+        enarx,
+        "up",
+        "--chat-port",
+        "0",
+        "--exec",
+        exec.to_str().unwrap(),
+        "--state",
+        state.to_str().unwrap(),
+    ]);
+    let output = output.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{stderr}");
+    assert!(stderr.contains("full") || stderr.contains("No space left"), "{stderr}");
 }
 
 #[test]
@@ -321,6 +436,9 @@ fn a_directory_of_somebody_else_is_left_alone() {
     let output = up().arg("--state").arg(scratch.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("nothing of yours is touched") && stderr.contains("--state"), "{stderr}");
+    assert!(
+        stderr.contains("nothing of yours is touched") && stderr.contains("--state"),
+        "{stderr}"
+    );
     assert_eq!(entries(scratch.path()), ["thesis.tex"]);
 }

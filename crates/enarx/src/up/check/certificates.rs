@@ -25,23 +25,43 @@ const STRICT: &str = "steward-2";
 /// Makes the checks.
 pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
     checker.check("a Keep without evidence", "it gives up", |world| {
-        let (stage, message) = world.gives_up("mute", &world.slug(demo::CLIENT_REPO)?, false, None)?;
+        let (stage, message) =
+            world.gives_up("mute", &world.slug(demo::CLIENT_REPO)?, false, None)?;
         Ok((stage == "attest", format!("gave up ({stage}): {message}")))
     })?;
-    checker.check("simulated evidence at a Steward without the insecure roots", "refused", strict)?;
+    checker.check(
+        "simulated evidence at a Steward without the insecure roots",
+        "refused",
+        strict,
+    )?;
     checker.check("an unknown key in Steward's policy", "refused, with its place", |world| {
-        let policy = std::fs::read_to_string(world.state.path(POLICY)).context("cannot read the policy")?;
-        let file = world.state.write("misspelt-policy.toml", format!("colour = \"blue\"\n{policy}"))?;
+        let policy =
+            std::fs::read_to_string(world.state.path(POLICY)).context("cannot read the policy")?;
+        let file =
+            world.state.write("misspelt-policy.toml", format!("colour = \"blue\"\n{policy}"))?;
         let said = call(STEWARD, &["policy".into(), "check".into(), file.into()])?;
-        let line = said.stderr.lines().find(|line| line.contains("colour")).unwrap_or_default().trim().to_owned();
-        Ok((!said.success && !line.is_empty(), if said.success { "taken".to_owned() } else { format!("refused: {line}") }))
+        let line = said
+            .stderr
+            .lines()
+            .find(|line| line.contains("colour"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        Ok((
+            !said.success && !line.is_empty(),
+            if said.success { "taken".to_owned() } else { format!("refused: {line}") },
+        ))
     })?;
 
     let lab = Lab::new(checker.world)?;
-    checker.check("honest evidence and the registry's word", "a certificate for the workload", |_| {
-        let key = Key::generate()?;
-        lab.issued(&lab.request(&key, Some(lab.claim(&lab.client)), |_| {})?, Some(&lab.client))
-    })?;
+    checker.check(
+        "honest evidence and the registry's word",
+        "a certificate for the workload",
+        |_| {
+            let key = Key::generate()?;
+            lab.issued(&lab.request(&key, Some(lab.claim(&lab.client)), |_| {})?, Some(&lab.client))
+        },
+    )?;
     checker.check("a request replayed with another key", "refused", |_| {
         let (key, other) = (Key::generate()?, Key::generate()?);
         let evidence = lab.evidence(&key, Some(lab.claim(&lab.client)))?;
@@ -55,27 +75,39 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
     checker.check("a Keep that its host may debug", "refused", |world| {
         let debuggable = silicon::load(&world.state.path(services::SILICON))?.debuggable();
         let key = Key::generate()?;
-        let evidence = forge::evidence(&debuggable, &lab.measurement, &key, Some(lab.claim(&lab.client)))?;
+        let evidence =
+            forge::evidence(&debuggable, &lab.measurement, &key, Some(lab.claim(&lab.client)))?;
         lab.refused(&forge::request(&key, &evidence)?)
     })?;
-    checker.check("a workload's name from a Keep that the policy does not pin", "no such name", |_| {
-        let key = Key::generate()?;
-        let evidence = forge::evidence(&lab.silicon, &[0x5a; 48], &key, Some(lab.claim(&lab.client)))?;
-        let request = forge::request(&key, &evidence)?;
-        match lab.ask(&request)? {
-            Answer::Refused(problem) => Ok((true, format!("refused: {problem}"))),
-            Answer::Issued(_) => lab.issued(&request, None),
-        }
-    })?;
+    checker.check(
+        "a workload's name from a Keep that the policy does not pin",
+        "no such name",
+        |_| {
+            let key = Key::generate()?;
+            let evidence =
+                forge::evidence(&lab.silicon, &[0x5a; 48], &key, Some(lab.claim(&lab.client)))?;
+            let request = forge::request(&key, &evidence)?;
+            match lab.ask(&request)? {
+                Answer::Refused(problem) => Ok((true, format!("refused: {problem}"))),
+                Answer::Issued(_) => lab.issued(&request, None),
+            }
+        },
+    )?;
     checker.check("a workload's name without the registry's word", "refused", |_| {
         let claim = WorkloadClaim { statement: None, ..lab.claim(&lab.client) };
         lab.refused(&lab.request(&Key::generate()?, Some(claim), |_| {})?)
     })?;
-    checker.check("a workload's name with the registry's word on another digest", "refused", |_| {
-        let claim = WorkloadClaim { digest: lab.server.digest, ..lab.claim(&lab.client) };
-        lab.refused(&lab.request(&Key::generate()?, Some(claim), |_| {})?)
+    checker.check(
+        "a workload's name with the registry's word on another digest",
+        "refused",
+        |_| {
+            let claim = WorkloadClaim { digest: lab.server.digest, ..lab.claim(&lab.client) };
+            lab.refused(&lab.request(&Key::generate()?, Some(claim), |_| {})?)
+        },
+    )?;
+    checker.check("a certificate for one workload asks for it", "released", |_| {
+        lab.fetch(&lab.client, &lab.client)
     })?;
-    checker.check("a certificate for one workload asks for it", "released", |_| lab.fetch(&lab.client, &lab.client))?;
     checker.check("a certificate for one workload asks for another", "refused", |_| {
         let (released, got) = lab.fetch(&lab.client, &lab.server)?;
         Ok((!released, got))
@@ -126,7 +158,12 @@ fn strict(world: &mut World) -> Got {
     world.publish(&registry, demo::ORPHAN_REPO, files)?;
     world.hub.dismiss(STRICT);
     let strict = world.start_steward(STRICT, POLICY, false)?;
-    let (stage, message) = world.gives_up("simulated", &world.slug(demo::ORPHAN_REPO)?, true, Some(localhost(&strict)))?;
+    let (stage, message) = world.gives_up(
+        "simulated",
+        &world.slug(demo::ORPHAN_REPO)?,
+        true,
+        Some(localhost(&strict)),
+    )?;
     drop(strict);
     Ok((stage == "certify", format!("gave up ({stage}): {message}")))
 }
@@ -158,12 +195,16 @@ impl Lab {
         let registry = Client::new(&services.places.registry, agent.clone());
         let package = |repo: &str| -> Result<Package, Failure> {
             let slug = world.slug(repo)?;
-            let info = registry.deploy_info(&slug).context("cannot ask the registry for its word")?;
+            let info =
+                registry.deploy_info(&slug).context("cannot ask the registry for its word")?;
             Ok(Package { slug, digest: info.digest, statement: info.statement })
         };
         Ok(Self {
             steward: services.places.steward.clone(),
-            anchors: Anchors { roots: cmd::verify::certificates(&world.state.path(STEWARD_ROOT))?, ..Anchors::default() },
+            anchors: Anchors {
+                roots: cmd::verify::certificates(&world.state.path(STEWARD_ROOT))?,
+                ..Anchors::default()
+            },
             silicon: silicon::load(&world.state.path(services::SILICON))?,
             measurement: world.measurement,
             client: package(demo::CLIENT_REPO)?,
@@ -174,14 +215,23 @@ impl Lab {
     }
 
     fn claim(&self, package: &Package) -> WorkloadClaim {
-        WorkloadClaim { digest: package.digest, slug: Some(package.slug.clone()), statement: Some(package.statement.clone()) }
+        WorkloadClaim {
+            digest: package.digest,
+            slug: Some(package.slug.clone()),
+            statement: Some(package.statement.clone()),
+        }
     }
 
     fn evidence(&self, key: &Key, workload: Option<WorkloadClaim>) -> Result<Evidence, Failure> {
         forge::evidence(&self.silicon, &self.measurement, key, workload)
     }
 
-    fn request(&self, key: &Key, workload: Option<WorkloadClaim>, tamper: impl FnOnce(&mut Evidence)) -> Result<Vec<u8>, Failure> {
+    fn request(
+        &self,
+        key: &Key,
+        workload: Option<WorkloadClaim>,
+        tamper: impl FnOnce(&mut Evidence),
+    ) -> Result<Vec<u8>, Failure> {
         let mut evidence = self.evidence(key, workload)?;
         tamper(&mut evidence);
         forge::request(key, &evidence)
@@ -206,10 +256,17 @@ impl Lab {
             Answer::Issued(chain) => chain,
         };
         let chain: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
-        let identity = verify::identify(&chain, &self.anchors, reach::now(), Usage::Client).context("cannot read the certificate")?;
+        let identity = verify::identify(&chain, &self.anchors, reach::now(), Usage::Client)
+            .context("cannot read the certificate")?;
         let wanted = workload.map(|package| package.slug.clone());
-        let got = identity.slug.as_ref().map_or_else(|| "a certificate without any name".to_owned(), |slug| format!("a certificate for {slug}"));
-        Ok((identity.slug == wanted && identity.digest == workload.map(|package| package.digest), got))
+        let got = identity.slug.as_ref().map_or_else(
+            || "a certificate without any name".to_owned(),
+            |slug| format!("a certificate for {slug}"),
+        );
+        Ok((
+            identity.slug == wanted && identity.digest == workload.map(|package| package.digest),
+            got,
+        ))
     }
 
     /// Whether a certificate for one package opens another.
@@ -217,7 +274,9 @@ impl Lab {
         let key = Key::generate()?;
         let request = self.request(&key, Some(self.claim(own)), |_| {})?;
         let chain = match self.ask(&request)? {
-            Answer::Refused(problem) => return Err(Failure::new("Steward gave no certificate").why(problem)),
+            Answer::Refused(problem) => {
+                return Err(Failure::new("Steward gave no certificate").why(problem));
+            }
             Answer::Issued(chain) => chain,
         };
         let agent = verify::https::Agent::builder()
@@ -229,7 +288,9 @@ impl Lab {
         let client = Client::new(&wanted.slug.host, agent);
         Ok(match client.fetch_package(&wanted.slug, &wanted.digest) {
             Ok(files) => (true, format!("released: {} files", files.len())),
-            Err(drawbridge_client::Error::Refused { problem, .. }) => (false, format!("refused with {}: {problem}", problem.status)),
+            Err(drawbridge_client::Error::Refused { problem, .. }) => {
+                (false, format!("refused with {}: {problem}", problem.status))
+            }
             Err(error) => return Err(Failure::new("cannot ask the registry").why(error)),
         })
     }

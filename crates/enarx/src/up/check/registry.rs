@@ -25,11 +25,19 @@ const LARGE_BYTES: usize = 4 << 20;
 
 /// Makes the checks.
 pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
-    checker.check("a package with another digest than the one named", "the Keep gives up", |world| {
-        let pinned = Slug { digest: Some(Sha256([0; 32])), ..world.slug(demo::CLIENT_REPO)? };
-        gives_up(world, "misled", &pinned, &["resolve", "fetch"])
-    })?;
-    checker.check("a byte of a package changed on Drawbridge's disk", "the Keep gives up", altered)?;
+    checker.check(
+        "a package with another digest than the one named",
+        "the Keep gives up",
+        |world| {
+            let pinned = Slug { digest: Some(Sha256([0; 32])), ..world.slug(demo::CLIENT_REPO)? };
+            gives_up(world, "misled", &pinned, &["resolve", "fetch"])
+        },
+    )?;
+    checker.check(
+        "a byte of a package changed on Drawbridge's disk",
+        "the Keep gives up",
+        altered,
+    )?;
     checker.check("an unknown key in Enarx.toml", "refused, with its place", misspelt)?;
     checker.check("nobody's token", "refused with 401", |world| {
         Ok(refused(client(world)?.repo_put(demo::USER, "intruder", &PRIVATE)))
@@ -47,7 +55,8 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
         let host = world.services()?.places.registry.clone();
         let claims = issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES);
         // It calls itself the same, but has other keys.
-        let other = DevIssuer::generate(issuer.issuer(), None, std::sync::Arc::new(reach::now)).context("cannot make another issuer")?;
+        let other = DevIssuer::generate(issuer.issuer(), None, std::sync::Arc::new(reach::now))
+            .context("cannot make another issuer")?;
         with_token(world, &other, &claims)
     })?;
     checker.check("a token for another registry", "refused with 401", |world| {
@@ -55,7 +64,11 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
         let claims = issuer.claims("developer", "https://store.example.com", oidc::SCOPES);
         with_token(world, &issuer, &claims)
     })?;
-    checker.check("an upload cut short by kill -9, and the same again", "nothing visible, then complete", cut_short)
+    checker.check(
+        "an upload cut short by kill -9, and the same again",
+        "nothing visible, then complete",
+        cut_short,
+    )
 }
 
 const PRIVATE: RepoRecord = RepoRecord { public: false, discoverable: true };
@@ -66,7 +79,11 @@ fn client(world: &World) -> Result<Client, Failure> {
 }
 
 fn issuer(world: &World) -> Result<DevIssuer, Failure> {
-    world.issuer.as_ref().map(|(issuer, _)| issuer.clone()).ok_or_else(|| Failure::new("the issuer is not up"))
+    world
+        .issuer
+        .as_ref()
+        .map(|(issuer, _)| issuer.clone())
+        .ok_or_else(|| Failure::new("the issuer is not up"))
 }
 
 fn with_token(world: &World, issuer: &DevIssuer, claims: &testkit::oidc::Claims) -> Got {
@@ -79,7 +96,9 @@ fn with_token(world: &World, issuer: &DevIssuer, claims: &testkit::oidc::Claims)
 fn refused(outcome: Result<bool, drawbridge_client::Error>) -> (bool, String) {
     match outcome {
         Ok(_) => (false, "it was taken".to_owned()),
-        Err(drawbridge_client::Error::Refused { problem, .. }) => (problem.status == 401, format!("{}: {problem}", problem.status)),
+        Err(drawbridge_client::Error::Refused { problem, .. }) => {
+            (problem.status == 401, format!("{}: {problem}", problem.status))
+        }
         Err(error) => (false, error.to_string()),
     }
 }
@@ -93,10 +112,21 @@ fn gives_up(world: &mut World, name: &str, slug: &Slug, stages: &[&str]) -> Got 
 fn altered(world: &mut World) -> Got {
     let registry = world.registry()?;
     let mut files = world.services()?.places.client();
-    files.push(("note.txt".to_owned(), b"This file will be altered on the registry's disk.".to_vec()));
+    files.push((
+        "note.txt".to_owned(),
+        b"This file will be altered on the registry's disk.".to_vec(),
+    ));
     world.publish(&registry, demo::ALTERED_REPO, files)?;
-    let blobs = world.state.path("store").join("users").join(demo::USER).join("repos").join(demo::ALTERED_REPO).join("blobs");
-    let file = find(&blobs, b"This file will be altered").context("cannot find the package on the registry's disk")?;
+    let blobs = world
+        .state
+        .path("store")
+        .join("users")
+        .join(demo::USER)
+        .join("repos")
+        .join(demo::ALTERED_REPO)
+        .join("blobs");
+    let file = find(&blobs, b"This file will be altered")
+        .context("cannot find the package on the registry's disk")?;
     flip(&file).context("cannot alter the package on the registry's disk")?;
     gives_up(world, "poisoned", &world.slug(demo::ALTERED_REPO)?, &["fetch"])
 }
@@ -111,7 +141,10 @@ fn find(directory: &Path, begin: &[u8]) -> std::io::Result<PathBuf> {
             return Ok(path);
         }
     }
-    Err(std::io::Error::new(std::io::ErrorKind::NotFound, format!("no such file in {}", directory.display())))
+    Err(std::io::Error::new(
+        std::io::ErrorKind::NotFound,
+        format!("no such file in {}", directory.display()),
+    ))
 }
 
 /// Changes one bit of the first byte.
@@ -135,7 +168,8 @@ fn misspelt(world: &mut World) -> Got {
         let why = failure.why.unwrap_or_default();
         return Ok((why.contains("colour"), format!("refused by Drawbridge: {why}")));
     }
-    let (stage, message) = world.gives_up("misspelt", &world.slug(demo::MISSPELT_REPO)?, true, None)?;
+    let (stage, message) =
+        world.gives_up("misspelt", &world.slug(demo::MISSPELT_REPO)?, true, None)?;
     Ok((stage == "config" && message.contains("colour"), format!("gave up ({stage}): {message}")))
 }
 
@@ -146,7 +180,12 @@ fn cut_short(world: &mut World) -> Got {
     let host = format!("localhost:{port}");
     world.hub.dismiss(VICTIM);
     let mut victim = world.start_drawbridge(VICTIM, issuer.issuer(), "store-2", port)?;
-    let token = issuer.mint(&issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES), Algorithm::Es256).context("cannot make a token")?;
+    let token = issuer
+        .mint(
+            &issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES),
+            Algorithm::Es256,
+        )
+        .context("cannot make a token")?;
     let agent = || reach::agent(&world.services()?.reach);
     let client = Client::new(&host, agent()?).with_token(token.clone());
     let what = "cannot prepare the upload";
@@ -172,7 +211,8 @@ fn cut_short(world: &mut World) -> Got {
     if client.deploy_info(&slug).is_ok() {
         return Ok((false, "half a package is visible".to_owned()));
     }
-    let published = client.publish(&slug, files.clone(), &mut |_| {}).context("the same upload, again")?;
+    let published =
+        client.publish(&slug, files.clone(), &mut |_| {}).context("the same upload, again")?;
     let mut fetched = client.fetch_package(&slug, &published.digest).context("fetching it")?;
     fetched.sort();
     files.sort();
