@@ -14,7 +14,7 @@ const MODULES: &[(&str, &str)] = &[
 ];
 
 /// Debian's clang 14 with lld and wasi-libc: the same source gives the same bytes on every machine that has these packages.
-const CLANG: &str = "clang-14";
+pub(crate) const CLANG: &str = "clang-14";
 const FLAGS: &[&str] = &[
     "--target=wasm32-wasi",
     "-Oz",
@@ -58,6 +58,8 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
 fn compile(source: &Path, to: &Path) -> Result<(), String> {
     let mut clang = Command::new(CLANG);
     clang.args(FLAGS).arg("-o").arg(to).arg(source);
+    // The distribution's programs only: clang would let any `wasm-opt` that it finds rewrite its output.
+    clang.env("PATH", "/usr/bin:/bin");
     run_command(
         &mut clang,
         "clang-14 (Debian: clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32)",
