@@ -2,7 +2,7 @@
 
 //! What goes to the terminal: data on standard output, talk on standard error.
 //!
-//! Colour only on a terminal, never with `NO_COLOR` set (https://no-color.org) or with `TERM=dumb`.
+//! Colour only on a terminal, never with `NO_COLOR` set (<https://no-color.org>) or with `TERM=dumb`.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;

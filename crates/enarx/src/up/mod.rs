@@ -12,6 +12,7 @@ mod demo;
 mod forge;
 mod guest;
 mod hub;
+mod paste;
 mod report;
 mod service;
 mod services;

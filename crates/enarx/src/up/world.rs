@@ -3,7 +3,7 @@
 //! The system that `enarx up` brings up: what is where, and the hands to do things in it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -20,8 +20,8 @@ use super::guest::{Guest, Order};
 use super::hub::{Happening, Hub, Interrupted, Mark};
 use super::service::{Service, tail};
 use super::services::{
-    DRAWBRIDGE, POLICY, SILICON, SILICON_ROOTS, STEWARD, STEWARD_ROOT, TLS_CHAIN, TLS_KEY,
-    TLS_ROOT, localhost, port_of,
+    DRAWBRIDGE, POLICY, SILICON, SILICON_ROOTS, STEWARD, TLS_CHAIN, TLS_KEY, TLS_ROOT, localhost,
+    port_of,
 };
 use super::state::State;
 use super::{PATIENCE, UpArgs, show};
@@ -390,56 +390,6 @@ impl World {
         self.state.path(&format!("{name}.log"))
     }
 
-    /// The commands with which everybody can see for themselves.
-    ///
-    /// # Errors
-    /// If the services are not up.
-    pub(crate) fn lines_to_paste(&self, style: output::Style) -> Result<String, Failure> {
-        let services = self.services()?;
-        let here = std::env::current_dir().ok();
-        let shown = |path: &Path| {
-            quote(here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path))
-        };
-        let file = |name: &str| shown(&self.state.path(name));
-        let enarx =
-            std::env::current_exe().map_or_else(|_| "enarx".to_owned(), |path| shown(&path));
-        // A bare name would be looked for in PATH.
-        let enarx = if enarx == "enarx" { "./enarx".to_owned() } else { enarx };
-        let (port, ca, chain) = (self.chat_port, file(STEWARD_ROOT), file("chain.pem"));
-        let (server, client) = (self.slug(demo::SERVER_REPO)?, self.slug(demo::CLIENT_REPO)?);
-        let line = |title: &str, command: String| format!("{}\n  {command}\n", style.dim(title));
-        let mut text = format!("\n{}\n", style.good("The room is open. All of this is what production does, save the roots and the silicon."));
-        text.push_str(&line(
-            "What does the room prove?",
-            format!("{enarx} verify localhost:{port} --ca {ca} --expect-workload {server} --insecure-allow-simulated"),
-        ));
-        text.push_str(&line(
-            "The same with ordinary tools",
-            format!(
-                "openssl s_client -connect localhost:{port} -CAfile {ca} -showcerts </dev/null 2>/dev/null >{chain}\n  \
-                 openssl verify -CAfile {ca} {chain} && openssl x509 -in {chain} -noout -text"
-            ),
-        ));
-        text.push_str(&line(
-            "Join the room from another terminal",
-            format!(
-                "{enarx} deploy {client} --simulate snp --simulated-silicon {} --ca-bundle {}",
-                file(SILICON),
-                file(TLS_ROOT)
-            ),
-        ));
-        text.push_str(&line(
-            "What the services say",
-            format!(
-                "tail -f {} {}",
-                shown(services.steward.log()),
-                shown(services.drawbridge.log())
-            ),
-        ));
-        text.push_str("\nWhat you type here is said in the room by the first client. Ctrl-C ends everything.\n");
-        Ok(text)
-    }
-
     /// From now on lines that are typed are told to the hub.
     pub(super) fn listen_to_keyboard(&self) {
         let sender: Sender<Happening> = self.hub.sender();
@@ -458,17 +408,6 @@ impl World {
                 }
             }
         });
-    }
-}
-
-/// A path as a shell takes it.
-fn quote(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -516,13 +455,6 @@ pub(super) fn free_port() -> Result<u16, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_survive_a_shell() {
-        assert_eq!(quote(Path::new("/a/b-1.pem")), "/a/b-1.pem");
-        assert_eq!(quote(Path::new("/a b/c")), "'/a b/c'");
-        assert_eq!(quote(Path::new("it's")), r"'it'\''s'");
-    }
 
     #[test]
     fn a_port_of_zero_is_any_and_a_taken_one_is_told() {
