@@ -26,7 +26,7 @@ Ends with the workload's exit code; 134: it trapped, 137: it reached a limit, 12
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DeployArgs {
-    /// The workload: host[:port]/user/repo:tag, optionally with the digest it must have
+    /// The workload: host/user/repo:tag, optionally with the digest it must have
     pub slug: Slug,
     /// Where and how.
     #[command(flatten)]

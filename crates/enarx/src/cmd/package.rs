@@ -48,7 +48,7 @@ pub enum PackageCommand {
 #[derive(Debug, Args)]
 #[command(after_help = PUBLISH_EXAMPLES)]
 pub struct PublishArgs {
-    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    /// The name: host/user/repo:tag, optionally with the digest it must have
     pub slug: Slug,
     /// A directory with main.wasm, or a WebAssembly module
     #[arg(value_name = "DIR|FILE")]
@@ -68,7 +68,7 @@ pub struct PublishArgs {
 #[derive(Debug, Args)]
 #[command(after_help = FETCH_EXAMPLES)]
 pub struct FetchArgs {
-    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    /// The name: host/user/repo:tag, optionally with the digest it must have
     pub slug: Slug,
     /// Directory to make; must not exist
     #[arg(value_name = "DIR")]
@@ -85,7 +85,7 @@ pub struct FetchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = INFO_EXAMPLES)]
 pub struct InfoArgs {
-    /// The name: host[:port]/user/repo:tag, optionally with the digest it must have
+    /// The name: host/user/repo:tag, optionally with the digest it must have
     pub slug: Slug,
     /// Print JSON
     #[arg(long)]

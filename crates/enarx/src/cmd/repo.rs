@@ -38,7 +38,7 @@ pub enum RepoCommand {
 #[derive(Debug, Args)]
 #[command(after_help = REGISTER_EXAMPLES)]
 pub struct RegisterArgs {
-    /// The repository: host[:port]/user/repo
+    /// The repository: host/user/repo
     #[arg(value_name = "HOST/USER/REPO")]
     pub name: String,
     /// Let only the owner and attested Keeps read it
@@ -59,7 +59,7 @@ pub struct RegisterArgs {
 #[derive(Debug, Args)]
 #[command(after_help = INFO_EXAMPLES)]
 pub struct InfoArgs {
-    /// The repository: host[:port]/user/repo
+    /// The repository: host/user/repo
     #[arg(value_name = "HOST/USER/REPO")]
     pub name: String,
     /// Print JSON

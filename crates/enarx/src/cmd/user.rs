@@ -49,7 +49,7 @@ pub enum UserCommand {
 #[derive(Debug, Args)]
 #[command(after_help = LOGIN_EXAMPLES)]
 pub struct LoginArgs {
-    /// Registry: host[:port]
+    /// Registry: its host, with its port where that is not 443
     #[arg(env = "ENARX_HOST", value_name = "HOST")]
     pub host: String,
     /// URL of the OpenID issuer that the registry trusts
@@ -67,7 +67,7 @@ pub struct LoginArgs {
 #[derive(Debug, Args)]
 #[command(after_help = REGISTER_EXAMPLES)]
 pub struct RegisterArgs {
-    /// Registry and user: host[:port]/user
+    /// Registry and user: host/user
     #[arg(value_name = "HOST/USER")]
     pub name: String,
     /// How to reach it.
@@ -82,7 +82,7 @@ pub struct RegisterArgs {
 #[derive(Debug, Args)]
 #[command(after_help = LOGOUT_EXAMPLES)]
 pub struct LogoutArgs {
-    /// Registry: host[:port]
+    /// Registry: its host, with its port where that is not 443
     #[arg(env = "ENARX_HOST", value_name = "HOST")]
     pub host: String,
 }
@@ -91,7 +91,7 @@ pub struct LogoutArgs {
 #[derive(Debug, Args)]
 #[command(after_help = WHOAMI_EXAMPLES)]
 pub struct WhoamiArgs {
-    /// Registry: host[:port]
+    /// Registry: its host, with its port where that is not 443
     #[arg(env = "ENARX_HOST", value_name = "HOST")]
     pub host: String,
     /// Print JSON
