@@ -43,7 +43,10 @@ pub(super) fn prepare(
     let identity = identify(context, &name, &info, steward, insecure_no_tee)?;
     let files = fetch(context, slug, &digest, identity.as_ref())?;
     let config = configuration(&files, Vec::new())?;
-    same_steward(config.steward.as_deref(), steward)?;
+    // A package that names none leaves the choice to whoever deploys it, but not to the registry.
+    if config.steward.is_some() || info.steward.is_some() {
+        same_steward(config.steward.as_deref(), steward)?;
+    }
     Ok(Prepared { config, files, digest, identity })
 }
 

@@ -353,6 +353,27 @@ fn the_workload_decides_on_its_steward() {
 }
 
 #[test]
+fn a_workload_that_names_no_steward_leaves_the_choice_to_who_deploys_it() {
+    let silent =
+        |_: &str| vec![("main.wasm".into(), MODULE.to_vec()), ("Enarx.toml".into(), Vec::new())];
+    let led = |world: &World| {
+        let mut boot = world.boot(None);
+        if let Workload::Remote { steward, .. } = &mut boot.workload {
+            *steward = Some(format!("https://127.0.0.1:{}/", world.steward.port));
+        }
+        deploy(boot, Vec::new(), &silicon())
+    };
+    // Not to the registry.
+    let world = World::new(silent);
+    assert!(led(&world).failure().starts_with("config: the workload names the Steward none"));
+    let world = World::new(silent);
+    world.registry.lock().unwrap().info.steward = None;
+    let report = led(&world);
+    assert_eq!(report.code, 0, "{:?}", report.events);
+    assert_eq!(*world.steward.seen.lock().unwrap(), ["POST /"]);
+}
+
+#[test]
 fn nobody_there_is_one_clear_line() {
     let world = World::new(package);
     let mut boot = world.boot(None);
