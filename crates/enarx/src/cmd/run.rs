@@ -89,17 +89,18 @@ fn gather(args: &RunArgs) -> Result<Gathered, Failure> {
             ("Enarx.toml".to_owned(), files::read_bounded(config, limits::CONFIG_BYTES_MAX)?),
         );
     }
-    cmd::package::check(&args.path, &files)?;
-    let Some((_, text)) = files.iter().find(|(name, _)| name == "Enarx.toml") else {
-        return Ok((files, None));
-    };
-    let config = Config::parse(&String::from_utf8_lossy(text))
+    let config = files
+        .iter()
+        .find(|(name, _)| name == "Enarx.toml")
+        .map(|(_, text)| Config::parse(&String::from_utf8_lossy(text)))
+        .transpose()
         .map_err(|error| cmd::config::failure(&origin, &error))?;
-    if !args.args.is_empty() {
+    cmd::package::check(&args.path, &files)?;
+    if config.is_some() && !args.args.is_empty() {
         return Err(Failure::new("cannot pass arguments to a workload with a configuration")
             .why("they are part of its identity")
             .next(format!("put them into {}: args = [...]", origin.display()))
             .code(EXIT_USAGE));
     }
-    Ok((files, Some(config)))
+    Ok((files, config))
 }

@@ -128,6 +128,11 @@ error: Enarx.toml is not valid
         (json["error"]["line"].as_u64(), json["error"]["column"].as_u64()),
         (Some(2), Some(2))
     );
+    let module = scratch.path().join("empty.wasm");
+    write(&module, b"\0asm\x01\0\0\0");
+    let (code, _, stderr) = run(enarx().arg("run").arg("--config").arg(&file).arg(&module));
+    assert_eq!(code, 125);
+    assert!(stderr.starts_with(&format!("error: {} is not valid\n", file.display())), "{stderr}");
     let (code, _, stderr) =
         run(bare_enarx().args(["config", "check", "none.toml"]).current_dir(&scratch));
     assert_eq!(code, 1);
