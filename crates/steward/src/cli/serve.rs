@@ -130,8 +130,9 @@ impl Reload {
     fn run(&self) {
         match Loaded::read(&self.policy) {
             Ok(policy) => {
-                tracing::info!(policy = %policy.digest(), "the policy was read again and is in force");
+                let digest = policy.digest();
                 self.issuer.policies().replace(policy);
+                tracing::info!(policy = %digest, "the policy was read again and is in force");
             }
             Err(error) => {
                 let current = self.issuer.policies().current().digest();
