@@ -28,7 +28,8 @@ cargo xtask test [ARGS]    build everything, then run all tests; ARGS go to `car
 cargo xtask build          build enarx, steward, drawbridge and the Keep's runtime (--release for an optimised build)
 cargo xtask lint           formatting and clippy, warnings denied
 cargo xtask demo           rebuild the committed Wasm of the demo and of the tests (--check compares)
-cargo xtask bench          start-up of a Keep beside `wasmtime run` (needs PyPI's wasmtime), as ratios
+cargo xtask bench [WASMTIME]  start-up of a Keep beside `wasmtime run`, as a ratio; without the program
+                           WASMTIME (crates.io: wasmtime-cli), beside PyPI's wasmtime
 ";
 
 fn main() -> ExitCode {
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         Some("build") => build(rest.iter().any(|a| a == "--release")).map(drop),
         Some("lint") => lint(),
         Some("demo") => demo::run(rest.iter().any(|a| a == "--check")),
-        Some("bench") => bench(),
+        Some("bench") => bench(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -135,9 +136,9 @@ fn lint() -> Result<(), String> {
     )
 }
 
-fn bench() -> Result<(), String> {
+fn bench(arguments: &[OsString]) -> Result<(), String> {
     let directory = build(true)?;
     let mut command = Command::new("python3");
-    command.arg(root().join("xtask/bench_run.py")).arg(directory.join("enarx"));
+    command.arg(root().join("xtask/bench_run.py")).arg(directory.join("enarx")).args(arguments);
     run(&mut command, "the benchmark (it needs python3 with `pip install wasmtime`)")
 }
