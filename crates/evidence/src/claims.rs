@@ -220,6 +220,9 @@ mod tests {
         let bare = Claims { pubkey_hash: [0x11; 48], nonce: None, workload: None };
         let expected = format!("a16b7075626b65792d68617368{}{}", "583482075830", "11".repeat(48));
         assert_eq!(hex::encode(bare.to_bytes()), expected);
+        let report_data = "e1784c91b60bb124d2ba7227d965c472fe93d93e847c0ab2117995c2ac207e34\
+                           58c90aa957d16b6a4582ac56d5d96b390711761d0493adc179db493fc097864f";
+        assert_eq!(hex::encode(bare.report_data()), report_data);
         let keys: Vec<usize> = ["nonce", "workload", "slug", "digest", "statement", "pubkey-hash"]
             .iter()
             .map(|key| {
