@@ -111,11 +111,17 @@ pub fn run(command: &PackageCommand) -> Outcome {
     }
 }
 
-/// Checks what a Keep would refuse anyhow, before it is published for ever.
+/// Checks what a Keep would refuse anyhow, before it is published for ever: the files of the package at `path`, whose
+/// configuration came from `origin`. Returns the configuration, if there is one.
 ///
 /// # Errors
 /// If the module is no WebAssembly or the configuration is not valid.
-pub fn check(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+pub fn check(
+    path: &Path,
+    origin: &Path,
+    files: &[(String, Vec<u8>)],
+) -> Result<Option<Config>, Failure> {
+    let mut config = None;
     for (name, bytes) in files {
         match name.as_str() {
             "main.wasm" if !bytes.starts_with(b"\0asm") => {
@@ -127,18 +133,19 @@ pub fn check(path: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
             }
             "Enarx.toml" => {
                 let text = std::str::from_utf8(bytes).context("Enarx.toml is not UTF-8 text")?;
-                Config::parse(text)
-                    .map_err(|error| cmd::config::failure(&path.join(name), &error))?;
+                let parsed =
+                    Config::parse(text).map_err(|error| cmd::config::failure(origin, &error))?;
+                config = Some(parsed);
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(config)
 }
 
 fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
     let files = files::read_package(&args.path)?;
-    check(&args.path, &files)?;
+    check(&args.path, &args.path.join("Enarx.toml"), &files)?;
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();

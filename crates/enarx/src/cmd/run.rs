@@ -89,13 +89,7 @@ fn gather(args: &RunArgs) -> Result<Gathered, Failure> {
             ("Enarx.toml".to_owned(), files::read_bounded(config, limits::CONFIG_BYTES_MAX)?),
         );
     }
-    let config = files
-        .iter()
-        .find(|(name, _)| name == "Enarx.toml")
-        .map(|(_, text)| Config::parse(&String::from_utf8_lossy(text)))
-        .transpose()
-        .map_err(|error| cmd::config::failure(&origin, &error))?;
-    cmd::package::check(&args.path, &files)?;
+    let config = cmd::package::check(&args.path, &origin, &files)?;
     if config.is_some() && !args.args.is_empty() {
         return Err(Failure::new("cannot pass arguments to a workload with a configuration")
             .why("they are part of its identity")
