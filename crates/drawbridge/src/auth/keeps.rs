@@ -10,7 +10,7 @@ use types::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Keeps {
     anchors: verify::Anchors,
-    allow_simulated: bool,
+    requirements: verify::Requirements,
 }
 
 /// An attested Keep, or why it is none.
@@ -30,7 +30,10 @@ pub enum Keep {
 impl Keeps {
     /// Keeps with certificates below these roots; simulated ones only if told so.
     pub fn new(roots: Vec<CertificateDer<'static>>, allow_simulated: bool) -> Self {
-        Self { anchors: verify::Anchors { roots, fingerprints: Vec::new() }, allow_simulated }
+        Self {
+            anchors: verify::Anchors { roots, fingerprints: Vec::new() },
+            requirements: verify::Requirements { allow_simulated, ..Default::default() },
+        }
     }
 
     /// What a client's certificates say of it; its own comes first.
@@ -39,17 +42,7 @@ impl Keeps {
             Ok(identity) => identity,
             Err(error) => return Keep::Refused(error.to_string()),
         };
-        let requirements = if identity.result.facts.simulated {
-            // Simulated silicon proves nothing, so a warning on top of that changes nothing.
-            verify::Requirements {
-                allow_simulated: self.allow_simulated,
-                allow_warning: true,
-                rules: Vec::new(),
-            }
-        } else {
-            verify::Requirements::default()
-        };
-        if let Err(unmet) = requirements.check(&identity) {
+        if let Err(unmet) = self.requirements.check(&identity) {
             return Keep::Refused(unmet.to_string());
         }
         match identity.digest {
