@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use der::{Any, Decode, Encode};
-use evidence::result::{AttestationResult, EXTENSION, Facts, TcbSummary, WorkloadName};
-use testkit::pki::{DevCa, Extension, Profile};
+use evidence::result::{AttestationResult, Facts, TcbSummary, WorkloadName};
+use testkit::pki::{DevCa, Profile};
 use testkit::silicon::{Options, SimulatedSnp};
 use types::digest::Sha256;
 use types::hostlink::{self, Boot, Ending, Event, FromKeep, Workload};
@@ -133,7 +133,6 @@ fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer
     let claims = evidence::claims::Claims::from_bytes(claims).unwrap();
     let claimed = claims.workload.unwrap();
     let workload = vouches.unwrap_or(WorkloadName { digest: claimed.digest, slug: claimed.slug });
-    let uri = workload.slug.iter().map(Slug::uri).chain([workload.digest.to_ni()]).collect();
     let facts = Facts {
         chip_id: None,
         debug: false,
@@ -156,19 +155,7 @@ fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer
         policy: Sha256([9; 32]),
         facts,
     };
-    let profile = Profile {
-        common_name: "app:1.0.0".into(),
-        uri,
-        server: true,
-        client: true,
-        extensions: vec![Extension {
-            oid: EXTENSION,
-            critical: false,
-            value: result.to_extension(),
-        }],
-        ..Profile::default()
-    };
-    let chain = ca.issue_for(&profile, &parsed.spki_der, now()).unwrap();
+    let chain = ca.issue_for(&Profile::keep(&result), &parsed.spki_der, now()).unwrap();
     let path: Vec<Any> = [ca.certificate_der().to_vec()]
         .iter()
         .chain(chain.iter().rev())

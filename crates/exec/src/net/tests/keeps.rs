@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{JoinHandle, spawn};
 
-use evidence::result::{AttestationResult, EXTENSION, Facts, TcbSummary, WorkloadName};
+use evidence::result::{AttestationResult, Facts, TcbSummary, WorkloadName};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use testkit::pki::{DevCa, Extension, Profile};
+use testkit::pki::{DevCa, Profile};
 use types::digest::Sha256;
 use types::peer::Peer;
 use types::time::Timestamp;
@@ -54,31 +54,14 @@ fn facts(slug: Option<&str>, simulated: bool) -> Facts {
 
 /// What a Steward with this CA would issue for these facts.
 fn certified(ca: &DevCa, facts: Facts, with_root: bool) -> Identity {
-    let workload = facts.workload.as_ref();
-    let uri = workload
-        .iter()
-        .flat_map(|w| w.slug.iter().map(|s| s.uri()).chain([w.digest.to_ni()]))
-        .collect();
     let result = AttestationResult {
         build: "test".into(),
         issued_at: now(),
         policy: Sha256([9; 32]),
         facts,
     };
-    let profile = Profile {
-        common_name: "a Keep".into(),
-        uri,
-        server: true,
-        client: true,
-        extensions: vec![Extension {
-            oid: EXTENSION,
-            critical: false,
-            value: result.to_extension(),
-        }],
-        ..Profile::default()
-    };
     let key = Key::generate().unwrap();
-    let mut chain = ca.issue_for(&profile, key.spki_der(), now()).unwrap();
+    let mut chain = ca.issue_for(&Profile::keep(&result), key.spki_der(), now()).unwrap();
     if with_root {
         chain.push(ca.certificate_der().to_vec());
     }
