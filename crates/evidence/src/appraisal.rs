@@ -2,6 +2,7 @@
 
 //! From a request to a decision.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use drawbridge_core::statement::Parsed;
@@ -9,14 +10,15 @@ use types::digest::Sha256;
 use types::slug::Slug;
 use types::time::Timestamp;
 
-use crate::amd::Roots;
+use crate::anchors::Anchors;
 use crate::check::{Check, Refusal, ensure};
 use crate::claims::{self, Claims, WorkloadClaim};
-use crate::crypto::Verifier;
-use crate::csr::{Evidence, Request};
-use crate::policy::{Policy, Relaxation};
+use crate::container::{Evidence, Kind};
+use crate::crypto::{Scheme, Verifier};
+use crate::csr::Request;
+use crate::policy::Policy;
 use crate::result::{AttestationResult, Facts, WorkloadName};
-use crate::snp::{Endorsements, Report, Verified, verify_snp};
+use crate::snp;
 
 /// How far in the future a tag statement may be, in seconds: clocks differ.
 const STATEMENT_SKEW_SECONDS: u64 = 300;
@@ -47,63 +49,148 @@ pub struct Names {
     pub ip: Vec<IpAddr>,
 }
 
-/// Appraises a certification request (DER). `build` is the verifier's name and version.
+/// Whether a nonce was handed out by this verifier, and is fresh.
+pub trait Nonces: Send + Sync {
+    /// Looks at a nonce of 8 to 64 bytes.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn check(&self, nonce: &[u8], now: Timestamp) -> Result<(), String>;
+}
+
+/// Everything that a decision is made from, but the request.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// What is good enough.
+    pub policy: &'a Policy,
+    /// Whose silicon is believed.
+    pub anchors: &'a Anchors,
+    /// The nonces that were handed out; `None`: none were, and claims with one are refused.
+    pub nonces: Option<&'a dyn Nonces>,
+    /// The verifier's name and version, as it stands in attestation results.
+    pub build: &'a str,
+    /// The time.
+    pub now: Timestamp,
+    /// Checks signatures.
+    pub verifier: &'a dyn Verifier,
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Genuine evidence that the policy takes. What it is about is not checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The 64 bytes that the TEE was given to sign; `None` if it was given none.
+    pub bound: Option<[u8; 64]>,
+    /// What it proves; no workload is named yet.
+    pub facts: Facts,
+}
+
+/// Verifies evidence as such: that it is genuine, and that the policy takes platform and Keep.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Refusal> {
+    match evidence.kind {
+        Kind::Snp => snp::verify(&evidence.statement, &evidence.endorsements, context),
+        kind => Err(Refusal::new(
+            Check::EvidenceUnsupported,
+            format!("this verifier does not appraise evidence of the kind {}", kind.name()),
+        )),
+    }
+}
+
+/// What evidence is worth, with the names that follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appraisal {
+    /// The attestation result.
+    pub result: AttestationResult,
+    /// The names.
+    pub names: Names,
+}
+
+/// Appraises evidence. `spki_der` is the key that it has to be about; without one it has to be about its claims, and the
+/// claims' key hash is only repeated, not checked.
 ///
 /// Pure: what comes out depends on the arguments only.
 ///
 /// # Errors
 /// The first check that fails.
-pub fn appraise(
-    request: &[u8],
-    policy: &Policy,
-    anchors: &[Roots],
-    build: &str,
-    now: Timestamp,
-    verifier: &dyn Verifier,
-) -> Result<Decision, Refusal> {
-    let Request { spki_der, evidence } = Request::parse(request, verifier)?;
-    let (report, claims, endorsements) = match &evidence {
-        Evidence::LegacySnp { report, endorsements } => (report, None, endorsements),
-        Evidence::Snp { report, claims, endorsements } => (report, Some(claims), endorsements),
-    };
-    let endorsements = Endorsements::from_der(endorsements)
-        .map_err(|error| Refusal::new(Check::EvidenceMalformed, error.to_string()))?;
-    let verified = verify_snp(report, &endorsements, &policy.snp, anchors, now, verifier)?;
-    let workload = binding(&verified.report, claims.map(Vec::as_slice), &spki_der)?;
+pub fn appraise_evidence(
+    evidence: &Evidence,
+    spki_der: Option<&[u8]>,
+    context: &Context<'_>,
+) -> Result<Appraisal, Refusal> {
+    let Verified { bound, mut facts } = verify(evidence, context)?;
+    let workload = binding(evidence, bound, spki_der, context)?;
     let names = match workload {
-        Some(workload) if verified.pinned => names(workload, policy, now, verifier)?,
+        Some(workload) if facts.pinned => {
+            names(workload, context.policy, context.now, context.verifier)?
+        }
         _ => Names::default(),
     };
+    facts.workload = names.digest.map(|digest| WorkloadName { digest, slug: names.slug.clone() });
     let result = AttestationResult {
-        build: build.to_owned(),
-        issued_at: now,
-        policy: policy.digest,
-        facts: facts(&verified, &names),
+        build: context.build.to_owned(),
+        issued_at: context.now,
+        policy: context.policy.digest,
+        facts,
     };
-    Ok(Decision { spki_der, result, names, lifetime_seconds: policy.lifetime_seconds })
+    Ok(Appraisal { result, names })
 }
 
-/// The report is about this key and these claims; the workload that they name.
+/// Appraises a certification request (DER).
+///
+/// Pure: what comes out depends on the arguments only.
+///
+/// # Errors
+/// The first check that fails.
+pub fn appraise(request: &[u8], context: &Context<'_>) -> Result<Decision, Refusal> {
+    let Request { spki_der, evidence } = Request::parse(request, context.verifier)?;
+    let Appraisal { result, names } = appraise_evidence(&evidence, Some(&spki_der), context)?;
+    let lifetime_seconds = context.policy.lifetime_seconds;
+    Ok(Decision { spki_der, result, names, lifetime_seconds })
+}
+
+/// The evidence is about this key and these claims; the workload that they name.
 fn binding(
-    report: &Report,
-    claims: Option<&[u8]>,
-    spki_der: &[u8],
+    evidence: &Evidence,
+    bound: Option<[u8; 64]>,
+    spki_der: Option<&[u8]>,
+    context: &Context<'_>,
 ) -> Result<Option<WorkloadClaim>, Refusal> {
-    let expected = claims.map_or_else(|| claims::legacy_report_data(spki_der), claims::report_data);
-    ensure(report.report_data == expected, Check::KeyBinding, || {
-        let what = if claims.is_some() { "claims" } else { "key" };
-        format!("the report was made for other {what} than those of the request")
+    let Some(bytes) = &evidence.claims else {
+        let Some(spki_der) = spki_der else { return Ok(None) };
+        let expected = claims::legacy_report_data(evidence.kind, spki_der);
+        ensure(bound == Some(expected), Check::KeyBinding, || {
+            "the evidence was made for another key than the request's".into()
+        })?;
+        return Ok(None);
+    };
+    ensure(bound == Some(claims::report_data(bytes)), Check::KeyBinding, || {
+        "the evidence was made for other claims than those that came with it".into()
     })?;
-    let Some(bytes) = claims else { return Ok(None) };
     let claims = Claims::from_bytes(bytes)
         .map_err(|error| Refusal::new(Check::ClaimsMalformed, error.to_string()))?;
-    ensure(claims.pubkey_hash == claims::pubkey_hash_of(spki_der), Check::KeyBinding, || {
-        "the report was made for another key than the request's".into()
+    let same = spki_der.is_none_or(|spki| claims.pubkey_hash == claims::pubkey_hash_of(spki));
+    ensure(same, Check::KeyBinding, || {
+        "the evidence was made for another key than the request's".into()
     })?;
-    ensure(claims.nonce.is_none(), Check::Nonce, || {
-        "the claims carry a nonce that was not handed out here".into()
-    })?;
+    nonce(claims.nonce.as_deref(), context)?;
     Ok(claims.workload)
+}
+
+fn nonce(nonce: Option<&[u8]>, context: &Context<'_>) -> Result<(), Refusal> {
+    let Some(nonce) = nonce else { return Ok(()) };
+    match context.nonces {
+        None => Err("the claims carry a nonce that was not handed out here".to_owned()),
+        Some(nonces) => nonces.check(nonce, context.now),
+    }
+    .map_err(|detail| Refusal::new(Check::Nonce, detail))
 }
 
 /// The names that a pinned Keep gets.
@@ -148,7 +235,12 @@ fn vouched(
         })?;
     ensure(
         verifier
-            .ecdsa_p256_sha256(&registry.point, &parsed.signing_input, &parsed.signature)
+            .verify(
+                Scheme::EcdsaP256Sha256Fixed,
+                &registry.point,
+                parsed.signing_input.as_ref(),
+                &parsed.signature,
+            )
             .is_ok(),
         Check::Statement,
         || format!("the statement about {slug} is not signed by its registry"),
@@ -166,25 +258,4 @@ fn vouched(
             Timestamp(parsed.statement.iat)
         )
     })
-}
-
-fn facts(verified: &Verified, names: &Names) -> Facts {
-    let report = &verified.report;
-    let key = |digest: &[u8; 48]| (*digest != [0; 48]).then(|| hex::encode(digest));
-    Facts {
-        chip_id: (!report.chip_id_masked()).then(|| hex::encode(report.chip_id)),
-        debug: report.policy.debug(),
-        guest_svn: report.guest_svn,
-        id_key: key(&report.id_key_digest),
-        measurement: hex::encode(report.measurement),
-        pinned: verified.pinned,
-        product: verified.product.name().to_owned(),
-        relaxations: verified.relaxations.iter().map(Relaxation::to_string).collect(),
-        signer: key(&report.author_key_digest).filter(|_| report.key_info.author_key()),
-        simulated: verified.simulated,
-        tcb: verified.tcb.summary(),
-        tee: "snp".to_owned(),
-        vmpl: report.vmpl,
-        workload: names.digest.map(|digest| WorkloadName { digest, slug: names.slug.clone() }),
-    }
 }

@@ -139,12 +139,24 @@ pub struct Refusal {
     pub detail: String,
     /// What to do about it.
     pub hint: String,
+    /// Further checks that failed. Only genuine evidence gets so far that there is more than one.
+    pub others: Vec<Failure>,
+}
+
+/// A check that failed beside the first one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of the check.
+    pub check: &'static str,
+    /// What was found.
+    pub detail: String,
 }
 
 impl Refusal {
     /// `check` failed, because of `detail`.
     pub fn new(check: Check, detail: impl Into<String>) -> Self {
-        Self { check: check.name(), detail: detail.into(), hint: check.hint().to_owned() }
+        let (check, hint) = (check.name(), check.hint().to_owned());
+        Self { check, detail: detail.into(), hint, others: Vec::new() }
     }
 }
 
@@ -165,11 +177,84 @@ pub(crate) fn ensure(
     if passed { Ok(()) } else { Err(Refusal::new(check, detail())) }
 }
 
+/// What is found about genuine evidence: checks that failed, all of them, and relaxations without which more would have.
+///
+/// For what comes after the signatures; what comes before fails at once.
+#[cfg(feature = "appraisal")]
+#[allow(dead_code, reason = "verifiers move to it one by one")]
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    refusal: Option<Refusal>,
+    relaxed: std::collections::BTreeSet<String>,
+}
+
+#[cfg(feature = "appraisal")]
+#[allow(dead_code, reason = "verifiers move to it one by one")]
+impl Findings {
+    /// A check that nothing relaxes.
+    pub(crate) fn ensure(&mut self, passed: bool, check: Check, detail: impl FnOnce() -> String) {
+        if passed {
+            return;
+        }
+        match &mut self.refusal {
+            None => self.refusal = Some(Refusal::new(check, detail())),
+            Some(first) => {
+                first.others.push(Failure { check: check.name(), detail: detail() });
+            }
+        }
+    }
+
+    /// A check that the policy may relax: it does if `allowed`, under the name `relaxation`.
+    pub(crate) fn ensure_or_relax(
+        &mut self,
+        passed: bool,
+        relaxation: impl Into<String>,
+        allowed: bool,
+        check: Check,
+        detail: impl FnOnce() -> String,
+    ) {
+        if !passed && allowed {
+            self.relaxed.insert(relaxation.into());
+        } else {
+            self.ensure(passed, check, detail);
+        }
+    }
+
+    /// The relaxations that were needed, sorted by name.
+    ///
+    /// # Errors
+    /// Everything that failed.
+    pub(crate) fn finish(self) -> Result<Vec<String>, Refusal> {
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.relaxed.into_iter().collect()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[cfg(feature = "appraisal")]
+    #[test]
+    fn all_findings_are_told() {
+        let mut findings = Findings::default();
+        findings.ensure(true, Check::Debug, || unreachable!());
+        findings.ensure_or_relax(false, "b", true, Check::Vmpl, || unreachable!());
+        findings.ensure_or_relax(false, "a", true, Check::Vmpl, || unreachable!());
+        findings.ensure_or_relax(true, "c", false, Check::Vmpl, || unreachable!());
+        assert_eq!(findings.finish(), Ok(vec!["a".to_owned(), "b".to_owned()]));
+
+        let mut findings = Findings::default();
+        findings.ensure(false, Check::Debug, || "one".into());
+        findings.ensure_or_relax(false, "b", false, Check::Vmpl, || "two".into());
+        let refusal = findings.finish().unwrap_err();
+        assert_eq!((refusal.check, refusal.detail.as_str()), ("debug", "one"));
+        assert_eq!(refusal.others, [Failure { check: "vmpl", detail: "two".into() }]);
+    }
 
     #[test]
     fn names_are_unique_and_for_machines() {

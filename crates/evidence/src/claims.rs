@@ -12,6 +12,8 @@ use types::digest::Sha256;
 use types::limits;
 use types::slug::Slug;
 
+use crate::container::Kind;
+
 /// SHA-384 in the registry of RFC 6920.
 const SHA_384: u8 = 7;
 /// Least and most bytes of a nonce.
@@ -174,10 +176,15 @@ pub fn report_data(claims: &[u8]) -> [u8; 64] {
     Sha512::digest(claims).into()
 }
 
-/// Report data of requests without claims: SHA-384 of the key's SPKI and 16 zero bytes (docs/FORMATS.md 3.2).
-pub fn legacy_report_data(spki_der: &[u8]) -> [u8; 64] {
+/// Report data of evidence without claims, which binds a key and nothing else (docs/FORMATS.md 3.2): SHA-256 of the key's
+/// SPKI for SGX, SHA-384 for every other kind; the rest is zero.
+pub fn legacy_report_data(kind: Kind, spki_der: &[u8]) -> [u8; 64] {
+    let hash = match kind {
+        Kind::Sgx => Sha256::of(spki_der).0.to_vec(),
+        _ => pubkey_hash_of(spki_der).to_vec(),
+    };
     let mut data = [0; 64];
-    for (to, from) in data.iter_mut().zip(pubkey_hash_of(spki_der)) {
+    for (to, from) in data.iter_mut().zip(hash) {
         *to = from;
     }
     data
@@ -264,7 +271,7 @@ mod tests {
 
     #[test]
     fn legacy_data_is_the_hash_and_zeros() {
-        let data = legacy_report_data(b"key");
+        let data = legacy_report_data(Kind::Snp, b"key");
         assert_eq!(data[..48], pubkey_hash_of(b"key"));
         assert_eq!(data[48..], [0; 16]);
     }

@@ -8,15 +8,12 @@
 use const_oid::ObjectIdentifier;
 use der::asn1::{BitStringRef, OctetStringRef};
 use der::{Decode as _, Tag, TagNumber};
-use minicbor::data::Tag as CborTag;
-use minicbor::{Decoder, Encoder};
 use types::limits;
 
-use crate::amd::p384_point;
-use crate::asn1::{self, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET};
+use crate::asn1::{self, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET, p384_point};
 use crate::check::{Check, Refusal, ensure};
-use crate::crypto::Verifier;
-use crate::snp::REPORT_BYTES;
+use crate::container::{self, Evidence};
+use crate::crypto::{Scheme, Verifier};
 
 /// `extensionRequest` (PKCS#9).
 const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
@@ -29,34 +26,11 @@ const LEGACY_OTHERS: [ObjectIdentifier; 2] = [
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.1"),
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.2"),
 ];
-/// CBOR tag of a TEE report.
-const TEE_REPORT: u64 = 60_001;
 /// AlgorithmIdentifier `ecdsa-with-SHA384`.
 const ECDSA_SHA384: [u8; 12] =
     [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
 /// `[0]` of the attributes.
 const ATTRIBUTES: u8 = 0xa0;
-
-/// Evidence as it came, not appraised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// Extension 1.3.6.1.4.1.58270.1.3: binds the key only.
-    LegacySnp {
-        /// 1184 bytes of report.
-        report: Vec<u8>,
-        /// DER of the endorsements.
-        endorsements: Vec<u8>,
-    },
-    /// Extension 2.23.133.5.4.9: binds claims.
-    Snp {
-        /// 1184 bytes of report.
-        report: Vec<u8>,
-        /// CBOR of the claims.
-        claims: Vec<u8>,
-        /// DER of the endorsements.
-        endorsements: Vec<u8>,
-    },
-}
 
 /// A certification request whose own signature has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +112,9 @@ impl Request {
             Refusal::new(Check::RequestKey, "the request's key is not an uncompressed P-384 point")
         })?;
         let signed = parts.algorithm == ECDSA_SHA384
-            && verifier.ecdsa_p384_sha384_der(point, parts.info, parts.signature).is_ok();
+            && verifier
+                .verify(Scheme::EcdsaP384Sha384Der, point, parts.info, parts.signature)
+                .is_ok();
         ensure(signed, Check::RequestSignature, || {
             "the request's own signature does not verify".into()
         })?;
@@ -154,8 +130,8 @@ impl Request {
             "the request's evidence is none of SEV-SNP".into()
         })?;
         let evidence = match oid {
-            EVIDENCE => decode_evidence(value),
-            LEGACY_SNP => decode_legacy(value),
+            EVIDENCE => container::decode_evidence(value),
+            LEGACY_SNP => container::decode_legacy_snp(value),
             _ => {
                 return Err(Refusal::new(
                     Check::EvidenceMissing,
@@ -169,43 +145,6 @@ impl Request {
         })?;
         Ok(Self { spki_der: parts.spki.to_vec(), evidence })
     }
-}
-
-/// The extension value of evidence with claims (docs/FORMATS.md 3.3).
-pub fn encode_evidence(report: &[u8], claims: &[u8], endorsements: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(report.len() + claims.len() + endorsements.len() + 32);
-    let mut encoder = Encoder::new(&mut out);
-    // Writing to memory does not fail.
-    let _ = encoder
-        .tag(CborTag::new(TEE_REPORT))
-        .and_then(|e| e.array(3)?.bytes(report)?.bytes(claims)?.bytes(endorsements));
-    out
-}
-
-fn decode_evidence(value: &[u8]) -> Option<Evidence> {
-    let mut d = Decoder::new(value);
-    if d.tag().ok()? != CborTag::new(TEE_REPORT) || d.array().ok()? != Some(3) {
-        return None;
-    }
-    let mut next = || Some(d.bytes().ok()?.to_vec());
-    let (report, claims, endorsements) = (next()?, next()?, next()?);
-    let same = encode_evidence(&report, &claims, &endorsements) == value;
-    let fits = report.len() == REPORT_BYTES && claims.len() <= limits::CLAIMS_BYTES_MAX;
-    (same && fits).then_some(Evidence::Snp { report, claims, endorsements })
-}
-
-/// The extension value of legacy SNP evidence (docs/FORMATS.md 3.2).
-pub fn encode_legacy(report: &[u8], endorsements: &[u8]) -> Vec<u8> {
-    asn1::tlv(SEQUENCE, &[endorsements, &asn1::tlv(OCTET_STRING, report)].concat())
-}
-
-fn decode_legacy(value: &[u8]) -> Option<Evidence> {
-    asn1::sequence(value, |reader| {
-        let endorsements = asn1::element(reader, Tag::Sequence)?.to_vec();
-        let report = <&OctetStringRef>::decode(reader)?.as_bytes().to_vec();
-        Ok(Evidence::LegacySnp { report, endorsements })
-    })
-    .ok()
 }
 
 /// What the Keep's key signs to make a request.
@@ -230,12 +169,12 @@ pub fn assemble(info: &[u8], signature: &[u8]) -> Vec<u8> {
     asn1::tlv(SEQUENCE, &[info, &ECDSA_SHA384, &signature].concat())
 }
 
-/// A request for the key `spki_der` with evidence that carries claims; `extension` is from [`encode_evidence`].
+/// A request for the key `spki_der` with evidence that carries claims; `extension` is from [`encode_evidence`](crate::encode_evidence).
 pub fn build(spki_der: &[u8], extension: &[u8]) -> Tbs {
     build_with(spki_der, EVIDENCE, extension)
 }
 
-/// A request with an extension of any type, as [`LEGACY_SNP`] with [`encode_legacy`].
+/// A request with an extension of any type, as [`LEGACY_SNP`] with [`encode_legacy_snp`](crate::encode_legacy_snp).
 pub fn build_with(spki_der: &[u8], oid: ObjectIdentifier, extension: &[u8]) -> Tbs {
     let oid = asn1::tlv(OID, oid.as_bytes());
     let extension = asn1::tlv(SEQUENCE, &[oid, asn1::tlv(OCTET_STRING, extension)].concat());

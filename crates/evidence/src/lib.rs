@@ -2,34 +2,48 @@
 
 //! Evidence of TEEs, and what it is worth: parsing, policy, appraisal, attestation results.
 //!
-//! [`appraise`] is one pure function of request, policy, trust anchors and time: no I/O, no clock, no state. It has one
+//! `appraise` is one pure function of request, policy, trust anchors and time: no I/O, no clock, no state. It has one
 //! error path, a [`Refusal`] that names the [`Check`] that failed, and nothing in it starts as a success. Signatures are
 //! checked over the bytes as they were received, never over bytes that were written again.
 //!
-//! Nothing here issues certificates; Steward does, from a [`Decision`].
+//! Nothing here issues certificates; Steward does, from a `Decision`.
+//!
+//! Keeps and relying parties need formats only; everything that appraises is behind the feature `appraisal`.
 //!
 //! | module | of what |
 //! |---|---|
 //! | [`csr`] | requests with evidence |
 //! | [`claims`] | what report data stand for |
 //! | [`snp`] | SEV-SNP reports and their verification |
-//! | [`amd`] | AMD's products and certificates |
-//! | [`policy`] | what is good enough |
+//! | `amd` | AMD's products and certificates |
+//! | `policy` | what is good enough |
 //! | [`result`] | what a certificate says about it |
 //! | [`crypto`] | signature checks |
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "appraisal")]
 pub mod amd;
+#[cfg(feature = "appraisal")]
+mod anchors;
+#[cfg(feature = "appraisal")]
 mod appraisal;
 mod asn1;
 mod check;
 pub mod claims;
+mod container;
 pub mod crypto;
 pub mod csr;
+#[cfg(feature = "appraisal")]
 pub mod policy;
 pub mod result;
 pub mod snp;
 
-pub use appraisal::{Decision, Names, appraise};
-pub use check::{Check, Refusal};
+#[cfg(feature = "appraisal")]
+pub use anchors::{Anchors, BadAnchors};
+#[cfg(feature = "appraisal")]
+pub use appraisal::{
+    Appraisal, Context, Decision, Names, Nonces, Verified, appraise, appraise_evidence, verify,
+};
+pub use check::{Check, Failure, Refusal};
+pub use container::{Evidence, Kind, encode_evidence, encode_legacy_snp};

@@ -24,12 +24,12 @@ use aws_lc_rs::signature::{
 };
 use chassis::clock::Clock;
 use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
-use evidence::crypto::{AwsLc, BadSignature, Verifier};
-use evidence::{csr, snp};
+use evidence::crypto::{AwsLc, BadSignature, Scheme, Verifier};
+use evidence::{Context, Kind, csr, encode_evidence, snp};
 use steward::authority::{Authority, generate};
 use steward::issuer::Issuer;
 use steward::policies::{Loaded, Policies};
-use steward::roots::Anchors;
+use steward::roots;
 use testkit::silicon::{Options, SimulatedSnp};
 use types::digest::Sha256;
 
@@ -52,20 +52,8 @@ fn timed(check: impl FnOnce() -> Result<(), BadSignature>) -> Result<(), BadSign
 }
 
 impl Verifier for Timed {
-    fn ecdsa_p384_sha384(&self, k: &[u8], m: &[u8], s: &[u8; 96]) -> Result<(), BadSignature> {
-        timed(|| AwsLc.ecdsa_p384_sha384(k, m, s))
-    }
-
-    fn ecdsa_p384_sha384_der(&self, k: &[u8], m: &[u8], s: &[u8]) -> Result<(), BadSignature> {
-        timed(|| AwsLc.ecdsa_p384_sha384_der(k, m, s))
-    }
-
-    fn ecdsa_p256_sha256(&self, k: &[u8], m: &[u8], s: &[u8; 64]) -> Result<(), BadSignature> {
-        timed(|| AwsLc.ecdsa_p256_sha256(k, m, s))
-    }
-
-    fn rsa_pss_sha384(&self, k: &[u8], m: &[u8], s: &[u8]) -> Result<(), BadSignature> {
-        timed(|| AwsLc.rsa_pss_sha384(k, m, s))
+    fn verify(&self, scheme: Scheme, k: &[u8], m: &[u8], s: &[u8]) -> Result<(), BadSignature> {
+        timed(|| AwsLc.verify(scheme, k, m, s))
     }
 }
 
@@ -81,7 +69,7 @@ fn request(silicon: &SimulatedSnp) -> Vec<u8> {
     };
     let blob = silicon.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
     let (report, endorsements) = snp::split_attestation(&blob).unwrap();
-    let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
+    let value = encode_evidence(Kind::Snp, report, &claims.to_bytes(), endorsements);
     let tbs = csr::build(spki.as_ref(), &value);
     let signature = key.sign(&SystemRandom::new(), tbs.bytes()).unwrap();
     tbs.assemble(signature.as_ref())
@@ -121,19 +109,27 @@ fn main() {
     let policy = format!("[snp]\nhash = [\"{}\"]\n", hex::encode(MEASUREMENT));
     chassis::durable::write(&path("policy.toml"), policy.as_bytes(), 0o600).unwrap();
     let policy = Loaded::read(&path("policy.toml")).unwrap();
-    let mut anchors = Anchors::vendors().unwrap();
-    anchors.add_insecure_simulated(&path("roots.pem")).unwrap();
+    let mut anchors = roots::vendors().unwrap();
+    anchors.extend(roots::insecure_simulated(&path("roots.pem")).unwrap());
     let root = generate("Measured", now.minus(3600)).unwrap();
     let authority =
         Authority::from_pem(root.certificate_pem.as_bytes(), root.key_pem.as_bytes(), now).unwrap();
     let request = request(&silicon);
 
-    let roots = evidence::amd::Roots::from_pem(&silicon.roots_pem(), &AwsLc).unwrap();
+    let roots = evidence::Anchors::simulated(&silicon.roots_pem(), &AwsLc).unwrap();
     let appraised = policy.policy.clone();
     let mut rounds = 0;
     let appraisal = average(|| {
         rounds += 1;
-        evidence::appraise(&request, &appraised, &roots, "measured", now, &Timed).unwrap();
+        let context = Context {
+            policy: &appraised,
+            anchors: &roots,
+            nonces: None,
+            build: "measured",
+            now,
+            verifier: &Timed,
+        };
+        evidence::appraise(&request, &context).unwrap();
     });
     let checks = SPENT.get() / rounds;
     let own = own_signature();

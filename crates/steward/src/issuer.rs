@@ -9,6 +9,7 @@ use der::asn1::Any;
 use der::{Decode as _, Encode as _};
 use evidence::crypto::AwsLc;
 use evidence::result::AttestationResult;
+use evidence::{Anchors, Context};
 use types::problem::Problem;
 use types::time::Timestamp;
 
@@ -16,7 +17,6 @@ use crate::authority::Authority;
 use crate::certificate::{self, Order};
 use crate::lint;
 use crate::policies::Policies;
-use crate::roots::Anchors;
 
 /// Who appraised, as it stands in attestation results.
 pub const BUILD: &str = concat!("steward ", env!("CARGO_PKG_VERSION"));
@@ -85,15 +85,16 @@ impl Issuer {
         let now = self.clock.now();
         self.authority_is_valid(now)?;
         let loaded = self.policies.current();
-        let decision = evidence::appraise(
-            request,
-            &loaded.policy,
-            self.anchors.as_slice(),
-            BUILD,
+        let context = Context {
+            policy: &loaded.policy,
+            anchors: &self.anchors,
+            nonces: None,
+            build: BUILD,
             now,
-            &AwsLc,
-        )
-        .map_err(|refusal| refused(&refusal))?;
+            verifier: &AwsLc,
+        };
+        let decision =
+            evidence::appraise(request, &context).map_err(|refusal| refused(&refusal))?;
         let workload = decision.result.facts.workload.as_ref();
         if decision.names.digest != workload.map(|w| w.digest)
             || decision.names.slug.as_ref() != workload.and_then(|w| w.slug.as_ref())
@@ -185,7 +186,7 @@ fn log_issued(issued: &Issued) {
         decision = "issued",
         serial = issued.serial,
         status = %issued.result.status(),
-        tee = facts.tee,
+        tee = facts.tee.name(),
         simulated = facts.simulated,
         measurement = facts.measurement,
         digest = workload.map(|w| w.digest.to_string()),
@@ -222,7 +223,7 @@ mod tests {
         let path = dir.path().join("policy.toml");
         chassis::durable::write(&path, b"", 0o644).unwrap();
         let policies = Policies::new(Loaded::read(&path).unwrap());
-        Issuer::new(authority, policies, Anchors::vendors().unwrap(), Clock::Fixed(now))
+        Issuer::new(authority, policies, crate::roots::vendors().unwrap(), Clock::Fixed(now))
     }
 
     #[test]

@@ -146,7 +146,8 @@ mod tests {
     use crate::certificate::{Issued, make, window};
     use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
     use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
-    use evidence::result::{Facts, TcbSummary, WorkloadName};
+    use evidence::result::Facts;
+    use testkit::pki::sample_result;
     use types::digest::Sha256;
     use types::time::Timestamp;
 
@@ -174,23 +175,13 @@ mod tests {
                 issued_at: NOW,
                 policy,
                 facts: Facts {
-                    chip_id: None,
-                    debug: false,
-                    guest_svn: 0,
-                    id_key: None,
-                    measurement: "ab".repeat(48),
-                    pinned: true,
-                    product: "Milan".to_owned(),
-                    relaxations: Vec::new(),
-                    signer: None,
                     simulated: true,
-                    tcb: TcbSummary::default(),
-                    tee: "snp".to_owned(),
-                    vmpl: 0,
-                    workload: Some(WorkloadName {
-                        digest: Sha256::of(b"workload"),
-                        slug: Some("store.example.com/team/app:1.2.0".parse().unwrap()),
-                    }),
+                    ..sample_result(
+                        Sha256::of(b"workload"),
+                        Some("store.example.com/team/app:1.2.0".parse().unwrap()),
+                        NOW,
+                    )
+                    .facts
                 },
             },
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use evidence::amd::Roots;
+use evidence::Anchors;
 use evidence::crypto::AwsLc;
 
 /// Largest file of simulated roots, in bytes.
@@ -39,41 +39,24 @@ impl fmt::Display for RootsError {
 
 impl std::error::Error for RootsError {}
 
-/// The roots of every silicon that is believed.
-#[derive(Debug)]
-pub struct Anchors(Vec<Roots>);
+/// The vendors' roots, built in.
+///
+/// # Errors
+/// [`RootsError::BuiltIn`]: this program is damaged.
+pub fn vendors() -> Result<Anchors, RootsError> {
+    Anchors::vendors(&AwsLc).map_err(|error| RootsError::BuiltIn(error.to_string()))
+}
 
-impl Anchors {
-    /// AMD's roots, built in.
-    ///
-    /// # Errors
-    /// [`RootsError::BuiltIn`]: this program is damaged.
-    pub fn vendors() -> Result<Self, RootsError> {
-        evidence::amd::vendor_roots(&AwsLc)
-            .map(Self)
-            .map_err(|error| RootsError::BuiltIn(error.to_string()))
-    }
-
-    /// Also believes the simulated silicon whose roots are in `path` (PEM: ARK and ASK). Only for development: whoever has
-    /// their key can attest to anything. Certificates say so.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds anything but roots that are not a vendor's.
-    pub fn add_insecure_simulated(&mut self, path: &Path) -> Result<(), RootsError> {
-        let mut pem = String::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut pem))
-            .map_err(|error| RootsError::Unreadable(path.to_owned(), error))?;
-        let invalid = |why: String| RootsError::Invalid(path.to_owned(), why);
-        let roots = Roots::from_pem(&pem, &AwsLc).map_err(|error| invalid(error.to_string()))?;
-        if !roots.iter().all(Roots::simulated) {
-            return Err(invalid("the vendors' own roots are built in".to_owned()));
-        }
-        self.0.extend(roots);
-        Ok(())
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Roots] {
-        &self.0
-    }
+/// The roots of simulated silicon in `path` (PEM). Only for development: whoever has their key can attest to anything.
+/// Certificates say so.
+///
+/// # Errors
+/// The file cannot be read, or holds anything but roots that are not a vendor's.
+pub fn insecure_simulated(path: &Path) -> Result<Anchors, RootsError> {
+    let mut pem = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut pem))
+        .map_err(|error| RootsError::Unreadable(path.to_owned(), error))?;
+    Anchors::simulated(&pem, &AwsLc)
+        .map_err(|error| RootsError::Invalid(path.to_owned(), error.to_string()))
 }

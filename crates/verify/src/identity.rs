@@ -158,7 +158,7 @@ fn hex(bytes: &[u8]) -> String {
 fn peer(result: &AttestationResult) -> Peer {
     let facts = &result.facts;
     let attested = Attested {
-        tee: facts.tee.clone(),
+        tee: facts.tee.name().to_owned(),
         simulated: facts.simulated,
         measurement: facts.measurement.clone(),
         policy: result.policy,

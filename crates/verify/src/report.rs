@@ -2,7 +2,9 @@
 
 //! What a certificate proves, as a table for people and as facts for programs.
 
-use evidence::result::{Status, TcbSummary};
+use std::collections::BTreeMap;
+
+use evidence::result::{DcapFacts, Status, TcbSummary, TeeFacts};
 use types::peer::Peer;
 
 use crate::{Identity, VerifyError};
@@ -36,12 +38,17 @@ pub fn rows(identity: &Identity) -> Vec<Row> {
         row("workload", workload, named),
         row("digest", digest, Some(identity.digest.is_some())),
         row("status", status.to_string(), Some(status == Status::Affirming)),
-        row("TEE", format!("{} ({})", facts.tee, facts.product), None),
+        row("TEE", format!("{} ({})", facts.tee.name(), facts.tee.product()), None),
         row("silicon", silicon.to_owned(), Some(!facts.simulated)),
         row("debug", debug.to_owned(), Some(!facts.debug)),
         row("measurement", facts.measurement.clone(), Some(facts.pinned)),
-        row("firmware", firmware(&facts.tcb), None),
     ];
+    rows.extend(own(&facts.tee));
+    if let Some(vtpm) = &facts.vtpm {
+        let kind = format!("{}: the guest's kernel is trusted too", vtpm.kind);
+        rows.push(row("virtual TPM", kind, None));
+        rows.extend(registers(&vtpm.pcrs));
+    }
     if let Some(signer) = &facts.signer {
         rows.push(row("signer", signer.clone(), None));
     }
@@ -76,10 +83,49 @@ fn row(label: &'static str, value: String, good: Option<bool>) -> Row {
     Row { label, value, good }
 }
 
+/// What a TEE says of its own.
+fn own(tee: &TeeFacts) -> Vec<Row> {
+    match tee {
+        TeeFacts::Snp(facts) => vec![row("firmware", firmware(&facts.tcb), None)],
+        TeeFacts::Sgx(facts) => {
+            let mut rows = platform(&facts.dcap);
+            let version = format!("product {}, version {}", facts.product_id, facts.svn);
+            rows.push(row("enclave", version, None));
+            rows
+        }
+        TeeFacts::Tdx(facts) => {
+            let mut rows = platform(&facts.dcap);
+            let rtmrs = facts.rtmrs.iter().zip(0..);
+            rows.extend(registers(&rtmrs.map(|(rtmr, index)| (index, rtmr.clone())).collect()));
+            rows
+        }
+        TeeFacts::Nitro(facts) => registers(&facts.pcrs),
+        TeeFacts::Cca(facts) => {
+            let mut rows = registers(&facts.rems);
+            rows.push(row("life cycle", facts.lifecycle.clone(), None));
+            rows
+        }
+    }
+}
+
 fn firmware(tcb: &TcbSummary) -> String {
     let TcbSummary { bootloader, fmc, microcode, snp, tee } = tcb;
     let fmc = fmc.map_or_else(String::new, |fmc| format!(", fmc {fmc}"));
     format!("bootloader {bootloader}, tee {tee}, snp {snp}, microcode {microcode}{fmc}")
+}
+
+fn platform(dcap: &DcapFacts) -> Vec<Row> {
+    let status = row("TCB", dcap.status.clone(), Some(dcap.status == "UpToDate"));
+    let advisories = dcap.advisories.iter().map(|id| row("advisory", id.clone(), Some(false)));
+    std::iter::once(status).chain(advisories).collect()
+}
+
+/// Registers that the TEE or its virtual TPM keeps.
+fn registers(registers: &BTreeMap<u8, String>) -> Vec<Row> {
+    registers
+        .iter()
+        .map(|(index, value)| row("register", format!("{index}: {value}"), None))
+        .collect()
 }
 
 fn names(identity: &Identity) -> String {
@@ -121,7 +167,8 @@ mod tests {
         bad.facts.workload = None;
         bad.facts.relaxations = vec!["alias-check".into(), "crl-grace".into()];
         bad.facts.signer = Some("ab".repeat(48));
-        bad.facts.tcb.fmc = Some(7);
+        let TeeFacts::Snp(snp) = &mut bad.facts.tee else { panic!("no SNP") };
+        snp.tcb.fmc = Some(7);
         let rows = rows(&identity(&bad));
         for label in ["workload", "digest", "status", "silicon", "debug", "measurement", "relaxed"]
         {

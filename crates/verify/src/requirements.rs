@@ -115,7 +115,7 @@ fn meets(rule: &PeerRule, identity: &Identity) -> bool {
         .is_none_or(|pattern| identity.slug.as_ref().is_some_and(|slug| pattern.matches(slug)))
         && rule.digest.as_ref().is_none_or(|digest| identity.digest.as_ref() == Some(digest))
         && rule.measurement.as_ref().is_none_or(|measurement| *measurement == facts.measurement)
-        && rule.tee.as_ref().is_none_or(|tee| *tee == facts.tee)
+        && rule.tee.as_ref().is_none_or(|tee| tee == facts.tee.name())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
 use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
-use evidence::csr;
+use evidence::{Kind, csr, encode_evidence};
 use testkit::silicon::SimulatedSnp;
 use types::limits;
 use types::problem::Problem;
@@ -87,7 +87,7 @@ pub(super) fn evidence(
 /// If it cannot be signed.
 pub(super) fn request(key: &Key, evidence: &Evidence) -> Result<Vec<u8>, Failure> {
     let extension =
-        csr::encode_evidence(&evidence.report, &evidence.claims, &evidence.endorsements);
+        encode_evidence(Kind::Snp, &evidence.report, &evidence.claims, &evidence.endorsements);
     let tbs = csr::build(&key.spki, &extension);
     let signature =
         key.pair.sign(&SystemRandom::new(), tbs.bytes()).context("cannot sign a request")?;

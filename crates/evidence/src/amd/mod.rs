@@ -15,7 +15,6 @@ pub use chain::{Endorsed, verify_vek};
 pub use roots::vendor_roots;
 pub use roots::{ARK_FINGERPRINTS, BadRoots, Roots};
 pub use vek::VekKind;
-pub(crate) use vek::p384_point;
 
 use crate::result::TcbSummary;
 

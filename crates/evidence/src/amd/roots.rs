@@ -14,7 +14,7 @@ use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
 
 use super::Product;
 use crate::asn1::{self, Certificate};
-use crate::crypto::Verifier;
+use crate::crypto::{Scheme, Verifier};
 
 /// SHA-256 of AMD's root certificates (ARK), DER. Any other root is simulated silicon.
 pub const ARK_FINGERPRINTS: [(Product, &str); 3] = [
@@ -91,8 +91,11 @@ pub(crate) fn signed_by(
 ) -> bool {
     is_pss(inner_algorithm, signed.algorithm)
         && signed.signature.len() == RSA_BYTES
-        && rsa4096(issuer_spki)
-            .is_some_and(|key| verifier.rsa_pss_sha384(key, signed.tbs, signed.signature).is_ok())
+        && rsa4096(issuer_spki).is_some_and(|key| {
+            verifier
+                .verify_endorsement(Scheme::RsaPssSha384, key, signed.tbs, signed.signature)
+                .is_ok()
+        })
 }
 
 /// A name without its common name, and the common name: `None` if it has not exactly one.

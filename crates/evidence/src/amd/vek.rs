@@ -7,7 +7,7 @@ use der::asn1::Ia5StringRef;
 use der::{Decode as _, Tag};
 
 use super::{Product, Tcb};
-use crate::asn1::{self, Certificate};
+use crate::asn1::{self, Certificate, p384_point};
 use crate::check::{Check, Refusal};
 
 const AMD: &str = "1.3.6.1.4.1.3704.1";
@@ -26,18 +26,6 @@ const RESERVED: [ObjectIdentifier; 4] = [
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.3.6"),
     ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.3.7"),
 ];
-
-/// AlgorithmIdentifier of a P-384 key and the BIT STRING header in front of its point.
-const P384_SPKI: [u8; 23] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
-    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
-];
-
-/// The uncompressed point (97 bytes) in the SPKI of a P-384 key.
-pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
-    let point = spki.strip_prefix(&P384_SPKI)?;
-    (point.len() == 97 && point.first() == Some(&4)).then_some(point)
-}
 
 /// Whose key it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,50 @@ use super::endorsements::Endorsements;
 use super::guest;
 use super::report::{Malformed, Report, SIGNED_BYTES, SigningKey};
 use crate::amd::{Endorsed, Product, Roots, Tcb, VekKind, verify_chain};
+use crate::appraisal::{self, Context};
 use crate::check::{Check, Refusal, ensure};
-use crate::crypto::Verifier;
+use crate::crypto::{Scheme, Verifier};
 use crate::policy::{Relaxation, Relaxed, SnpPolicy};
+use crate::result::{Facts, SnpFacts, TeeFacts};
+
+/// Verifies a report (1184 bytes) with its endorsements (DER, docs/FORMATS.md 3.2).
+///
+/// # Errors
+/// The first check that fails.
+pub(crate) fn verify(
+    report: &[u8],
+    endorsements: &[u8],
+    context: &Context<'_>,
+) -> Result<appraisal::Verified, Refusal> {
+    let endorsements = Endorsements::from_der(endorsements)
+        .map_err(|error| Refusal::new(Check::EvidenceMalformed, error.to_string()))?;
+    let Context { policy, anchors, now, verifier, .. } = *context;
+    let verified = verify_snp(report, &endorsements, &policy.snp, &anchors.amd, now, verifier)?;
+    Ok(appraisal::Verified { bound: Some(verified.report.report_data), facts: facts(&verified) })
+}
+
+fn facts(verified: &Verified) -> Facts {
+    let report = &verified.report;
+    let key = |digest: &[u8; 48]| (*digest != [0; 48]).then(|| hex::encode(digest));
+    Facts {
+        debug: report.policy.debug(),
+        measurement: hex::encode(report.measurement),
+        pinned: verified.pinned,
+        relaxations: verified.relaxations.iter().map(Relaxation::to_string).collect(),
+        signer: key(&report.author_key_digest).filter(|_| report.key_info.author_key()),
+        simulated: verified.simulated,
+        tee: TeeFacts::Snp(SnpFacts {
+            chip_id: (!report.chip_id_masked()).then(|| hex::encode(report.chip_id)),
+            guest_svn: report.guest_svn,
+            id_key: key(&report.id_key_digest),
+            product: verified.product.name().to_owned(),
+            tcb: verified.tcb.summary(),
+            vmpl: report.vmpl,
+        }),
+        vtpm: None,
+        workload: None,
+    }
+}
 
 /// A genuine report that the policy takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +96,9 @@ pub fn verify_snp(
     let vek = verify_chain(&endorsements.vcek, &crls, anchors, now, &mut relaxed, verifier)?;
     let signed = bytes.get(..SIGNED_BYTES).unwrap_or_default();
     ensure(
-        verifier.ecdsa_p384_sha384(vek.public, signed, &report.signature).is_ok(),
+        verifier
+            .verify(Scheme::EcdsaP384Sha384Fixed, vek.public, signed, &report.signature)
+            .is_ok(),
         Check::ReportSignature,
         || "the report is not signed by the key of the certificate that came with it".into(),
     )?;

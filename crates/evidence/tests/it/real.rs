@@ -11,10 +11,13 @@ use enarx_evidence as evidence;
 use evidence::amd::{Roots, verify_vek};
 use evidence::crypto::AwsLc;
 use evidence::policy::Policy;
+use evidence::result::TeeFacts;
 use evidence::snp::{Endorsements, Report, verify_snp};
-use evidence::{Refusal, appraise};
+use evidence::{Anchors, Refusal};
 use serde::Deserialize;
 use types::time::Timestamp;
+
+use crate::world::decide_at;
 
 #[derive(Deserialize)]
 struct Case {
@@ -193,26 +196,28 @@ fn facts_agree(name: &str, case: &Case, report: &Report) {
 fn the_request_of_the_original_enarx() {
     let Some(folder) = folder("the_request_of_the_original_enarx") else { return };
     let (path, case) = case(&folder, "milan-v2-enarx-csr");
-    let (request, anchors) = (read(&path.join("request.csr")), anchors(&folder));
+    let request = read(&path.join("request.csr"));
+    let anchors = Anchors { amd: anchors(&folder) };
     let fact = |name: &str| case.facts[name].as_str().unwrap().to_owned();
     let relaxed = Policy::parse("[snp]\nallow = [\"alias-check\"]\n").unwrap();
     for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {
-        let outcome = appraise(&request, &relaxed, &anchors, "test", verdict.at, &AwsLc);
+        let outcome = decide_at(&request, &relaxed, &anchors, verdict.at);
         hold("request.csr", verdict, outcome.map(drop));
     }
     let then: Timestamp = "2022-12-01T00:00:00Z".parse().unwrap();
     let decide = |policy: &str| {
         let policy = Policy::parse(&format!("[snp]\nallow = [\"alias-check\"]\n{policy}")).unwrap();
-        appraise(&request, &policy, &anchors, "test", then, &AwsLc)
+        decide_at(&request, &policy, &anchors, then)
     };
     let decision = decide("").unwrap();
     let facts = &decision.result.facts;
     assert_eq!(decision.spki_der.len(), 120);
     assert_eq!(facts.measurement, fact("measurement"));
     assert_eq!(facts.signer, Some(fact("author_key_digest")));
-    assert_eq!(facts.id_key, Some(fact("id_key_digest")));
-    assert_eq!(facts.chip_id, Some(fact("chip_id")));
-    assert_eq!((facts.product.as_str(), facts.tcb.microcode), ("Milan", 93));
+    let TeeFacts::Snp(snp) = &facts.tee else { panic!("no SNP") };
+    assert_eq!(snp.id_key, Some(fact("id_key_digest")));
+    assert_eq!(snp.chip_id, Some(fact("chip_id")));
+    assert_eq!((snp.product.as_str(), snp.tcb.microcode), ("Milan", 93));
     assert_eq!(facts.relaxations, ["alias-check"]);
     assert!(!facts.simulated && !facts.debug && !facts.pinned);
     // A request of that time names no workload, whoever pins it.
@@ -235,12 +240,12 @@ fn the_request_of_the_original_enarx() {
     assert_eq!(refused.check, "id-key");
     // Without the relaxation, and with a byte of it changed anywhere.
     let strict = Policy::parse("").unwrap();
-    let refused = appraise(&request, &strict, &anchors, "test", then, &AwsLc).unwrap_err();
+    let refused = decide_at(&request, &strict, &anchors, then).unwrap_err();
     assert_eq!(refused.check, "alias-check");
     for at in (0..request.len()).step_by(7) {
         let mut changed = request.clone();
         changed[at] ^= 1 << (at % 8);
-        assert!(appraise(&changed, &relaxed, &anchors, "test", then, &AwsLc).is_err(), "byte {at}");
+        assert!(decide_at(&changed, &relaxed, &anchors, then).is_err(), "byte {at}");
     }
 }
 

@@ -7,6 +7,7 @@ use enarx_evidence::claims::{self, WorkloadClaim};
 use enarx_evidence::csr;
 use enarx_evidence::result::Status;
 use enarx_evidence::snp::split_attestation;
+use enarx_evidence::{Kind, encode_evidence, encode_legacy_snp};
 use proptest::prelude::*;
 use types::digest::Sha256;
 use types::slug::Slug;
@@ -116,7 +117,7 @@ fn evidence_is_bound_to_key_and_claims() {
     let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
     let (report, endorsements) = split_attestation(&blob).unwrap();
     let request = |key: &Key, claims: &[u8]| {
-        let value = csr::encode_evidence(report, claims, endorsements);
+        let value = encode_evidence(Kind::Snp, report, claims, endorsements);
         key.sign(&csr::build(&key.spki, &value))
     };
     assert!(decide(&request(&key, &claims.to_bytes()), "").is_ok());
@@ -129,7 +130,7 @@ fn evidence_is_bound_to_key_and_claims() {
     stale.nonce = Some(vec![1; 16]);
     assert_eq!(check(&key.request(&MILAN, &stale), ""), "nonce");
     // What binds the key alone is no evidence for claims, and claims are none for the old form.
-    let value = csr::encode_legacy(report, endorsements);
+    let value = encode_legacy_snp(report, endorsements);
     let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
     assert_eq!(check(&legacy, ""), "key-binding");
 }
@@ -140,10 +141,10 @@ fn the_old_form_binds_all_64_bytes() {
     let request = |data: &[u8; 64]| {
         let blob = MILAN.attestation(data, &MEASUREMENT).unwrap();
         let (report, endorsements) = split_attestation(&blob).unwrap();
-        let value = csr::encode_legacy(report, endorsements);
+        let value = encode_legacy_snp(report, endorsements);
         key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value))
     };
-    let data = claims::legacy_report_data(&key.spki);
+    let data = claims::legacy_report_data(Kind::Snp, &key.spki);
     let decision = decide(&request(&data), &pinned()).unwrap();
     assert!(decision.result.facts.pinned && decision.names == enarx_evidence::Names::default());
     for at in [0, 47, 48, 63] {
@@ -172,7 +173,7 @@ fn the_form_of_a_request() {
         assert_eq!(check(&asks(csr::EVIDENCE, value), ""), "evidence-malformed");
         assert_eq!(check(&asks(csr::LEGACY_SNP, value), ""), "evidence-malformed");
     }
-    let nothing = csr::encode_evidence(&[0; 1184], &[0xa0], &[0x30, 0]);
+    let nothing = encode_evidence(Kind::Snp, &[0; 1184], &[0xa0], &[0x30, 0]);
     assert_eq!(check(&asks(csr::EVIDENCE, &nothing), ""), "evidence-malformed");
 
     // Another signature of the same key; the same request with another key; no signature.
@@ -201,7 +202,7 @@ fn nothing_else_can_be_asked_for() {
     let claims = key.claims(None);
     let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
     let (report, endorsements) = split_attestation(&blob).unwrap();
-    let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
+    let value = encode_evidence(Kind::Snp, report, &claims.to_bytes(), endorsements);
     let extension = |critical: bool| {
         let oid = tlv(6, csr::EVIDENCE.as_bytes());
         let critical = if critical { vec![1, 1, 0xff] } else { vec![] };
@@ -309,7 +310,7 @@ proptest! {
         let same = *changed == before;
         // The URL of a revocation list is nobody's claim.
         let url = part == 2;
-        let value = csr::encode_evidence(&parts[0], &parts[1], &parts[2]);
+        let value = encode_evidence(Kind::Snp, &parts[0], &parts[1], &parts[2]);
         let request = key.sign(&csr::build(&key.spki, &value));
         prop_assert!(same || url || decide(&request, "").is_err());
     }

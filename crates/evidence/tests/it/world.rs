@@ -15,7 +15,7 @@ use enarx_evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
 use enarx_evidence::crypto::AwsLc;
 use enarx_evidence::policy::Policy;
 use enarx_evidence::snp::{self, Endorsements, Verified, verify_snp};
-use enarx_evidence::{Decision, Refusal, appraise, csr};
+use enarx_evidence::{Anchors, Context, Decision, Kind, Refusal, appraise, csr, encode_evidence};
 use testkit::silicon::{Options, Shape, SimulatedSnp};
 use types::digest::Sha256;
 use types::slug::Slug;
@@ -107,14 +107,25 @@ impl Key {
     pub(crate) fn request(&self, silicon: &SimulatedSnp, claims: &Claims) -> Vec<u8> {
         let blob = silicon.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
         let (report, endorsements) = snp::split_attestation(&blob).unwrap();
-        let value = csr::encode_evidence(report, &claims.to_bytes(), endorsements);
+        let value = encode_evidence(Kind::Snp, report, &claims.to_bytes(), endorsements);
         self.sign(&csr::build(&self.spki, &value))
     }
 }
 
 /// What a Steward with the roots of [`MILAN`] decides.
 pub(crate) fn decide(request: &[u8], policy_text: &str) -> Result<Decision, Refusal> {
-    appraise(request, &policy(policy_text), &roots(&MILAN), "test 1", NOW, &AwsLc)
+    decide_at(request, &policy(policy_text), &Anchors { amd: roots(&MILAN) }, NOW)
+}
+
+/// What a Steward decides under this policy, with these roots, at this time.
+pub(crate) fn decide_at(
+    request: &[u8],
+    policy: &Policy,
+    anchors: &Anchors,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
+    let context = Context { policy, anchors, nonces: None, build: "test 1", now, verifier: &AwsLc };
+    appraise(request, &context)
 }
 
 /// A registry, with its key.

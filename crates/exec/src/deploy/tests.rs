@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use der::{Any, Decode, Encode};
-use evidence::result::{AttestationResult, Facts, TcbSummary, WorkloadName};
-use testkit::pki::{DevCa, Profile};
+use evidence::result::{AttestationResult, Facts, WorkloadName};
+use testkit::pki::{DevCa, Profile, sample_result};
 use testkit::silicon::{Options, SimulatedSnp};
 use types::digest::Sha256;
 use types::hostlink::{self, Boot, Ending, Event, FromKeep, Workload};
@@ -127,27 +127,14 @@ impl World {
 fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer {
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/"));
     let parsed = evidence::csr::Request::parse(&request.body, &evidence::crypto::AwsLc).unwrap();
-    let evidence::csr::Evidence::Snp { claims, .. } = &parsed.evidence else {
-        panic!("a legacy request")
-    };
+    let Some(claims) = &parsed.evidence.claims else { panic!("a legacy request") };
     let claims = evidence::claims::Claims::from_bytes(claims).unwrap();
     let claimed = claims.workload.unwrap();
     let workload = vouches.unwrap_or(WorkloadName { digest: claimed.digest, slug: claimed.slug });
     let facts = Facts {
-        chip_id: None,
-        debug: false,
-        guest_svn: 0,
-        id_key: None,
-        measurement: "ab".repeat(48),
-        pinned: true,
-        product: "Milan".into(),
-        relaxations: Vec::new(),
-        signer: None,
         simulated: true,
-        tcb: TcbSummary::default(),
-        tee: "snp".into(),
-        vmpl: 0,
         workload: Some(workload),
+        ..sample_result(Sha256([7; 32]), None, now()).facts
     };
     let result = AttestationResult {
         build: "test".into(),

@@ -101,7 +101,12 @@ pub fn attest(
     if report.report_data != report_data {
         return Err(wrong(&"it carries other report data than was asked for"));
     }
-    let extension = csr::encode_evidence(report_bytes, &claims.to_bytes(), endorsements);
+    let extension = evidence::encode_evidence(
+        evidence::Kind::Snp,
+        report_bytes,
+        &claims.to_bytes(),
+        endorsements,
+    );
     Ok(Evidence { report, extension })
 }
 

@@ -174,8 +174,8 @@ pub fn check(
 mod tests {
     use super::*;
     use crate::identity::Key;
-    use evidence::result::{AttestationResult, EXTENSION, Facts, TcbSummary, WorkloadName};
-    use testkit::pki::{DevCa, Extension, Profile};
+    use evidence::result::{AttestationResult, EXTENSION, Facts, WorkloadName};
+    use testkit::pki::{DevCa, Extension, Profile, sample_result};
 
     const SLUG: &str = "store.test/team/app:1.0.0";
 
@@ -195,20 +195,9 @@ mod tests {
             .flat_map(|w| w.slug.iter().map(Slug::uri).chain([w.digest.to_ni()]))
             .collect();
         let facts = Facts {
-            chip_id: None,
-            debug: false,
-            guest_svn: 0,
-            id_key: None,
-            measurement: "ab".repeat(48),
             pinned: workload.is_some(),
-            product: "Milan".into(),
-            relaxations: Vec::new(),
-            signer: None,
-            simulated: false,
-            tcb: TcbSummary::default(),
-            tee: "snp".into(),
-            vmpl: 0,
             workload,
+            ..sample_result(Sha256([7; 32]), None, from).facts
         };
         let result = AttestationResult {
             build: "test".into(),

@@ -18,7 +18,7 @@ use crate::authority::Authority;
 use crate::http;
 use crate::issuer::Issuer;
 use crate::policies::{Loaded, Policies};
-use crate::roots::Anchors;
+use crate::roots;
 
 /// Largest file of CA certificates, in bytes.
 const CA_FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -51,9 +51,9 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     }
     let authority = authority(options, clock)?;
     let policy = Loaded::read(&options.policy)?;
-    let mut anchors = Anchors::vendors()?;
+    let mut anchors = roots::vendors()?;
     if let Some(path) = &options.insecure_simulated_roots {
-        anchors.add_insecure_simulated(path)?;
+        anchors.extend(roots::insecure_simulated(path)?);
     }
     let tls = tls(options)?;
     warn(options);

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use ::evidence::claims::{Claims, WorkloadClaim};
-use ::evidence::{csr, snp};
+use ::evidence::{Kind, csr, encode_evidence, encode_legacy_snp, snp};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -92,7 +92,7 @@ impl Keep {
 
     /// The request with this evidence, signed by this Keep's key.
     pub(crate) fn request(&self, parts: &Parts) -> Vec<u8> {
-        let value = csr::encode_evidence(&parts.report, &parts.claims, &parts.endorsements);
+        let value = encode_evidence(Kind::Snp, &parts.report, &parts.claims, &parts.endorsements);
         self.sign(&csr::build(&self.spki, &value))
     }
 
@@ -120,10 +120,10 @@ impl Keep {
 
     /// A request in the form of the original Enarx, which binds the key only.
     pub(crate) fn legacy_request(&self) -> Vec<u8> {
-        let bound = ::evidence::claims::legacy_report_data(&self.spki);
+        let bound = ::evidence::claims::legacy_report_data(Kind::Snp, &self.spki);
         let blob = SILICON.attestation(&bound, &MEASUREMENT).unwrap();
         let (report, endorsements) = snp::split_attestation(&blob).unwrap();
-        self.request_with(csr::LEGACY_SNP, &csr::encode_legacy(report, endorsements))
+        self.request_with(csr::LEGACY_SNP, &encode_legacy_snp(report, endorsements))
     }
 
     fn sign(&self, tbs: &csr::Tbs) -> Vec<u8> {

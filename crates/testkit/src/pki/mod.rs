@@ -14,7 +14,9 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use const_oid::ObjectIdentifier;
 use der::{Decode as _, Encode as _, pem};
-use evidence::result::{self, AttestationResult, Facts, TcbSummary, WorkloadName};
+use evidence::result::{
+    self, AttestationResult, Facts, SnpFacts, TcbSummary, TeeFacts, WorkloadName,
+};
 use types::digest::Sha256;
 use types::slug::Slug;
 use types::time::Timestamp;
@@ -124,19 +126,21 @@ pub fn sample_result(digest: Sha256, slug: Option<Slug>, now: Timestamp) -> Atte
         issued_at: now,
         policy: Sha256::of(b"policy"),
         facts: Facts {
-            chip_id: Some("cc".repeat(64)),
             debug: false,
-            guest_svn: 0,
-            id_key: None,
             measurement: "aa".repeat(48),
             pinned: true,
-            product: "Milan".to_owned(),
             relaxations: Vec::new(),
             signer: None,
             simulated: false,
-            tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
-            tee: "snp".to_owned(),
-            vmpl: 0,
+            tee: TeeFacts::Snp(SnpFacts {
+                chip_id: Some("cc".repeat(64)),
+                guest_svn: 0,
+                id_key: None,
+                product: "Milan".to_owned(),
+                tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
+                vmpl: 0,
+            }),
+            vtpm: None,
             workload: Some(WorkloadName { digest, slug: slug.map(Slug::without_digest) }),
         },
     }

@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{JoinHandle, spawn};
 
-use evidence::result::{AttestationResult, Facts, TcbSummary, WorkloadName};
+use evidence::result::{AttestationResult, Facts};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use testkit::pki::{DevCa, Profile};
+use testkit::pki::{DevCa, Profile, sample_result};
 use types::digest::Sha256;
 use types::peer::Peer;
 use types::time::Timestamp;
@@ -31,25 +31,8 @@ fn now() -> Timestamp {
 }
 
 fn facts(slug: Option<&str>, simulated: bool) -> Facts {
-    Facts {
-        chip_id: None,
-        debug: false,
-        guest_svn: 0,
-        id_key: None,
-        measurement: "ab".repeat(48),
-        pinned: true,
-        product: "Milan".into(),
-        relaxations: Vec::new(),
-        signer: None,
-        simulated,
-        tcb: TcbSummary::default(),
-        tee: "snp".into(),
-        vmpl: 0,
-        workload: Some(WorkloadName {
-            digest: Sha256([7; 32]),
-            slug: slug.map(|slug| slug.parse().unwrap()),
-        }),
-    }
+    let slug = slug.map(|slug| slug.parse().unwrap());
+    Facts { simulated, ..sample_result(Sha256([7; 32]), slug, NOW).facts }
 }
 
 /// What a Steward with this CA would issue for these facts.

@@ -5,6 +5,8 @@
 //! Steward writes it, relying parties read it. Reading is strict: a member that is unknown, missing or out of place is an
 //! error, so that no two readers see different things.
 
+mod facts;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -15,8 +17,13 @@ use der::{Decode as _, Encode as _};
 use serde::{Deserialize, Serialize};
 use types::digest::Sha256;
 use types::limits;
-use types::slug::Slug;
 use types::time::Timestamp;
+
+use facts::is_text;
+pub use facts::{
+    CcaFacts, DcapFacts, Facts, NitroFacts, SgxFacts, SnpFacts, TcbSummary, TdxFacts, TeeFacts,
+    VtpmFacts, WorkloadName,
+};
 
 /// `id-pe-cmw` (RFC 9999): the extension that carries the result.
 pub const EXTENSION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
@@ -34,22 +41,6 @@ const MEDIA_TYPE: &str = "application/eat-ucs+json";
 const INDICATOR_RESULT: u64 = 8;
 /// Who makes the verifier.
 const DEVELOPER: &str = "https://enarx.dev";
-
-/// AR4SI: recognised and good, in every claim.
-const AFFIRMING: i8 = 2;
-/// AR4SI, executables: what runs is not among those that are known. Here: the policy does not pin it.
-const EXECUTABLES_UNRECOGNIZED: i8 = 33;
-/// AR4SI, configuration: known to be weak. Here: the policy relaxed something.
-const CONFIGURATION_UNSAFE: i8 = 32;
-/// AR4SI, configuration: not acceptable. Here: the guest can be debugged.
-const CONFIGURATION_UNSUPPORTABLE: i8 = 96;
-/// AR4SI, hardware and instance identity: not recognised. Here: simulated.
-const UNRECOGNIZED: i8 = 97;
-
-/// Longest name of a build, of a product, and of a relaxation.
-const TEXT_BYTES_MAX: usize = 128;
-/// Most relaxations.
-const RELAXATIONS_MAX: usize = 64;
 
 /// How far a relying party may trust a Keep, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,138 +62,6 @@ impl fmt::Display for Status {
             Self::Contraindicated => "contraindicated",
         })
     }
-}
-
-/// Security version numbers of the TEE's firmware.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TcbSummary {
-    /// Boot loader.
-    pub bootloader: u8,
-    /// FMC; Turin and later.
-    pub fmc: Option<u8>,
-    /// Microcode.
-    pub microcode: u8,
-    /// SNP firmware.
-    pub snp: u8,
-    /// Trusted operating system of the security processor.
-    pub tee: u8,
-}
-
-/// The workload that a Keep runs, and nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkloadName {
-    /// Digest of its root.
-    pub digest: Sha256,
-    /// Its name, if a registry that the policy trusts vouches for it.
-    pub slug: Option<Slug>,
-}
-
-/// What the evidence proved about a Keep. Members are in the order of their names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Facts {
-    /// CHIP_ID, hex; none where it is masked.
-    pub chip_id: Option<String>,
-    /// Whether the guest may be debugged.
-    pub debug: bool,
-    /// Security version that the guest claims for itself.
-    pub guest_svn: u32,
-    /// ID key digest, hex.
-    pub id_key: Option<String>,
-    /// Launch measurement, hex.
-    pub measurement: String,
-    /// Whether the policy pins this Keep, by measurement or signer.
-    pub pinned: bool,
-    /// Processor line, as `Milan`.
-    pub product: String,
-    /// Relaxations of the policy without which the evidence would have been refused, by name.
-    pub relaxations: Vec<String>,
-    /// Author key digest, hex.
-    pub signer: Option<String>,
-    /// Whether the silicon is simulated.
-    pub simulated: bool,
-    /// Firmware's version numbers, as reported.
-    pub tcb: TcbSummary,
-    /// `snp`.
-    pub tee: String,
-    /// Virtual machine privilege level.
-    pub vmpl: u32,
-    /// What it runs; only if `pinned`.
-    pub workload: Option<WorkloadName>,
-}
-
-impl Facts {
-    /// The status that follows from the facts.
-    pub fn status(&self) -> Status {
-        if self.simulated || self.debug {
-            Status::Contraindicated
-        } else if !self.pinned || !self.relaxations.is_empty() {
-            Status::Warning
-        } else {
-            Status::Affirming
-        }
-    }
-
-    fn vector(&self) -> Vector {
-        let silicon = if self.simulated { UNRECOGNIZED } else { AFFIRMING };
-        Vector {
-            configuration: match (self.debug, self.relaxations.is_empty()) {
-                (true, _) => CONFIGURATION_UNSUPPORTABLE,
-                (false, false) => CONFIGURATION_UNSAFE,
-                (false, true) => AFFIRMING,
-            },
-            executables: if self.pinned { AFFIRMING } else { EXECUTABLES_UNRECOGNIZED },
-            hardware: silicon,
-            instance_identity: silicon,
-        }
-    }
-
-    /// Refuses facts that contradict each other, or are not written as docs/FORMATS.md 4.1 has them.
-    fn check(&self) -> Result<(), NotAResult> {
-        let hex = |text: &str, bytes: usize| {
-            text.len() == 2 * bytes
-                && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        let digest = |text: &Option<String>| text.as_deref().is_none_or(|text| hex(text, 48));
-        let well_formed = [
-            (self.tee == "snp", "its TEE is unknown"),
-            (hex(&self.measurement, 48), "its measurement is not 96 hex digits"),
-            (digest(&self.signer), "its signer is not 96 hex digits"),
-            (digest(&self.id_key), "its ID key is not 96 hex digits"),
-            (
-                self.chip_id.as_deref().is_none_or(|id| hex(id, 64)),
-                "its chip id is not 128 hex digits",
-            ),
-            (is_text(&self.product), "its product has no sensible name"),
-            (
-                self.relaxations.len() <= RELAXATIONS_MAX
-                    && self.relaxations.iter().all(|name| is_text(name)),
-                "its relaxations are too many or have no sensible names",
-            ),
-            (
-                self.pinned || self.workload.is_none(),
-                "it names a workload of a Keep that the policy does not pin",
-            ),
-            (
-                self.workload
-                    .as_ref()
-                    .and_then(|workload| workload.slug.as_ref())
-                    .is_none_or(|slug| slug.digest.is_none()),
-                "its workload's name carries a digest of its own",
-            ),
-        ];
-        match well_formed.iter().find(|(holds, _)| !holds) {
-            Some((_, what)) => Err(NotAResult((*what).to_owned())),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Whether `text` can be shown on a terminal and in a log as it is.
-fn is_text(text: &str) -> bool {
-    (1..=TEXT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b))
 }
 
 /// Steward's word on a Keep.
@@ -359,19 +218,21 @@ mod tests {
             issued_at: Timestamp(1_700_000_000),
             policy: Sha256([7; 32]),
             facts: Facts {
-                chip_id: None,
                 debug: false,
-                guest_svn: 1,
-                id_key: None,
                 measurement: "ab".repeat(48),
                 pinned: true,
-                product: "Milan".into(),
                 relaxations: Vec::new(),
                 signer: None,
                 simulated: false,
-                tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
-                tee: "snp".into(),
-                vmpl: 0,
+                tee: TeeFacts::Snp(SnpFacts {
+                    chip_id: None,
+                    guest_svn: 1,
+                    id_key: None,
+                    product: "Milan".into(),
+                    tcb: TcbSummary { bootloader: 2, fmc: None, microcode: 93, snp: 6, tee: 0 },
+                    vmpl: 0,
+                }),
+                vtpm: None,
                 workload: Some(WorkloadName {
                     digest: Sha256([1; 32]),
                     slug: Some("h/u/r:1.0.0".parse().unwrap()),
@@ -397,9 +258,10 @@ mod tests {
                 r#""eat_profile":"tag:ietf.org,2026:rats/ear#04","iat":1700000000,"submods":{{"keep":{{"#,
                 r#""ear.appraisal-policy-id":"sha256:{policy}","ear.status":"affirming","#,
                 r#""ear.trustworthiness-vector":{{"configuration":2,"executables":2,"hardware":2,"instance-identity":2}},"#,
-                r#""enarx":{{"chip_id":null,"debug":false,"guest_svn":1,"id_key":null,"measurement":"{zero}","#,
-                r#""pinned":true,"product":"Milan","relaxations":[],"signer":null,"simulated":false,"#,
-                r#""tcb":{{"bootloader":2,"fmc":null,"microcode":93,"snp":6,"tee":0}},"tee":"snp","vmpl":0,"#,
+                r#""enarx":{{"debug":false,"measurement":"{zero}","pinned":true,"relaxations":[],"#,
+                r#""signer":null,"simulated":false,"snp":{{"chip_id":null,"guest_svn":1,"id_key":null,"#,
+                r#""product":"Milan","tcb":{{"bootloader":2,"fmc":null,"microcode":93,"snp":6,"tee":0}},"#,
+                r#""vmpl":0}},"tee":"snp","#,
                 r#""workload":{{"digest":"sha256:{digest}","slug":"h/u/r:1.0.0"}}}}}}}}}}"#
             ),
             policy = policy,
@@ -455,7 +317,7 @@ mod tests {
             Utf8StringRef::new(&record).unwrap().to_der().unwrap()
         };
         assert!(AttestationResult::from_extension(&pack(&json)).is_ok());
-        let long = format!("\"product\":\"{}\"", "x".repeat(TEXT_BYTES_MAX + 1));
+        let long = format!("\"product\":\"{}\"", "x".repeat(129));
         for (from, to) in [
             ("\"simulated\":false", "\"simulated\":true"),
             ("\"ear.status\":\"affirming\"", "\"ear.status\":\"warning\""),
@@ -468,7 +330,10 @@ mod tests {
             ("\"guest_svn\":1,", ""),
             ("\"chip_id\":null,", ""),
             ("\"guest_svn\":1", "\"guest_svn\": 1"),
-            ("\"debug\":false,\"guest_svn\":1", "\"guest_svn\":1,\"debug\":false"),
+            ("\"chip_id\":null,\"guest_svn\":1", "\"guest_svn\":1,\"chip_id\":null"),
+            ("\"snp\":{", "\"tdx\":{"),
+            ("\"tee\":\"snp\"", "\"tee\":\"sgx\""),
+            ("\"tee\":\"snp\"", "\"tee\":\"snp\",\"vtpm\":null"),
             ("\"hardware\":2", "\"hardware\":3"),
             ("h/u/r:1.0.0", "h/u/r"),
             ("h/u/r:1.0.0", slug.as_str()),

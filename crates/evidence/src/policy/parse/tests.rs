@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::amd::{Product, Tcb};
+use crate::policy::{Relaxation, Requirement};
 
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n\
@@ -170,11 +172,11 @@ proptest! {
     #[test]
     fn reading_never_panics(
         text in "\\PC{0,200}",
-        key in prop::sample::select(SNP_KEYS),
+        key in prop::sample::select(snp::KEYS),
         value in "(\\[\"[a-z0-9]{0,100}\"\\]|-?[0-9]{1,30}|\"[ -~&&[^\"\\\\]]{0,20}\")",
     ) {
         let _ = Policy::parse(&text);
         let _ = Policy::parse(&format!("[snp]\n{key} = {value}"));
-        let _ = p256_spki(&text);
+        let _ = names::p256_spki(&text);
     }
 }

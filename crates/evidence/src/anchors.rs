@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Trust anchors: whose silicon is believed.
+
+use std::fmt;
+
+use crate::amd;
+use crate::crypto::Verifier;
+
+/// Why there are no anchors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadAnchors(String);
+
+impl fmt::Display for BadAnchors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadAnchors {}
+
+/// The roots of every silicon that is believed, by vendor.
+#[derive(Clone, Debug, Default)]
+pub struct Anchors {
+    /// AMD's, one for each line of processors.
+    pub amd: Vec<amd::Roots>,
+}
+
+impl Anchors {
+    /// The vendors' own, built in and pinned by fingerprint.
+    ///
+    /// # Errors
+    /// What is built in is not what is pinned: this program is damaged.
+    #[cfg(feature = "vendor-roots")]
+    pub fn vendors(verifier: &dyn Verifier) -> Result<Self, BadAnchors> {
+        let amd = amd::vendor_roots(verifier).map_err(|error| BadAnchors(error.to_string()))?;
+        Ok(Self { amd })
+    }
+
+    /// Roots of simulated silicon only, out of PEM certificates of any vendor's form.
+    ///
+    /// # Errors
+    /// Text without roots, and a root that is a vendor's own.
+    pub fn simulated(pem: &str, verifier: &dyn Verifier) -> Result<Self, BadAnchors> {
+        let amd =
+            amd::Roots::from_pem(pem, verifier).map_err(|error| BadAnchors(error.to_string()))?;
+        if !amd.iter().all(amd::Roots::simulated) {
+            return Err(BadAnchors("the vendors' own roots are built in".to_owned()));
+        }
+        Ok(Self { amd })
+    }
+
+    /// Believes the roots of `other` too.
+    pub fn extend(&mut self, other: Self) {
+        self.amd.extend(other.amd);
+    }
+}

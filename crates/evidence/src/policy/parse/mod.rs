@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Reading a policy file, strictly. One module for each table.
+
+mod names;
+mod snp;
+mod values;
+
+use types::digest::Sha256;
+use types::limits;
+use types::toml_error::{Document, TomlError};
+
+use self::values::array;
+use super::{LIFETIME_HOURS, LIFETIME_HOURS_DEFAULT, Policy, PolicyError, Registry, SnpPolicy};
+
+pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
+    if text.len() > limits::POLICY_BYTES_MAX {
+        return Err(TomlError::new("", 0..0, "the policy is larger than 1 MB"));
+    }
+    let document = Document::new(text);
+    let root = document.root()?;
+    let known = ["snp", "certificate", "registry", "grant"];
+    let mut root = document.fields(root.span(), root.into_inner(), &known)?;
+    let snp = match root.value("snp") {
+        Some(value) => snp::read(value)?,
+        None => SnpPolicy::default(),
+    };
+    let mut hours = LIFETIME_HOURS_DEFAULT;
+    if let Some(value) = root.value("certificate") {
+        let mut fields = value.fields(&["lifetime_hours"])?;
+        if let Some(value) = fields.value("lifetime_hours") {
+            hours = value.integer(*LIFETIME_HOURS.start(), *LIFETIME_HOURS.end())?;
+        }
+    }
+    let mut registries: Vec<Registry> = Vec::new();
+    for value in array(root.value("registry"))? {
+        let span = value.span();
+        let found = names::registry(value.fields(&["host", "key"])?)?;
+        if registries.contains(&found) {
+            return Err(document.error(span, "this registry stands there twice, with the same key"));
+        }
+        registries.push(found);
+    }
+    let grants = array(root.value("grant"))?
+        .into_iter()
+        .map(|value| names::grant(value.fields(&["workload", "dns", "ip"])?))
+        .collect::<Result<_, _>>()?;
+    Ok(Policy {
+        digest: Sha256::of(text.as_bytes()),
+        snp,
+        lifetime_seconds: hours.saturating_mul(3600),
+        registries,
+        grants,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `[snp]`.
+
+use types::toml_error::Value;
+
+use super::values::{array, choices, digest, digests, number, pick, some_digests};
+use crate::amd::{Product, Tcb};
+use crate::policy::{PolicyError, Relaxation, Requirement, SnpPolicy};
+
+/// All keys.
+pub(super) const KEYS: &[&str] = &[
+    "hash",
+    "hash_blacklist",
+    "signer",
+    "id_key_digest",
+    "id_key_digest_blacklist",
+    "minimum_guest_svn",
+    "family_id",
+    "image_id",
+    "host_data",
+    "abi",
+    "policy_flags",
+    "platform_info_flags",
+    "require",
+    "products",
+    "chip_id",
+    "minimum_tcb",
+    "allow",
+    "vlek",
+    "max_vmpl",
+];
+
+/// Names of guest policy bits, in the terms of the original Steward.
+const POLICY_FLAGS: [(&str, u64); 3] =
+    [("Debug", 1 << 19), ("SingleSocket", 1 << 20), ("SMT", 1 << 16)];
+
+/// Reads the table.
+pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
+    let mut fields = table.fields(KEYS)?;
+    let mut policy = SnpPolicy {
+        hash: digests(fields.value("hash"))?,
+        signer: digests(fields.value("signer"))?,
+        id_key_digest: digests(fields.value("id_key_digest"))?,
+        chip_id: digests(fields.value("chip_id"))?,
+        ..SnpPolicy::default()
+    };
+    policy.hash_blacklist = blacklist(fields.value("hash_blacklist"), &policy.hash)?;
+    policy.id_key_digest_blacklist =
+        blacklist(fields.value("id_key_digest_blacklist"), &policy.id_key_digest)?;
+    policy.family_id = some_digests(fields.value("family_id"))?;
+    policy.image_id = some_digests(fields.value("image_id"))?;
+    policy.host_data = some_digests(fields.value("host_data"))?;
+    if let Some(value) = fields.value("minimum_guest_svn") {
+        policy.minimum_guest_svn = number(&value, u32::MAX)?;
+    }
+    if let Some(value) = fields.value("max_vmpl") {
+        policy.max_vmpl = number(&value, 3)?;
+    }
+    if let Some(value) = fields.value("abi") {
+        let wanted = semver::VersionReq::parse(value.string()?).map_err(|error| {
+            value
+                .error(format!("this is no version requirement: {error}"))
+                .with_hint("for example \">=1.51\"")
+        })?;
+        policy.abi = Some(wanted);
+    }
+    if let Some(value) = fields.value("policy_flags") {
+        let names = POLICY_FLAGS.map(|(name, _)| name);
+        let mut mask = 0;
+        for index in choices(value, &names)? {
+            mask |= POLICY_FLAGS.get(index).map_or(0, |(_, bit)| *bit);
+        }
+        policy.policy_flags = Some(mask);
+    }
+    if let Some(value) = fields.value("platform_info_flags") {
+        policy.platform_info_flags = Some(if value.choice(&["SME", "TSME"])? == 0 { 1 } else { 2 });
+    }
+    if let Some(value) = fields.value("require") {
+        let indices = choices(value, &Requirement::ALL.map(Requirement::name))?;
+        policy.require = pick(&Requirement::ALL, &indices);
+    }
+    if let Some(value) = fields.value("products") {
+        let indices = choices(value, &Product::ALL.map(Product::name))?;
+        policy.products = pick(&Product::ALL, &indices);
+    }
+    if let Some(value) = fields.value("allow") {
+        let indices = choices(value, &Relaxation::ALLOWED.map(Relaxation::name))?;
+        policy.allow = pick(&Relaxation::ALLOWED, &indices);
+    }
+    for value in array(fields.value("vlek"))? {
+        policy.vlek.push(value.string()?.to_owned());
+    }
+    if let Some(value) = fields.value("minimum_tcb") {
+        for (name, value) in value.entries()? {
+            let product: Product = name.get_ref().parse().map_err(|_| {
+                value
+                    .error_at(name.span(), "there is no such product")
+                    .with_hint("one of Milan, Genoa, Turin")
+            })?;
+            policy.minimum_tcb.insert(product, minimum_tcb(product, value)?);
+        }
+    }
+    Ok(policy)
+}
+
+fn blacklist(value: Option<Value<'_>>, wanted: &[[u8; 48]]) -> Result<Vec<[u8; 48]>, PolicyError> {
+    let refuse = |value: Value<'_>| {
+        let digest = digest(&value)?;
+        if wanted.contains(&digest) {
+            return Err(value
+                .error("this digest is both wanted and refused")
+                .with_hint("take it out of one of the two lists"));
+        }
+        Ok(digest)
+    };
+    array(value)?.into_iter().map(refuse).collect()
+}
+
+fn minimum_tcb(product: Product, value: Value<'_>) -> Result<Tcb, PolicyError> {
+    let turin = product == Product::Turin;
+    let known: &[&str] = if turin {
+        &["fmc", "bootloader", "tee", "snp", "microcode"]
+    } else {
+        &["bootloader", "tee", "snp", "microcode"]
+    };
+    let mut fields = value.fields(known)?;
+    let mut part = |name: &str| match fields.value(name) {
+        Some(value) => {
+            let number = value.integer(0, 255)?;
+            u8::try_from(number).map_err(|_| value.error("the number is too large"))
+        }
+        None => Ok(0),
+    };
+    Ok(Tcb {
+        fmc: if turin { Some(part("fmc")?) } else { None },
+        bootloader: part("bootloader")?,
+        tee: part("tee")?,
+        snp: part("snp")?,
+        microcode: part("microcode")?,
+    })
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Values that several tables have.
+
+use types::toml_error::Value;
+
+use crate::policy::PolicyError;
+
+/// Nothing is an empty array.
+pub(super) fn array<'t>(value: Option<Value<'t>>) -> Result<Vec<Value<'t>>, PolicyError> {
+    value.map_or_else(|| Ok(Vec::new()), Value::array)
+}
+
+/// What the indices stand for.
+pub(super) fn pick<T: Copy>(all: &[T], indices: &[usize]) -> Vec<T> {
+    indices.iter().filter_map(|index| all.get(*index)).copied().collect()
+}
+
+/// Words out of `names`, as their indices.
+pub(super) fn choices(value: Value<'_>, names: &[&str]) -> Result<Vec<usize>, PolicyError> {
+    value.array()?.iter().map(|value| value.choice(names)).collect()
+}
+
+/// A number up to `max`.
+pub(super) fn number(value: &Value<'_>, max: u32) -> Result<u32, PolicyError> {
+    let number = value.integer(0, max.into())?;
+    u32::try_from(number).map_err(|_| value.error("the number is too large"))
+}
+
+/// Hex of `N` bytes.
+pub(super) fn digest<const N: usize>(value: &Value<'_>) -> Result<[u8; N], PolicyError> {
+    let mut digest = [0; N];
+    hex::decode_to_slice(value.string()?, &mut digest)
+        .map_err(|_| value.error(format!("wanted {} hex digits", 2 * N)))?;
+    Ok(digest)
+}
+
+/// An array of [`digest`]s; nothing is an empty one.
+pub(super) fn digests<const N: usize>(
+    value: Option<Value<'_>>,
+) -> Result<Vec<[u8; N]>, PolicyError> {
+    array(value)?.iter().map(digest).collect()
+}
+
+/// An array of [`digest`]s, if it is there.
+pub(super) fn some_digests<const N: usize>(
+    value: Option<Value<'_>>,
+) -> Result<Option<Vec<[u8; N]>>, PolicyError> {
+    value.map(|value| digests(Some(value))).transpose()
+}
