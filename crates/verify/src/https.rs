@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! An HTTPS client for all parts of Enarx: blocking, TLS 1.3, with roots, identity, resolver and clock of the caller's choice.
+//! An HTTPS client for all parts of Enarx: blocking, TLS 1.3 unless the caller allows 1.2, with roots, identity, resolver,
+//! proxy and clock of the caller's choice.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -15,13 +16,13 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
-    Transport, TransportAdapter,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    TcpConnector, Transport, TransportAdapter,
 };
 
 use crate::anchors::certificates_from_pem;
 use crate::tls::web_pki_roots;
-use crate::{Clock, VerifyError, provider};
+use crate::{Clock, VerifyError, provider, provider_with_tls12};
 
 /// How long a name may take to become addresses.
 const RESOLVE: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ pub struct AgentBuilder {
     resolve: Option<Resolve>,
     clock: Option<Clock>,
     plain_loopback: bool,
+    tls12: bool,
+    proxy: Option<ureq::Proxy>,
 }
 
 impl fmt::Debug for AgentBuilder {
@@ -137,6 +140,20 @@ impl AgentBuilder {
         self
     }
 
+    /// Speaks TLS 1.2 to servers that have no 1.3: public services of others, never parts of Enarx.
+    #[must_use]
+    pub fn tls12(mut self) -> Self {
+        self.tls12 = true;
+        self
+    }
+
+    /// Goes through this HTTP proxy (`CONNECT`), but for hosts that it excepts. TLS is with the server, not with the proxy.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Option<ureq::Proxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// The client. Answers other than 2xx are not errors, redirects are not followed, every phase has a time limit.
     ///
     /// # Errors
@@ -159,8 +176,13 @@ impl AgentBuilder {
             Some(clock) => Arc::new(CallersTime(clock)),
             None => Arc::new(rustls::time_provider::DefaultTimeProvider),
         };
-        let builder = ClientConfig::builder_with_details(provider(), time)
-            .with_protocol_versions(&[&rustls::version::TLS13])
+        let (provider, versions): (_, &[_]) = if self.tls12 {
+            (provider_with_tls12(), &[&rustls::version::TLS13, &rustls::version::TLS12])
+        } else {
+            (provider(), &[&rustls::version::TLS13])
+        };
+        let builder = ClientConfig::builder_with_details(provider, time)
+            .with_protocol_versions(versions)
             .map_err(identity)?
             .with_root_certificates(roots);
         let mut tls = match self.identity {
@@ -178,7 +200,7 @@ impl AgentBuilder {
             .https_only(!self.plain_loopback)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(None)
+            .proxy(self.proxy.clone())
             .timeout_resolve(Some(RESOLVE))
             .timeout_connect(Some(CONNECT))
             .timeout_send_request(Some(STEP))
@@ -189,8 +211,15 @@ impl AgentBuilder {
             .max_response_header_size(64 * 1024)
             .user_agent(concat!("enarx/", env!("CARGO_PKG_VERSION")))
             .build();
-        let connector = ().chain(TcpConnector::default()).chain(TlsConnector(Arc::new(tls)));
-        let names = Names { resolve: self.resolve, plain_loopback: self.plain_loopback };
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(TlsConnector(Arc::new(tls)));
+        let names = Names {
+            resolve: self.resolve,
+            plain_loopback: self.plain_loopback,
+            proxy: self.proxy.map(|proxy| proxy.uri().clone()),
+        };
         Ok(ureq::Agent::with_parts(config, connector, names))
     }
 }
@@ -212,6 +241,8 @@ impl TimeProvider for CallersTime {
 struct Names {
     resolve: Option<Resolve>,
     plain_loopback: bool,
+    /// The proxy may be reached in plain text: what goes through it is TLS.
+    proxy: Option<Uri>,
 }
 
 impl fmt::Debug for Names {
@@ -253,6 +284,7 @@ impl Resolver for Names {
         }
         if self.plain_loopback
             && uri.scheme_str() == Some("http")
+            && self.proxy.as_ref() != Some(uri)
             && !addresses.iter().all(|address| address.ip().is_loopback())
         {
             let message = "plain http is for loopback addresses only";

@@ -165,6 +165,73 @@ fn tls_1_2_is_not_spoken() {
 }
 
 #[test]
+fn tls_1_2_is_spoken_by_those_who_ask_for_it() {
+    let server = Server { version: &rustls::version::TLS12, ..Server::new() };
+    let (port, _thread) = server.serve();
+    let agent = server.agent().tls12().build().unwrap();
+    let url = format!("https://localhost:{port}/");
+    assert_eq!(get(&agent, &url), Ok((200, "hello".to_owned())));
+    // It is judged no less.
+    let other = DevCa::generate("others", NOW).unwrap();
+    let others = Agent::builder().roots_pem(&other.certificate_pem()).clock(Arc::new(|| NOW));
+    let why = refusal(others.tls12(), &server);
+    assert!(why.contains("not by an authority that is trusted here"), "{why}");
+}
+
+/// A proxy of one connection to whatever port it is asked for; what it was asked.
+fn tunnel() -> (u16, thread::JoinHandle<String>) {
+    let (port, accepted) = listen();
+    let thread = thread::spawn(move || {
+        let mut near = accepted();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            near.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let target = head.split(' ').nth(1).unwrap();
+        let to = target.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+        let mut far = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, to)).unwrap();
+        near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let (mut from, mut back) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        let up = thread::spawn(move || io::copy(&mut from, &mut far));
+        let _ = io::copy(&mut back, &mut near);
+        let _ = near.shutdown(std::net::Shutdown::Both);
+        let _ = up.join();
+        head
+    });
+    (port, thread)
+}
+
+#[test]
+fn a_proxy_is_gone_through_and_sees_no_request() {
+    let server = Server::new();
+    let (port, _thread) = server.serve();
+    let (via, proxy) = tunnel();
+    let address = ureq::Proxy::new(&format!("http://127.0.0.1:{via}")).unwrap();
+    let agent = server.agent().proxy(Some(address)).build().unwrap();
+    // Nobody but the proxy has to know the name.
+    let answer = get(&agent, &format!("https://steward.example.com:{port}/secret"));
+    assert_eq!(answer, Ok((200, "hello".to_owned())));
+    drop(agent);
+    let head = proxy.join().unwrap();
+    assert!(head.starts_with(&format!("CONNECT steward.example.com:{port} ")), "{head}");
+    assert!(!head.contains("secret"), "{head}");
+    // A host that is excepted is asked directly.
+    let server = Server::new();
+    let (port, _thread) = server.serve();
+    let address = ureq::Proxy::builder(ureq::ProxyProtocol::Http)
+        .host("127.0.0.1")
+        .port(1)
+        .no_proxy("localhost")
+        .build();
+    let agent = server.agent().proxy(Some(address.unwrap())).build().unwrap();
+    assert!(get(&agent, &format!("https://localhost:{port}/")).is_ok());
+    assert!(get(&agent, &format!("https://127.0.0.1:{port}/")).is_err());
+}
+
+#[test]
 fn who_is_asked_shows_a_certificate() {
     let clients = DevCa::generate("a Steward", NOW).unwrap();
     let own = keep(&clients, &result());
