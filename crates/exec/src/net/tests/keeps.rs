@@ -32,7 +32,7 @@ fn now() -> Timestamp {
 
 fn facts(slug: Option<&str>, simulated: bool) -> Facts {
     let slug = slug.map(|slug| slug.parse().unwrap());
-    Facts { simulated, ..sample_result(Sha256([7; 32]), slug, NOW).facts }
+    Facts { simulated, ..sample_result(Sha256([7; 32]), slug, now()).facts }
 }
 
 /// What a Steward with this CA would issue for these facts.
