@@ -32,9 +32,15 @@ impl IntoResponse for Answer {
         let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
         response
     }
 }
+
+/// When a client may try again what cannot be done now.
+const RETRY_SECONDS: &str = "1";
 
 /// The problem that says no more than its status.
 pub fn of_status(status: StatusCode) -> Problem {
@@ -57,9 +63,7 @@ pub fn of_status(status: StatusCode) -> Problem {
 
 /// 503 with `Retry-After`.
 pub(crate) fn busy() -> Response {
-    let mut response = Answer(of_status(StatusCode::SERVICE_UNAVAILABLE)).into_response();
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+    Answer(of_status(StatusCode::SERVICE_UNAVAILABLE)).into_response()
 }
 
 /// Longest plain text of an error that becomes a problem's detail, in bytes.
@@ -113,11 +117,18 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
     }
 
+    #[test]
+    fn what_may_work_later_says_when() {
+        let response = Answer(Problem::new(503, "Service Unavailable", "")).into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], RETRY_SECONDS);
+    }
+
     #[tokio::test]
     async fn an_answer_keeps_check_and_hint() {
         let problem = Problem::new(401, "Refused", "why").check("a.b").hint("do");
         let response = Answer(problem.clone()).into_response();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert!(!response.headers().contains_key(RETRY_AFTER));
         assert_eq!(body(response).await, problem);
     }
 }

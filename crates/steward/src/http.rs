@@ -29,7 +29,7 @@ use types::digest::Sha256;
 use types::limits;
 use types::problem::Problem;
 
-use crate::issuer::{Issuer, Refused};
+use crate::issuer::{self, Issuer, Refused, Unrecorded};
 
 /// One certification request (RFC 5967).
 pub const PKCS10: &str = "application/pkcs10";
@@ -121,38 +121,34 @@ async fn issue(
 ) -> Result<Response, Answer> {
     let kind = kind(&headers)?;
     // The semaphore is never closed; a permit is waited for, and requests are bounded before this.
-    let _processor = interface.processors.acquire().await;
+    let processor = interface.processors.acquire().await;
     let issuer = interface.issuer.clone();
-    let answer = tokio::task::spawn_blocking(move || match kind {
+    let bundle = matches!(kind, Kind::Bundle);
+    let made = tokio::task::spawn_blocking(move || match kind {
         Kind::One => one(&issuer, &body),
         Kind::Bundle => many(&issuer, &body),
     })
     .await
     .map_err(|_| Problem::new(500, "Internal Server Error", ""))??;
-    Ok(answer.into_response())
+    // The disk needs no processor, and takes many certificates at once.
+    drop(processor);
+    let issued = made.recorded().await?;
+    let (media_type, der) = match issued.as_slice() {
+        [issued] if !bundle => (PKI_PATH, issued.pki_path()?),
+        many => ("application/octet-stream", issuer::bundle(many)?),
+    };
+    Ok(([(CONTENT_TYPE, media_type)], der).into_response())
 }
 
-type Der = ([(axum::http::HeaderName, &'static str); 1], Vec<u8>);
-
-fn one(issuer: &Issuer, body: &[u8]) -> Result<Der, Refused> {
+fn one(issuer: &Issuer, body: &[u8]) -> Result<Unrecorded, Refused> {
     bounded(body)?;
-    let issued = issuer.issue(body)?;
-    Ok(([(CONTENT_TYPE, PKI_PATH)], issuer.pki_path(&issued)?))
+    issuer.issue_all(&[body])
 }
 
-fn many(issuer: &Issuer, body: &[u8]) -> Result<Der, Refused> {
-    let issued = split(body)?
-        .into_iter()
-        .enumerate()
-        .map(|(place, request)| {
-            bounded(request)?;
-            issuer.issue(request).map_err(|mut problem| {
-                problem.detail = format!("request {} of the bundle: {}", place + 1, problem.detail);
-                problem
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], issuer.bundle(&issued)?))
+fn many(issuer: &Issuer, body: &[u8]) -> Result<Unrecorded, Refused> {
+    let requests = split(body)?;
+    requests.iter().try_for_each(|request| bounded(request))?;
+    issuer.issue_all(&requests)
 }
 
 fn bounded(request: &[u8]) -> Result<(), Refused> {

@@ -2,7 +2,7 @@
 
 //! From a certification request to a certificate, or to a refusal that names the check.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use chassis::clock::Clock;
 use der::asn1::Any;
@@ -16,6 +16,8 @@ use types::time::Timestamp;
 use crate::authority::Authority;
 use crate::certificate::{self, Order};
 use crate::lint;
+use crate::log::entry::Record;
+use crate::log::{IssuanceLog, LogError, Receipt};
 use crate::policies::Policies;
 
 /// Who appraised, as it stands in attestation results.
@@ -24,10 +26,11 @@ pub const BUILD: &str = concat!("steward ", env!("CARGO_PKG_VERSION"));
 /// Everything a decision is made from, but the request.
 #[derive(Debug)]
 pub struct Issuer {
-    authority: Authority,
+    authority: RwLock<Arc<Authority>>,
     policies: Policies,
     anchors: Anchors,
     clock: Clock,
+    log: IssuanceLog,
     /// `https://host[:port]`, without slash at the end; known once Steward listens.
     url: OnceLock<String>,
 }
@@ -44,12 +47,62 @@ pub struct Issued {
     pub serial: String,
     /// What it says about the Keep.
     pub result: AttestationResult,
+    /// Who signed it.
+    pub authority: Arc<Authority>,
+}
+
+/// Certificates that are made, but not yet known to be in the issuance log. Nobody gets at them before they are.
+#[derive(Debug)]
+pub struct Unrecorded {
+    issued: Vec<Issued>,
+    receipt: Receipt,
+}
+
+impl Unrecorded {
+    /// Waits until the log has them.
+    ///
+    /// # Errors
+    /// 503, if they cannot be recorded.
+    pub async fn recorded(self) -> Result<Vec<Issued>, Refused> {
+        let outcome = self.receipt.recorded().await;
+        leave(self.issued, outcome)
+    }
+
+    /// The same, on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Self::recorded`].
+    pub fn wait(self) -> Result<Vec<Issued>, Refused> {
+        let outcome = self.receipt.wait();
+        leave(self.issued, outcome)
+    }
+}
+
+fn leave(issued: Vec<Issued>, outcome: Result<(), Arc<LogError>>) -> Result<Vec<Issued>, Refused> {
+    match outcome {
+        Ok(()) => {
+            issued.iter().for_each(log_issued);
+            Ok(issued)
+        }
+        Err(error) => {
+            let problem = unrecorded(&error);
+            log_refused(&problem);
+            Err(problem)
+        }
+    }
 }
 
 impl Issuer {
     /// An issuer. Its public address may follow later, see [`Self::set_url`].
-    pub fn new(authority: Authority, policies: Policies, anchors: Anchors, clock: Clock) -> Self {
-        Self { authority, policies, anchors, clock, url: OnceLock::new() }
+    pub fn new(
+        authority: Authority,
+        policies: Policies,
+        anchors: Anchors,
+        clock: Clock,
+        log: IssuanceLog,
+    ) -> Self {
+        let authority = RwLock::new(Arc::new(authority));
+        Self { authority, policies, anchors, clock, log, url: OnceLock::new() }
     }
 
     /// Sets the public address, `https://host[:port]`, that certificates name; the first one counts.
@@ -57,9 +110,14 @@ impl Issuer {
         let _ = self.url.set(url.trim_end_matches('/').to_owned());
     }
 
-    /// The CA.
-    pub const fn authority(&self) -> &Authority {
-        &self.authority
+    /// The CA in service.
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authority.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another CA into service. Decisions under way end under the one they began with.
+    pub fn replace_authority(&self, authority: Authority) {
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
     /// The policies.
@@ -67,23 +125,53 @@ impl Issuer {
         &self.policies
     }
 
-    /// Appraises one request (PKCS#10, DER) and issues its certificate. Both outcomes are logged, one line each.
+    /// The issuance log.
+    pub const fn log(&self) -> &IssuanceLog {
+        &self.log
+    }
+
+    /// The time by which everything is judged.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Appraises one request (PKCS#10, DER), issues its certificate and waits until it is recorded. Both outcomes are
+    /// logged, one line each.
     ///
     /// # Errors
     /// A problem document: 401 without evidence, 400 for everything else that is wrong with the request, 500 if the
-    /// certificate could not be made.
+    /// certificate could not be made, 503 if it could not be recorded.
     pub fn issue(&self, request: &[u8]) -> Result<Issued, Refused> {
-        let outcome = self.decide(request);
-        match &outcome {
-            Ok(issued) => log_issued(issued),
-            Err(problem) => log_refused(problem),
-        }
-        outcome
+        self.issue_all(&[request])?.wait()?.pop().ok_or_else(|| broken(&"no certificate"))
     }
 
-    fn decide(&self, request: &[u8]) -> Result<Issued, Refused> {
+    /// Appraises requests and makes their certificates, all or none; what remains is to wait until they are recorded.
+    ///
+    /// # Errors
+    /// As [`Self::issue`], for the first request that is refused.
+    pub fn issue_all(&self, requests: &[&[u8]]) -> Result<Unrecorded, Refused> {
+        let authority = self.authority();
+        let decide = |(place, request): (usize, &&[u8])| {
+            self.decide(request, &authority).map_err(|mut problem| {
+                if requests.len() > 1 {
+                    problem.detail =
+                        format!("request {} of the bundle: {}", place + 1, problem.detail);
+                }
+                problem
+            })
+        };
+        let made = || {
+            let issued = requests.iter().enumerate().map(decide).collect::<Result<Vec<_>, _>>()?;
+            let records: Vec<Record> = issued.iter().map(record).collect();
+            let receipt = self.log.append(&records).map_err(|error| unrecorded(&error))?;
+            Ok(Unrecorded { issued, receipt })
+        };
+        made().inspect_err(|problem: &Refused| log_refused(problem))
+    }
+
+    fn decide(&self, request: &[u8], authority: &Arc<Authority>) -> Result<Issued, Refused> {
         let now = self.clock.now();
-        self.authority_is_valid(now)?;
+        authority_is_valid(authority, now)?;
         let loaded = self.policies.current();
         let context = Context {
             policy: &loaded.policy,
@@ -102,7 +190,7 @@ impl Issuer {
             return Err(broken(&"the names of the decision are not those of its result"));
         }
         let (not_before, not_after) =
-            certificate::window(now, decision.lifetime_seconds, &self.authority);
+            certificate::window(now, decision.lifetime_seconds, authority);
         let url = self.url.get().map_or("", String::as_str);
         let order = Order {
             spki_der: decision.spki_der,
@@ -113,48 +201,68 @@ impl Issuer {
             policy_uri: format!("{url}/policy/{}", loaded.digest().to_hex()),
             result: decision.result,
         };
-        let made = certificate::make(&order, &self.authority).map_err(|error| broken(&error))?;
-        lint::check(&made.der, &order, &self.authority).map_err(|flaw| broken(&flaw))?;
-        Ok(Issued { certificate: made.der, serial: made.serial, result: order.result })
+        let made = certificate::make(&order, authority).map_err(|error| broken(&error))?;
+        lint::check(&made.der, &order, authority).map_err(|flaw| broken(&flaw))?;
+        Ok(Issued {
+            certificate: made.der,
+            serial: made.serial,
+            result: order.result,
+            authority: authority.clone(),
+        })
     }
+}
 
-    /// A root that ran out while Steward ran signs nothing that anybody would accept.
-    fn authority_is_valid(&self, now: Timestamp) -> Result<(), Refused> {
-        let (first, last) = (self.authority.not_before(), self.authority.not_after());
-        if (first..last).contains(&now) {
-            return Ok(());
-        }
-        let detail = format!(
-            "this Steward's CA is valid from {first} to {last}, and by its clock it is {now}"
-        );
-        tracing::error!(detail, "no certificate could be made");
-        let problem = Problem::new(503, "Service Unavailable", detail)
-            .check("steward.authority")
-            .hint("tell the operator: the CA needs to be renewed, or the clock to be set");
-        Err(Box::new(problem))
-    }
-
+impl Issued {
     /// DER of the PkiPath: SEQUENCE OF Certificate, from the root's end to the new certificate (RFC 6066 section 10.1).
     ///
     /// # Errors
     /// 500, if a certificate does not encode.
-    pub fn pki_path(&self, issued: &Issued) -> Result<Vec<u8>, Refused> {
+    pub fn pki_path(&self) -> Result<Vec<u8>, Refused> {
         let chain = self.authority.chain().iter().rev();
-        sequence(chain.chain([&issued.certificate])).map_err(|error| broken(&error))
+        sequence(chain.chain([&self.certificate])).map_err(|error| broken(&error))
     }
+}
 
-    /// DER of `SEQUENCE { chain SEQUENCE OF Certificate, issued SEQUENCE OF Certificate }`, the answer to a bundle.
-    ///
-    /// # Errors
-    /// 500, if a certificate does not encode.
-    pub fn bundle(&self, issued: &[Issued]) -> Result<Vec<u8>, Refused> {
-        let encode = || {
-            let chain = sequence(self.authority.chain().iter().rev())?;
-            let issued = sequence(issued.iter().map(|issued| &issued.certificate))?;
-            sequence([&chain, &issued])
-        };
-        encode().map_err(|error| broken(&error))
+/// DER of `SEQUENCE { chain SEQUENCE OF Certificate, issued SEQUENCE OF Certificate }`, the answer to a bundle.
+///
+/// # Errors
+/// 500, if a certificate does not encode.
+pub fn bundle(issued: &[Issued]) -> Result<Vec<u8>, Refused> {
+    let encode = || {
+        // All of a bundle are signed by one authority.
+        let chain = issued.first().into_iter().flat_map(|issued| issued.authority.chain());
+        let chain = sequence(chain.rev())?;
+        let issued = sequence(issued.iter().map(|issued| &issued.certificate))?;
+        sequence([&chain, &issued])
+    };
+    encode().map_err(|error| broken(&error))
+}
+
+/// A root that ran out while Steward ran signs nothing that anybody would accept.
+fn authority_is_valid(authority: &Authority, now: Timestamp) -> Result<(), Refused> {
+    let (first, last) = (authority.not_before(), authority.not_after());
+    if (first..last).contains(&now) {
+        return Ok(());
     }
+    let detail =
+        format!("this Steward's CA is valid from {first} to {last}, and by its clock it is {now}");
+    tracing::error!(detail, "no certificate could be made");
+    let problem = Problem::new(503, "Service Unavailable", detail)
+        .check("steward.authority")
+        .hint("tell the operator: the CA needs to be renewed, or the clock to be set");
+    Err(Box::new(problem))
+}
+
+fn record(issued: &Issued) -> Record {
+    let result = &issued.result;
+    Record::new(
+        result.issued_at,
+        issued.serial.clone(),
+        result.policy,
+        result.status().to_string(),
+        result.facts.tee.name().to_owned(),
+        &issued.certificate,
+    )
 }
 
 fn sequence<'a>(parts: impl IntoIterator<Item = &'a Vec<u8>>) -> der::Result<Vec<u8>> {
@@ -176,6 +284,18 @@ fn refused(refusal: &evidence::Refusal) -> Refused {
 fn broken(error: &dyn std::fmt::Display) -> Refused {
     tracing::error!(%error, "no certificate could be made");
     Box::new(Problem::new(500, "Internal Server Error", "").check("steward.internal"))
+}
+
+/// The certificate exists, but whoever audits would not know of it.
+fn unrecorded(error: &LogError) -> Refused {
+    let problem = Problem::new(503, "Service Unavailable", "the certificate could not be recorded")
+        .check("steward.issuance-log");
+    Box::new(match error {
+        LogError::Busy => problem.hint("try again in a moment"),
+        _ => problem.hint(
+            "try again later; if it stays so, the operator finds the reason in Steward's log",
+        ),
+    })
 }
 
 fn log_issued(issued: &Issued) {
@@ -223,7 +343,13 @@ mod tests {
         let path = dir.path().join("policy.toml");
         chassis::durable::write(&path, b"", 0o644).unwrap();
         let policies = Policies::new(Loaded::read(&path).unwrap());
-        Issuer::new(authority, policies, crate::roots::vendors().unwrap(), Clock::Fixed(now))
+        Issuer::new(
+            authority,
+            policies,
+            crate::roots::vendors().unwrap(),
+            Clock::Fixed(now),
+            IssuanceLog::insecure_none(),
+        )
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`roots`] | whose silicon is believed |
 //! | [`issuer`] | from a request to a certificate, or to a refusal |
 //! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
+//! | [`log`] | recording certificates before they leave |
 //! | [`http`] | the interface |
 //! | [`cli`] | the program |
 
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod http;
 pub mod issuer;
 pub mod lint;
+pub mod log;
 pub mod policies;
 pub mod roots;
 

@@ -54,6 +54,13 @@ pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Largest chain answered by Steward (DER PkiPath).
 pub const CHAIN_BYTES_MAX: usize = 128 * 1024;
 
+/// Longest entry of the issuance log; a longer one is not written, and not read.
+pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Size at which the issuance log begins a new file.
+pub const LOG_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes after which nothing more joins the entries that go to the disk together.
+pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
 /// Largest JSON document of a registry (user, repository, tag, deployment).
 pub const JSON_BYTES_MAX: usize = 64 * 1024;
 /// Most tags listed at once.

@@ -172,6 +172,8 @@ impl World {
             &self.state.path(TLS_CHAIN),
             &"--tls-key",
             &self.state.path(TLS_KEY),
+            &"--issuance-log",
+            &self.state.path(&format!("{name}-log")),
         ]);
         if simulated {
             command.extend(arguments([

@@ -3,6 +3,7 @@
 //! The program: its command line, and what each command does.
 
 mod ca;
+mod log;
 mod policy;
 mod serve;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use chassis::exit;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use types::digest::Sha256;
 use types::time::Timestamp;
 
 /// The attestation certificate authority of Enarx.
@@ -27,7 +29,9 @@ use types::time::Timestamp;
         steward ca init ./ca --name \"Example Steward CA\"\n  \
         steward policy check policy.toml\n  \
         steward serve --addr 127.0.0.1:3000 --url https://steward.example.com \\\n    \
-            --tls-cert tls.pem --tls-key tls.key --ca-cert ca/ca.pem --ca-key ca/ca.key --policy policy.toml\n\n\
+            --tls-cert tls.pem --tls-key tls.key --ca-cert ca/ca.pem --ca-key ca/ca.key \\\n    \
+            --policy policy.toml --issuance-log /var/lib/steward/log\n  \
+        steward log verify /var/lib/steward/log\n\n\
         Exit codes: 0 all went well, 1 it could not be done, 2 the command line or a file it names is wrong."
 )]
 pub struct Cli {
@@ -45,6 +49,9 @@ enum Command {
     /// Appraisal policies
     #[command(subcommand)]
     Policy(Policy),
+    /// The log of all certificates that were issued
+    #[command(subcommand)]
+    Log(Log),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -76,6 +83,17 @@ struct Serve {
     /// Appraisal policy, TOML; read again on SIGHUP
     #[arg(long, env = "STEWARD_POLICY", value_name = "FILE")]
     policy: PathBuf,
+    /// Directory where every certificate is recorded before it leaves; made if it is not there
+    #[arg(
+        long,
+        env = "STEWARD_ISSUANCE_LOG",
+        value_name = "DIR",
+        required_unless_present = "insecure_no_issuance_log"
+    )]
+    issuance_log: Option<PathBuf>,
+    /// INSECURE: record no certificates: nobody can tell later what was issued; for development only
+    #[arg(long, env = "STEWARD_INSECURE_NO_ISSUANCE_LOG", conflicts_with = "issuance_log")]
+    insecure_no_issuance_log: bool,
     /// INSECURE: believe simulated silicon with these roots, PEM; for development only
     #[arg(long, env = "STEWARD_INSECURE_SIMULATED_ROOTS", value_name = "FILE")]
     insecure_simulated_roots: Option<PathBuf>,
@@ -122,6 +140,43 @@ enum Policy {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Log {
+    /// Read all of a log and check its chain; the first entry that is broken is named
+    Verify {
+        #[command(flatten)]
+        range: Range,
+        /// A head that was noted earlier; the log must still go through it
+        #[arg(long, env = "STEWARD_LOG_THROUGH", value_name = "sha256:HEX")]
+        through: Option<Sha256>,
+        /// Print the verdict as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+    /// Print the entries of a log, checking its chain on the way
+    Show {
+        #[command(flatten)]
+        range: Range,
+        /// Only the certificate with this serial number, hex; as PEM
+        #[arg(long, env = "STEWARD_LOG_SERIAL", value_name = "HEX")]
+        serial: Option<String>,
+        /// Print entries as JSON, one on each line
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+struct Range {
+    /// Directory of the log
+    #[arg(env = "STEWARD_ISSUANCE_LOG")]
+    dir: PathBuf,
+    /// Hash of the last entry before those that are here, if older files were moved away
+    #[arg(long, env = "STEWARD_LOG_AFTER", value_name = "sha256:HEX")]
+    after: Option<Sha256>,
+}
+
 fn url(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("https://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     match host {
@@ -138,6 +193,10 @@ pub fn run() -> ExitCode {
             ca::init(&dir, &name, not_before, json)
         }
         Command::Policy(Policy::Check { file, json }) => policy::check(&file, json),
+        Command::Log(Log::Verify { range, through, json }) => log::verify(&range, through, json),
+        Command::Log(Log::Show { range, serial, json }) => {
+            log::show(&range, serial.as_deref(), json)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "steward", &mut io::stdout());
             ExitCode::SUCCESS

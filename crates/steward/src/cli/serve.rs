@@ -17,6 +17,7 @@ use super::{Serve, failed, usage};
 use crate::authority::Authority;
 use crate::http;
 use crate::issuer::Issuer;
+use crate::log::IssuanceLog;
 use crate::policies::{Loaded, Policies};
 use crate::roots;
 
@@ -56,13 +57,21 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         anchors.extend(roots::insecure_simulated(path)?);
     }
     let tls = tls(options)?;
+    let issuance_log = match &options.issuance_log {
+        Some(dir) => IssuanceLog::open(dir)?,
+        None => IssuanceLog::insecure_none(),
+    };
     warn(options);
     tracing::info!(
         policy = %policy.digest(),
         ca_not_after = %authority.not_after(),
         "policy and CA are read"
     );
-    let issuer = Arc::new(Issuer::new(authority, Policies::new(policy), anchors, clock));
+    if let Some(head) = issuance_log.head() {
+        tracing::info!(entries = head.entries, head = %head.hash, "the issuance log is open");
+    }
+    let policies = Policies::new(policy);
+    let issuer = Arc::new(Issuer::new(authority, policies, anchors, clock, issuance_log));
     if let Some(url) = &options.url {
         issuer.set_url(url);
     }
@@ -109,6 +118,12 @@ fn warn(options: &Serve) {
             path.display()
         );
     }
+    if options.insecure_no_issuance_log {
+        eprintln!(
+            "steward: WARNING: CERTIFICATES ARE NOT RECORDED. Nobody can tell later what was issued, and to whom.\n\
+             steward: WARNING: Give --issuance-log DIR instead."
+        );
+    }
     if let Some(time) = options.insecure_time {
         eprintln!(
             "steward: WARNING: THE CLOCK STANDS STILL AT {time}. Evidence and lists that have expired since are\n\
@@ -117,7 +132,8 @@ fn warn(options: &Serve) {
     }
 }
 
-/// What SIGHUP does: the policy and the TLS certificate are read again; what is wrong stays as it was.
+/// What SIGHUP does: the policy and the TLS certificate are read again; what is wrong stays as it was. An issuance log
+/// that a failure closed is opened again.
 struct Reload {
     policy: PathBuf,
     tls_cert: PathBuf,
@@ -138,6 +154,13 @@ impl Reload {
                 let current = self.issuer.policies().current().digest();
                 tracing::error!(error = error.brief(), policy = %current, "the new policy is refused; the old one stays in force");
             }
+        }
+        match self.issuer.log().reopen() {
+            Ok(Some(head)) => {
+                tracing::info!(entries = head.entries, head = %head.hash, "the issuance log is open");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "no certificates leave"),
         }
         match ServerTls::from_files(&self.tls_cert, &self.tls_key).and_then(|tls| tls.build()) {
             Ok(tls) => self.tls.replace(&tls),

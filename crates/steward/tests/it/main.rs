@@ -14,4 +14,5 @@ mod issuance;
 mod keep;
 mod outside;
 mod program;
+mod recording;
 mod steward;

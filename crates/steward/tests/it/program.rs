@@ -119,7 +119,7 @@ fn certificates_do_not_name_every_address() {
     let files = Files::new(&Setup::default());
     let output = crate::steward::command()
         .args(["serve", "--addr", "0.0.0.0:0", "--policy", "p", "--tls-cert", "c"])
-        .args(["--tls-key", "k", "--ca-cert", "c", "--ca-key", "k"])
+        .args(["--tls-key", "k", "--ca-cert", "c", "--ca-key", "k", "--issuance-log", "l"])
         .current_dir(files.dir.path())
         .output()
         .unwrap();
@@ -130,11 +130,8 @@ fn certificates_do_not_name_every_address() {
 #[test]
 fn a_taken_port_says_what_to_do() {
     let steward = Steward::start(Setup::default());
-    let output = steward
-        .files
-        .serve(&Setup { addr: Some(steward.addr()), ..Setup::default() })
-        .output()
-        .unwrap();
+    let setup = Setup { addr: Some(steward.addr()), ..Setup::default() };
+    let output = Files::new(&setup).serve(&setup).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("the port is taken"), "{said}");

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chassis::clock::Clock;
@@ -105,7 +106,9 @@ impl Files {
             .arg("--ca-key")
             .arg(self.path("ca/ca.key"))
             .arg("--policy")
-            .arg(self.path("policy.toml"));
+            .arg(self.path("policy.toml"))
+            .arg("--issuance-log")
+            .arg(self.path("log"));
         if setup.simulated_roots.is_some() {
             command.arg("--insecure-simulated-roots").arg(self.path("roots.pem"));
         }
@@ -118,18 +121,19 @@ impl Files {
 
 /// A Steward that serves.
 pub(crate) struct Steward {
-    pub(crate) files: Files,
+    pub(crate) files: Arc<Files>,
     pub(crate) url: String,
     child: Child,
-    log: Receiver<String>,
+    log: Mutex<Receiver<String>>,
     agent: ureq::Agent,
 }
 
-/// An answer: status, content type, body.
+/// An answer: status, some headers, body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -170,9 +174,14 @@ impl Answer {
 
 impl Steward {
     pub(crate) fn start(setup: Setup) -> Self {
-        let files = Files::new(&setup);
-        let mut child =
-            files.serve(&setup).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let files = Arc::new(Files::new(&setup));
+        let command = files.serve(&setup);
+        Self::run(files, command)
+    }
+
+    /// The Steward that `command` starts, with these files.
+    pub(crate) fn run(files: Arc<Files>, mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -190,7 +199,13 @@ impl Steward {
             .roots_pem(&files.tls.certificate_pem())
             .build()
             .unwrap();
-        Self { url: ready["listening"].as_str().unwrap().to_owned(), files, child, log, agent }
+        Self {
+            url: ready["listening"].as_str().unwrap().to_owned(),
+            files,
+            child,
+            log: Mutex::new(log),
+            agent,
+        }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -213,7 +228,7 @@ impl Steward {
     pub(crate) fn logged(&self, words: &[&str]) -> String {
         let mut seen = Vec::new();
         loop {
-            let Ok(line) = self.log.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.log.lock().unwrap().recv_timeout(PATIENCE) else {
                 panic!("no line with {words:?} in {seen:#?}");
             };
             if words.iter().all(|word| line.contains(word)) {
@@ -227,6 +242,19 @@ impl Steward {
         let killed =
             Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
+    }
+
+    /// As [`Self::request`], for when it may be killed meanwhile; none then.
+    pub(crate) fn try_request(&self, request: &[u8]) -> Option<Answer> {
+        let post = self.agent.post(&self.url).header("content-type", "application/pkcs10");
+        post.send(request).ok().and_then(try_answer)
+    }
+
+    /// Kills it at once; its files.
+    pub(crate) fn kill(mut self) -> Arc<Files> {
+        self.signal("KILL");
+        self.child.wait().unwrap();
+        self.files.clone()
     }
 
     /// Ends it as an operator would; its exit code.
@@ -244,16 +272,19 @@ impl Drop for Steward {
 }
 
 fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
-    let response = response.unwrap();
+    try_answer(response.unwrap()).unwrap()
+}
+
+fn try_answer(response: ureq::http::Response<ureq::Body>) -> Option<Answer> {
     let (parts, body) = response.into_parts();
     let mut bytes = Vec::new();
-    body.into_reader().take(1_000_000).read_to_end(&mut bytes).unwrap();
-    Answer {
+    body.into_reader().take(1_000_000).read_to_end(&mut bytes).ok()?;
+    let header =
+        |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    Some(Answer {
         status: parts.status.as_u16(),
-        content_type: parts
-            .headers
-            .get("content-type")
-            .map_or_else(String::new, |value| value.to_str().unwrap().to_owned()),
+        content_type: header("content-type").unwrap_or_default(),
+        retry_after: header("retry-after"),
         body: bytes,
-    }
+    })
 }

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The issuance log: every certificate is on disk before it leaves (docs/FORMATS.md section 4.2).
+//!
+//! One JSON line per certificate, each with the hash of the one before it. One thread writes; whatever waits while the
+//! disk is busy goes to the disk together. A certificate whose entry did not reach the disk does not leave.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`entry`] | one line: written, read, and its place in the chain |
+//! | `files` | the directory: names, lock, reading line by line |
+//! | `tail` | the end of the log: recovery after a crash, appending, rotation by size |
+//! | `writer` | the thread that many requests share |
+//! | [`verify`] | reading all of it |
+
+pub mod entry;
+pub mod verify;
+
+mod files;
+mod tail;
+mod writer;
+
+pub use files::Head;
+pub use writer::{IssuanceLog, Receipt};
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use entry::Flaw;
+
+/// Why something is not in the log.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The file system fails; what was tried, on which path.
+    Io(&'static str, PathBuf, io::Error),
+    /// Another process writes this log.
+    Locked(PathBuf),
+    /// An entry is not as it was written; its file, its line there, counted from 1, and what is wrong.
+    Broken(PathBuf, u64, Flaw),
+    /// A file of the log is missing or out of place; the file, and what is wrong.
+    Misplaced(PathBuf, String),
+    /// An entry would be longer than readers take, in bytes.
+    TooLong(usize),
+    /// More waits to be written than may wait.
+    Busy,
+    /// An earlier failure closed the log, with its words; it opens again on SIGHUP or restart.
+    Closed(String),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(what, path, error) => {
+                write!(f, "the issuance log: cannot {what} {}: {error}", path.display())
+            }
+            Self::Locked(path) => write!(
+                f,
+                "the issuance log {} is written by another process; each Steward needs its own",
+                path.display()
+            ),
+            Self::Broken(path, line, flaw) => {
+                write!(f, "the issuance log is broken at line {line} of {}: {flaw}", path.display())
+            }
+            Self::Misplaced(path, why) => {
+                write!(f, "the issuance log is broken at {}: {why}", path.display())
+            }
+            Self::TooLong(bytes) => {
+                write!(f, "an entry of {bytes} bytes is too long for the issuance log")
+            }
+            Self::Busy => f.write_str("the issuance log cannot keep up"),
+            Self::Closed(why) => {
+                write!(f, "the issuance log is closed until SIGHUP or restart: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
