@@ -35,7 +35,14 @@ impl Anchors {
     /// # Errors
     /// [`VerifyError::Malformed`]: broken PEM, no certificate, one that is larger than 16 KiB, or one of no authority.
     pub fn from_pem(pem: &str) -> Result<Self, VerifyError> {
-        let roots = certificates_from_pem(pem)?;
+        Self::from_roots(certificates_from_pem(pem)?)
+    }
+
+    /// These anchors, each a certificate (DER).
+    ///
+    /// # Errors
+    /// [`VerifyError::Malformed`] if one is of no authority.
+    pub fn from_roots(roots: Vec<CertificateDer<'static>>) -> Result<Self, VerifyError> {
         for root in &roots {
             Issuer::read(root).map_err(VerifyError::Malformed)?;
         }

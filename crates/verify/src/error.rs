@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Why a chain is no identity.
+//! Why a chain is no identity, or one that will not do.
 
 use std::fmt;
 
 use evidence::result::NotAResult;
+
+use crate::Unmet;
 
 /// Why a certificate chain proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,3 +81,60 @@ impl fmt::Display for VerifyError {
 }
 
 impl std::error::Error for VerifyError {}
+
+/// Why a relying party turns a peer away. Inside of rustls it is what `CertificateError::Other` holds: [`crate::tls::refusal`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its chain proves nothing.
+    Chain(VerifyError),
+    /// What it proves is not enough.
+    Requirement(Unmet),
+}
+
+impl Refusal {
+    /// The stable name of what failed.
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::Chain(error) => error.check(),
+            Self::Requirement(unmet) => unmet.check(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Chain(error) => error.hint(),
+            Self::Requirement(unmet) => unmet.hint(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain(error) => error.fmt(f),
+            Self::Requirement(unmet) => unmet.fmt(f),
+        }
+    }
+}
+
+/// In words: it is what rustls shows of the errors of verifiers, and what most programs therefore log.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refusal({:?})", self.to_string())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        Self::Chain(error)
+    }
+}
+
+impl From<Unmet> for Refusal {
+    fn from(unmet: Unmet) -> Self {
+        Self::Requirement(unmet)
+    }
+}

@@ -18,7 +18,7 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{CertificatePolicies, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
-use crate::{Anchors, VerifyError, path};
+use crate::{Anchors, Refusal, Requirements, VerifyError, path};
 
 /// id-qt-cps (RFC 5280 section 4.2.1.4).
 const CPS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.2.1");
@@ -63,7 +63,23 @@ pub struct Identity {
     pub leaf_der: Vec<u8>,
 }
 
-/// What a chain (leaf first, DER) proves at `now`.
+/// What a chain (leaf first, DER) proves at `now`, if that is what is required: [`identify`] and [`Requirements::check`] in one.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn verify_chain(
+    chain: &[CertificateDer<'_>],
+    anchors: &Anchors,
+    requirements: &Requirements,
+    now: Timestamp,
+    usage: Usage,
+) -> Result<Identity, Refusal> {
+    let identity = identify(chain, anchors, now, usage)?;
+    requirements.check(&identity, now)?;
+    Ok(identity)
+}
+
+/// What a chain (leaf first, DER) proves at `now`, whatever that is.
 ///
 /// # Errors
 /// [`VerifyError`]; there is no identity that must be checked twice.

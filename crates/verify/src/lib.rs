@@ -11,15 +11,13 @@
 //!
 //! ```no_run
 //! use enarx_verify::{Anchors, Requirements, probe};
-//! use types::config::PeerRule;
 //! use types::time::Timestamp;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (root_pem, now) = ("", Timestamp(0));
 //! let server = probe("app.example.com", 443, &Anchors::from_pem(root_pem)?, now)?;
 //! let identity = server.identity?;
-//! let app = PeerRule { workload: Some("store.example.com/team/app:^1.2".parse()?), ..PeerRule::default() };
-//! Requirements { rules: vec![app], ..Requirements::default() }.check(&identity)?;
+//! Requirements::expecting(["workload=store.example.com/team/app:^1.2"])?.check(&identity, now)?;
 //! println!("genuine, and runs {}", identity.digest.expect("a name comes with a digest"));
 //! # Ok(())
 //! # }
@@ -29,6 +27,8 @@
 
 mod anchors;
 mod error;
+mod expect;
+#[cfg(feature = "https")]
 pub mod https;
 mod identity;
 mod path;
@@ -45,8 +45,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use types::time::Timestamp;
 
 pub use anchors::Anchors;
-pub use error::VerifyError;
-pub use identity::{Identity, Usage, identify};
+pub use error::{Refusal, VerifyError};
+pub use expect::{Expectation, ParseExpectationError, Tier};
+pub use identity::{Identity, Usage, identify, verify_chain};
 pub use probe::{Probe, probe};
 pub use requirements::{Requirements, Unmet};
 

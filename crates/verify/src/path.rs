@@ -125,9 +125,7 @@ pub(crate) fn validate(
     now: Timestamp,
     usage: Usage,
 ) -> Result<(), VerifyError> {
-    let sensible = chain.len() <= limits::CHAIN_CERTIFICATES_MAX
-        && chain.iter().all(|certificate| certificate.len() <= limits::CERTIFICATE_BYTES_MAX);
-    let (true, Some((leaf_der, issuers))) = (sensible, chain.split_first()) else {
+    let (true, Some((leaf_der, issuers))) = (sensible(chain), chain.split_first()) else {
         return Err(VerifyError::Chain);
     };
     let usable = anchors.for_chain(chain, now)?;
@@ -166,6 +164,16 @@ pub(crate) fn validate(
         return Err(VerifyError::Path("the path is longer than its root allows".to_owned()));
     }
     Ok(())
+}
+
+/// Whether a chain is no longer, and no certificate in it larger, than anybody needs.
+pub(crate) fn sensible<'a>(chain: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> bool {
+    let mut count = 0;
+    chain.into_iter().all(|certificate| {
+        count += 1;
+        count <= limits::CHAIN_CERTIFICATES_MAX
+            && certificate.len() <= limits::CERTIFICATE_BYTES_MAX
+    })
 }
 
 /// The signature algorithms of our provider.

@@ -2,7 +2,6 @@
 
 //! Asking a server who it is, without saying anything to it.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -10,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 use types::limits;
 use types::time::Timestamp;
 
 use crate::path::algorithms;
+use crate::tls::handshake_signatures;
 use crate::{Anchors, Identity, Usage, VerifyError, identify, provider};
 
 /// How long connecting to one address may take.
@@ -52,7 +52,7 @@ pub fn probe(host: &str, port: u16, anchors: &Anchors, now: Timestamp) -> io::Re
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Later(algorithms())))
+        .with_custom_certificate_verifier(Arc::new(Later { algorithms: algorithms() }))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
@@ -98,12 +98,9 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// Takes any certificate, but insists that the server holds its key: it is judged after the handshake, before anything is said.
 /// Private on purpose: there is no other use for it.
-struct Later(WebPkiSupportedAlgorithms);
-
-impl fmt::Debug for Later {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Later")
-    }
+#[derive(Debug)]
+struct Later {
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for Later {
@@ -114,29 +111,9 @@ impl ServerCertVerifier for Later {
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.3 is required".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+    handshake_signatures!(algorithms);
 }

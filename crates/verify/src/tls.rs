@@ -5,21 +5,59 @@
 //! A peer is judged inside of the handshake: who does not meet the requirements never sees or sends a byte of the
 //! application. After the handshake callers take the peer's chain from rustls and call [`crate::identify`] again for the facts.
 
-use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "https")]
+use rustls::RootCertStore;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use types::time::Timestamp;
 
-use crate::path::algorithms;
-use crate::{Anchors, Requirements, Usage, identify};
+use crate::path::{algorithms, sensible};
+use crate::{Anchors, Refusal, Requirements, Usage, verify_chain};
+
+/// The part of a rustls verifier that is the same for all: signatures of handshakes, by the algorithms in this field.
+macro_rules! handshake_signatures {
+    ($($field:tt).+) => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls12_signature(
+                message,
+                certificate,
+                signature,
+                &self.$($field).+,
+            )
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            rustls::crypto::verify_tls13_signature(
+                message,
+                certificate,
+                signature,
+                &self.$($field).+,
+            )
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.$($field).+.supported_schemes()
+        }
+    };
+}
+pub(crate) use handshake_signatures;
 
 /// What both verifiers share.
 #[derive(Debug)]
@@ -28,18 +66,6 @@ struct Judge {
     requirements: Requirements,
     algorithms: WebPkiSupportedAlgorithms,
 }
-
-/// Why a peer is refused, as an error inside of rustls: `CertificateError::Other` holds it.
-#[derive(Debug)]
-pub struct Refusal(pub String);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl Judge {
     fn new(anchors: Anchors, requirements: Requirements) -> Self {
@@ -53,13 +79,27 @@ impl Judge {
         now: UnixTime,
         usage: Usage,
     ) -> Result<(), Error> {
-        let refuse = |why: String| {
-            Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Refusal(why)))))
-        };
         let chain: Vec<_> = std::iter::once(leaf).chain(issuers).cloned().collect();
-        let identity = identify(&chain, &self.anchors, Timestamp(now.as_secs()), usage)
-            .map_err(|error| refuse(error.to_string()))?;
-        self.requirements.check(&identity).map_err(|unmet| refuse(unmet.to_string()))
+        let now = Timestamp(now.as_secs());
+        match verify_chain(&chain, &self.anchors, &self.requirements, now, usage) {
+            Ok(_) => Ok(()),
+            Err(refusal) => {
+                let refusal = CertificateError::Other(OtherError(Arc::new(refusal)));
+                Err(Error::InvalidCertificate(refusal))
+            }
+        }
+    }
+}
+
+/// Why a verifier of this module refused the peer, if it was that what ended the connection with this error.
+///
+/// Errors of input and output hold the one of rustls: `error.get_ref()?.downcast_ref()`.
+pub fn refusal(error: &Error) -> Option<&Refusal> {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
+            inner.downcast_ref()
+        }
+        _ => None,
     }
 }
 
@@ -106,27 +146,49 @@ impl ClientCertVerifier for KeepClientVerifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.judge.algorithms)
+    handshake_signatures!(judge.algorithms);
+}
+
+/// Lets a client in whatever certificate it shows, or none, and makes it prove that it holds that certificate's key.
+///
+/// Nothing follows from a certificate here. Who the client is, is found out after the handshake by [`crate::verify_chain`], and is
+/// nobody unless that says so. Only for servers that let anonymous clients in anyway. Chains that nobody would look at, because
+/// they are too long or a certificate is too large, are refused.
+#[derive(Debug)]
+pub struct UnjudgedClients {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl UnjudgedClients {
+    /// A verifier that judges nobody.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { algorithms: algorithms() })
+    }
+}
+
+impl ClientCertVerifier for UnjudgedClients {
+    fn client_auth_mandatory(&self) -> bool {
+        false
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.judge.algorithms)
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
     }
 
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.algorithms.supported_schemes()
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if sensible(std::iter::once(end_entity).chain(intermediates)) {
+            Ok(ClientCertVerified::assertion())
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::BadEncoding))
+        }
     }
+
+    handshake_signatures!(algorithms);
 }
 
 /// Judges a server that must be a Keep. Its host name proves nothing and is not looked at: the identity is.
@@ -157,30 +219,11 @@ impl ServerCertVerifier for KeepServerVerifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.judge.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.judge.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.algorithms.supported_schemes()
-    }
+    handshake_signatures!(judge.algorithms);
 }
 
 /// The roots of the public Web PKI, as Mozilla has them.
+#[cfg(feature = "https")]
 pub fn web_pki_roots() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }

@@ -38,13 +38,12 @@ impl Keeps {
 
     /// What a client's certificates say of it; its own comes first.
     pub fn appraise(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Keep {
-        let identity = match verify::identify(chain, &self.anchors, now, verify::Usage::Client) {
-            Ok(identity) => identity,
-            Err(error) => return Keep::Refused(error.to_string()),
-        };
-        if let Err(unmet) = self.requirements.check(&identity) {
-            return Keep::Refused(unmet.to_string());
-        }
+        let (anchors, requirements) = (&self.anchors, &self.requirements);
+        let identity =
+            match verify::verify_chain(chain, anchors, requirements, now, verify::Usage::Client) {
+                Ok(identity) => identity,
+                Err(refusal) => return Keep::Refused(refusal.to_string()),
+            };
         match identity.digest {
             Some(digest) => {
                 let description = identity.peer.to_json();

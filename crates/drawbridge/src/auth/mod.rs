@@ -6,4 +6,3 @@ pub mod access;
 pub mod jwt;
 pub mod keeps;
 pub mod people;
-pub mod possession;

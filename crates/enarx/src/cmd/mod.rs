@@ -5,6 +5,7 @@
 pub mod completions;
 pub mod config;
 pub mod deploy;
+pub mod expect;
 pub mod package;
 pub mod platform;
 pub mod repo;

@@ -2,70 +2,59 @@
 
 //! `enarx verify`: what a certificate proves, and whether that is enough.
 
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use clap::Args;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-use types::config::{HostPort, PeerRule, WorkloadPattern};
-use types::digest::Sha256;
+use types::config::HostPort;
 use types::limits;
-use verify::{Anchors, Identity, Requirements, Usage, VerifyError};
+use verify::{Anchors, Identity, Refusal, Usage, VerifyError};
 
+use super::expect::{self, ExpectArgs};
 use crate::failure::{Context as _, EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
-use crate::{files, output, reach};
+use crate::{output, reach};
 
 const EXAMPLES: &str = "\
 Examples:
   enarx verify app.example.com:443 --ca steward.pem
-  enarx verify app.example.com --ca steward.pem --expect-workload store.example.com/team/app:^1.2
-  enarx verify chain.pem --ca steward.pem --json
+  enarx verify app.example.com --ca steward.pem --expect workload=store.example.com/team/app:^1.2
+  enarx verify chain.pem --ca steward.pem --expect tee=snp --expect tee=tdx --expect max-age=24h --json
+  openssl s_client -connect app.example.com:443 -showcerts </dev/null | enarx verify - --ca steward.pem
+
+What can be expected:
+  workload=HOST/USER/REPO[:VERSION]  its name, optionally with a version or a requirement such as ^1.2
+  digest=sha256:HEX                  its digest
+  tee=snp                            where it runs: snp, sgx, tdx, nitro or cca
+  tier=affirming                     how good Steward's word is at least; without it affirming, and warning takes Keeps that
+                                     the policy does not pin, or for which it relaxed something
+  measurement=HEX                    the Keep's (see `enarx platform measure`)
+  signer=HEX                         digest of the key that signed the Keep
+  policy=sha256:HEX                  the policy under which it was appraised
+  max-age=24h                        how long ago it was appraised at most (s, m, h, d)
+In ENARX_EXPECT they stand one per line.
 
 The exit code is the verdict:
   0  the certificate proves what was asked for
   1  refused
   2  called wrongly, or the server cannot be reached
 
-Without --expect-… any workload in any attested Keep is accepted: look at the table.";
+Without --expect any workload in any attested Keep is accepted: look at the table.";
 
 /// Arguments of `enarx verify`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// A server, or a PEM file with its chain, its own certificate first
-    #[arg(value_name = "HOST[:PORT]|FILE")]
+    /// A server, a PEM file with its chain, its own certificate first, or - for such a file on standard input
+    #[arg(value_name = "HOST[:PORT]|FILE|-")]
     pub target: String,
-    /// PEM file with the root of the Steward that you trust
-    #[arg(long, value_name = "FILE", env = "ENARX_CA")]
-    pub ca: PathBuf,
-    /// Wanted workload: host/user/repo, optionally with :version or a requirement such as :^1.2
-    #[arg(long, value_name = "PATTERN", env = "ENARX_EXPECT_WORKLOAD")]
-    pub expect_workload: Option<WorkloadPattern>,
-    /// Wanted digest of the workload: sha256:…
-    #[arg(long, value_name = "DIGEST", env = "ENARX_EXPECT_DIGEST")]
-    pub expect_digest: Option<Sha256>,
-    /// Wanted measurement of the Keep, hex (see `enarx platform measure`)
-    #[arg(long, value_name = "HEX", env = "ENARX_EXPECT_MEASUREMENT", value_parser = measurement)]
-    pub expect_measurement: Option<String>,
-    /// Accept a Keep whose certificate has a warning: not pinned, or appraised under a relaxed policy
-    #[arg(long, env = "ENARX_ALLOW_WARNING")]
-    pub allow_warning: bool,
-    /// Accept simulated silicon, which proves nothing (for development)
-    #[arg(long, env = "ENARX_INSECURE_ALLOW_SIMULATED")]
-    pub insecure_allow_simulated: bool,
+    /// Whom to believe, and what to expect.
+    #[command(flatten)]
+    pub expect: ExpectArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-fn measurement(text: &str) -> Result<String, String> {
-    let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if hex && matches!(text.len(), 64 | 96) {
-        Ok(text.to_owned())
-    } else {
-        Err("wanted 96 (SNP) or 64 (SGX) hex digits, lower case".to_owned())
-    }
 }
 
 /// Judges the target.
@@ -74,19 +63,16 @@ fn measurement(text: &str) -> Result<String, String> {
 /// With exit code 2 if there is nothing to judge.
 pub fn run(args: &VerifyArgs) -> Outcome {
     let usage = |failure: Failure| failure.code(EXIT_USAGE);
-    let anchors = Anchors { roots: certificates(&args.ca).map_err(usage)?, ..Anchors::default() };
+    let anchors = args.expect.anchors().map_err(usage)?;
     let (judged, connection) = judge(&args.target, &anchors).map_err(usage)?;
     let verdict = match &judged {
-        Ok(identity) => requirements(args).check(identity).map_err(|unmet| unmet.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(identity) => {
+            args.expect.requirements().check(identity, reach::now()).map_err(Refusal::from)
+        }
+        Err(error) => Err(Refusal::from(error.clone())),
     };
     if args.json {
-        let proved = judged.as_ref().ok().map(facts);
-        output::json(&json!({
-            "target": args.target, "ok": verdict.is_ok(), "refused": verdict.as_ref().err(), "proved": proved,
-            "check": judged.as_ref().err().map(VerifyError::check),
-            "connection": connection.as_ref().map(|c| json!({"tls": "1.3", "key_exchange": c.key_exchange, "cipher": c.cipher})),
-        }))?;
+        output::json(&report(args, &judged, &verdict, connection.as_ref()))?;
         return Ok(if verdict.is_ok() { 0 } else { EXIT_FAILED });
     }
     if let Ok(identity) = &judged {
@@ -100,54 +86,12 @@ pub fn run(args: &VerifyArgs) -> Outcome {
             );
             Ok(0)
         }
-        Err(why) => {
+        Err(refusal) => {
             Err(Failure::new(format!("refused: {} does not prove what was asked for", args.target))
-                .why(why)
-                .next(next(&judged, args)))
+                .why(&refusal)
+                .next(expect::next(&refusal)))
         }
     }
-}
-
-fn next(judged: &Judged, args: &VerifyArgs) -> &'static str {
-    match judged {
-        Err(error) => error.hint(),
-        Ok(identity) if identity.result.facts.simulated && !args.insecure_allow_simulated => {
-            "do not send it anything secret; --insecure-allow-simulated accepts it for development"
-        }
-        Ok(_) => "do not talk to this server, or change what you expect of it",
-    }
-}
-
-fn requirements(args: &VerifyArgs) -> Requirements {
-    let expects = args.expect_workload.is_some()
-        || args.expect_digest.is_some()
-        || args.expect_measurement.is_some();
-    let rule = PeerRule {
-        workload: args.expect_workload.clone(),
-        digest: args.expect_digest,
-        measurement: args.expect_measurement.clone(),
-        tee: None,
-    };
-    Requirements {
-        allow_simulated: args.insecure_allow_simulated,
-        allow_warning: args.allow_warning,
-        rules: if expects { vec![rule] } else { Vec::new() },
-    }
-}
-
-/// All certificates of a PEM file.
-///
-/// # Errors
-/// If it cannot be read or has none.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = files::read_bounded(path, limits::POLICY_BYTES_MAX)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.context(format!("cannot read the certificates in {}", path.display()))?;
-    if found.is_empty() {
-        return Err(Failure::new(format!("cannot read the certificates in {}", path.display()))
-            .why("it has none in PEM"));
-    }
-    Ok(found)
 }
 
 /// How a server spoke.
@@ -160,28 +104,74 @@ type Judged = Result<Identity, VerifyError>;
 
 /// Asks the target for its certificate, and judges that.
 fn judge(target: &str, anchors: &Anchors) -> Result<(Judged, Option<Connection>), Failure> {
-    let path = Path::new(target);
-    if path.is_file() || target.contains('/') {
-        return Ok((
-            verify::identify(&certificates(path)?, anchors, reach::now(), Usage::Server),
-            None,
-        ));
+    if let Some(chain) = chain(target)? {
+        return Ok((verify::identify(&chain, anchors, reach::now(), Usage::Server), None));
     }
     let place: HostPort = target.parse().map_err(|error| {
         Failure::new(format!("{target:?} is neither a file nor a server"))
             .why(error)
-            .next("for example app.example.com:443, or ./chain.pem")
+            .next("for example app.example.com:443, ./chain.pem, or - for standard input")
     })?;
-    let probe = verify::probe(&place.host, place.port.unwrap_or(443), anchors, reach::now())
-        .context(format!("cannot ask {place} for its certificate"))?;
+    let port = place.port.unwrap_or(443);
+    let probe = verify::probe(&place.host, port, anchors, reach::now())
+        .context(format!("cannot ask {place} for its certificate"))
+        .map_err(|failure| {
+            failure.next("check its name and port, that it is up, and that it speaks TLS 1.3")
+        })?;
     Ok((
         probe.identity,
         Some(Connection { key_exchange: probe.key_exchange, cipher: probe.cipher }),
     ))
 }
 
+/// The chain in a file or on standard input, if that is what the target is.
+fn chain(target: &str) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
+    let path = Path::new(target);
+    if target == "-" {
+        let mut text = Vec::new();
+        let most = limits::POLICY_BYTES_MAX as u64;
+        io::stdin()
+            .lock()
+            .take(most + 1)
+            .read_to_end(&mut text)
+            .context("cannot read standard input")?;
+        if text.len() > limits::POLICY_BYTES_MAX {
+            return Err(Failure::new("cannot read standard input")
+                .why(format!("it is larger than {most} bytes")));
+        }
+        return expect::certificates_in(&text, &"standard input").map(Some);
+    }
+    if path.is_file() || target.contains('/') {
+        return expect::certificates(path).map(Some);
+    }
+    Ok(None)
+}
+
+/// The verdict and all that is behind it, for programs.
+fn report(
+    args: &VerifyArgs,
+    judged: &Judged,
+    verdict: &Result<(), Refusal>,
+    connection: Option<&Connection>,
+) -> Value {
+    let refusal = verdict.as_ref().err();
+    let expected: Vec<_> = args.expect.expect.iter().map(ToString::to_string).collect();
+    json!({
+        "target": args.target,
+        "ok": refusal.is_none(),
+        "refused": refusal.map(ToString::to_string),
+        "check": refusal.map(Refusal::check),
+        "next": refusal.map(expect::next),
+        "expected": expected,
+        "proved": judged.as_ref().ok().map(facts),
+        "connection": connection.map(|c| {
+            json!({"tls": "1.3", "key_exchange": c.key_exchange, "cipher": c.cipher})
+        }),
+    })
+}
+
 /// What the certificate proves, for programs.
-fn facts(identity: &Identity) -> Value {
+pub fn facts(identity: &Identity) -> Value {
     json!({
         "peer": identity.peer,
         "status": identity.result.status(),

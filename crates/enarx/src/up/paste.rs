@@ -32,7 +32,7 @@ impl World {
         let mut text = format!("\n{}\n", style.good("The room is open. All of this is what production does, save the roots and the silicon."));
         text.push_str(&line(
             "What does the room prove?",
-            format!("{enarx} verify localhost:{port} --ca {ca} --expect-workload {server} --insecure-allow-simulated"),
+            format!("{enarx} verify localhost:{port} --ca {ca} --expect workload={server} --insecure-allow-simulated"),
         ));
         text.push_str(&line(
             "The same with ordinary tools",

@@ -87,7 +87,7 @@ impl World {
             STEWARD,
             &arguments([&"ca", &"init", &self.state.path("steward"), &"--name", &"enarx up"]),
         )?;
-        let certificate = cmd::verify::certificates(&self.state.path(STEWARD_ROOT))?;
+        let certificate = cmd::expect::certificates(&self.state.path(STEWARD_ROOT))?;
         let certificate =
             certificate.first().ok_or_else(|| Failure::new("steward made no certificate"))?;
         Ok(Sha256::of(certificate))

@@ -13,6 +13,7 @@
 
 mod cli;
 mod guests;
+mod keeps;
 mod registry;
 mod up;
 mod verdict;

@@ -235,10 +235,10 @@ fn the_room_is_verified_by_others_and_joined_by_a_second_client() {
     let (code, _, stderr) = verify(&changed("chat-server", "chat-client"));
     assert_eq!(code, 1, "{stderr}");
     let mut with = changed("", "");
-    with.extend(["--expect-digest".to_owned(), format!("sha256:{}", "0".repeat(64))]);
+    with.extend(["--expect".to_owned(), format!("digest=sha256:{}", "0".repeat(64))]);
     assert_eq!(verify(&with).0, 1);
     with = changed("", "");
-    with.extend(["--expect-measurement".to_owned(), "0".repeat(96)]);
+    with.extend(["--expect".to_owned(), format!("measurement={}", "0".repeat(96))]);
     assert_eq!(verify(&with).0, 1);
     // The authority of the services' own certificates vouches for no Keep.
     let at = line.iter().position(|word| word == "--ca").unwrap();

@@ -6,7 +6,6 @@
 //! writes plain bytes and is told who is at the other end. Anchors come out of the configuration alone, which is covered
 //! by the workload's digest; those that the host passed in order to reach Steward and Drawbridge play no role here.
 
-mod anybody;
 mod connection;
 mod error;
 mod listener;

@@ -19,12 +19,13 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use types::config::{ClientAuth, Config, IncomingRule, OutgoingRule, OutgoingTrust, PeerRule};
 use types::peer::Peer;
-use verify::tls::{ClientMode, KeepClientVerifier, KeepServerVerifier, web_pki_roots};
+use verify::tls::{
+    ClientMode, KeepClientVerifier, KeepServerVerifier, UnjudgedClients, web_pki_roots,
+};
 use verify::{Anchors, Requirements, Usage};
 
 use crate::clock::Clock;
 use crate::identity::{Identity, Key};
-use crate::net::anybody::Anybody;
 use crate::net::connection::OUTBOX_BYTES;
 use crate::net::error::{NetError, NetErrorKind};
 
@@ -60,10 +61,9 @@ impl Introduction {
         let Some(chain) = chain.filter(|_| !self.anchors.is_empty()) else {
             return Peer::Anonymous;
         };
-        match verify::identify(chain, &self.anchors, self.clock.now(), self.usage) {
-            Ok(identity) if self.requirements.check(&identity).is_ok() => identity.peer,
-            _ => Peer::Anonymous,
-        }
+        let (anchors, requirements) = (&self.anchors, &self.requirements);
+        verify::verify_chain(chain, anchors, requirements, self.clock.now(), self.usage)
+            .map_or(Peer::Anonymous, |identity| identity.peer)
     }
 }
 
@@ -138,7 +138,7 @@ impl Policy {
         } else if rule.client == ClientAuth::None {
             Arc::new(NoClientAuth)
         } else {
-            Anybody::new(&self.provider)
+            UnjudgedClients::new()
         };
         let mut config =
             ServerConfig::builder_with_details(Arc::clone(&self.provider), self.time())
@@ -192,8 +192,8 @@ impl Policy {
         // A Keep that its Steward does not pin, or for which it bent a rule, is no Keep to this one.
         Requirements {
             allow_simulated: self.insecure_simulated,
-            allow_warning: false,
             rules: rules.to_vec(),
+            ..Requirements::default()
         }
     }
 

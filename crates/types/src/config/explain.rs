@@ -163,8 +163,14 @@ fn peers(rules: &[PeerRule]) -> String {
         if let Some(measurement) = &rule.measurement {
             parts.push(format!("measured as {measurement}"));
         }
+        if let Some(signer) = &rule.signer {
+            parts.push(format!("signed by {signer}"));
+        }
         if let Some(tee) = &rule.tee {
             parts.push(format!("in {tee}"));
+        }
+        if let Some(policy) = &rule.policy {
+            parts.push(format!("appraised under the policy {policy}"));
         }
         parts.join(" and ")
     };

@@ -43,7 +43,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::Serialize;
 
 pub use self::pattern::{
-    HostPort, ParsePatternError, PeerRule, RootPin, VersionPattern, WorkloadPattern,
+    HostPort, ParsePatternError, PeerRule, RootPin, TEES, VersionPattern, WorkloadPattern,
+    is_measurement,
 };
 pub use crate::toml_error::TomlError as ConfigError;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::{
     ClientAuth, Config, ConfigError, DESCRIPTORS_MAX, FileEntry, HostPort, Incoming, IncomingRule,
     Limits, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, Network, Outgoing, OutgoingRule, OutgoingTrust,
-    PeerRule, Protocol, Stdio, Trust,
+    PeerRule, Protocol, Stdio, TEES, Trust, is_measurement,
 };
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::slug;
@@ -18,7 +18,6 @@ use crate::toml_error::{Document, Fields, Value};
 const ROOT_KEYS: &[&str] =
     &["steward", "args", "env", "files", "stdin", "stdout", "stderr", "network", "trust", "limits"];
 const SET_BY_THE_KEEP: &[&str] = &["FD_COUNT", "FD_NAMES"];
-const TEES: &[&str] = &["snp", "sgx", "tdx"];
 
 impl Config {
     /// Reads an `Enarx.toml`.
@@ -194,7 +193,8 @@ fn peers(value: Value<'_>) -> Result<Vec<PeerRule>, ConfigError> {
 }
 
 fn peer(value: Value<'_>) -> Result<PeerRule, ConfigError> {
-    let mut fields = value.fields(&["workload", "digest", "measurement", "tee"])?;
+    let mut fields =
+        value.fields(&["workload", "digest", "measurement", "signer", "tee", "policy"])?;
     let mut rule = PeerRule::default();
     if let Some(value) = fields.value("workload") {
         rule.workload = Some(value.string()?.parse().map_err(|e| value.error(format!("{e}")))?);
@@ -202,24 +202,27 @@ fn peer(value: Value<'_>) -> Result<PeerRule, ConfigError> {
     if let Some(value) = fields.value("digest") {
         rule.digest = Some(value.string()?.parse().map_err(|e| value.error(format!("{e}")))?);
     }
-    if let Some(value) = fields.value("measurement") {
+    for (name, part) in [("measurement", &mut rule.measurement), ("signer", &mut rule.signer)] {
+        let Some(value) = fields.value(name) else { continue };
         let hex = value.string()?;
-        let digits = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !digits || !matches!(hex.len(), 64 | 96) {
+        if !is_measurement(hex) {
             return Err(
-                value.error("`measurement` must be 96 (SNP) or 64 (SGX) lower-case hex digits")
+                value.error(format!("`{name}` must be 64, 96 or 128 lower-case hex digits"))
             );
         }
-        rule.measurement = Some(hex.to_owned());
+        *part = Some(hex.to_owned());
     }
     if let Some(value) = fields.value("tee") {
-        let index = value.choice(TEES)?;
+        let index = value.choice(&TEES)?;
         rule.tee = TEES.get(index).map(|tee| (*tee).to_owned());
+    }
+    if let Some(value) = fields.value("policy") {
+        rule.policy = Some(value.string()?.parse().map_err(|e| value.error(format!("{e}")))?);
     }
     if rule == PeerRule::default() {
         return Err(fields
             .error("a peer without any field would match everybody")
-            .with_hint("give at least one of workload, digest, measurement, tee"));
+            .with_hint("give at least one of workload, digest, measurement, signer, tee, policy"));
     }
     Ok(rule)
 }

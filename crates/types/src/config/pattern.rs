@@ -119,10 +119,23 @@ pub struct PeerRule {
     pub workload: Option<WorkloadPattern>,
     /// The workload's digest.
     pub digest: Option<Sha256>,
-    /// The Keep's measurement: 96 (SNP) or 64 (SGX) hex digits, lower case.
+    /// The Keep's measurement: [`is_measurement`].
     pub measurement: Option<String>,
-    /// The TEE: `snp`, `sgx` or `tdx`.
+    /// Digest of the key that signed the Keep, written as a measurement.
+    pub signer: Option<String>,
+    /// The TEE, one of [`TEES`].
     pub tee: Option<String>,
+    /// Digest of the policy under which it was appraised.
+    pub policy: Option<Sha256>,
+}
+
+/// Names of the TEEs.
+pub const TEES: [&str; 5] = ["snp", "sgx", "tdx", "nitro", "cca"];
+
+/// Whether `text` is written as measurements and signers are: hex in lower case, of 32, 48 or 64 bytes.
+pub fn is_measurement(text: &str) -> bool {
+    matches!(text.len(), 64 | 96 | 128)
+        && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// `host/user/repo`, optionally with `:` and a version or a version requirement.

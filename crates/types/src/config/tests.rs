@@ -238,6 +238,8 @@ fn senseless_values_are_refused() {
         ("[network.incoming.1]\npeers = [{ tee = \"sev\" }]", "must be"),
         ("[network.incoming.1]\npeers = [{ digest = \"sha256:00\" }]", "64 lower-case"),
         ("[network.incoming.1]\npeers = [{ measurement = \"AB\" }]", "hex"),
+        ("[network.incoming.1]\npeers = [{ signer = \"ab\" }]", "`signer` must be"),
+        ("[network.incoming.1]\npeers = [{ policy = \"ab\" }]", "64 lower-case"),
         ("[network.incoming.1]\npeers = [{ workload = \"a/b\" }]", "host/user/repo"),
         ("[network.incoming.1]\npeers = [{ workload = \"h/u/r:latest\" }]", "no version"),
         ("[network.incoming.1]\npeers = [{ workload = \"h/u/r:1.0.0@sha256:00\" }]", "no digest"),
@@ -369,13 +371,15 @@ fn the_example_parses_and_so_does_all_that_it_comments_out() {
 #[test]
 fn explain_names_every_permission() {
     let config = Config::parse(&format!(
-        "[network.incoming.7]\npeers = [{{ workload = \"h/u/r:^1\" }}, {{ tee = \"snp\", digest = \"{PIN}\" }}]\n[network.outgoing.\"h\"]\nprot = \"tcp\"\n[trust]\nsteward = [\"{PIN}\"]\ninsecure_simulated = true"
+        "[network.incoming.7]\npeers = [{{ workload = \"h/u/r:^1\" }}, {{ tee = \"snp\", digest = \"{PIN}\", signer = \"{}\", policy = \"{PIN}\" }}]\n[network.outgoing.\"h\"]\nprot = \"tcp\"\n[trust]\nsteward = [\"{PIN}\"]\ninsecure_simulated = true",
+        "cd".repeat(48)
     ))
     .unwrap();
     let text = config.explain();
     for part in [
         "port 7: TLS, only Keeps running h/u/r:^1, or running the digest sha256:11",
-        " and in snp.",
+        " and signed by cdcd",
+        " and in snp and appraised under the policy sha256:11",
         "May connect to h: plain TCP",
         "May connect to no other host.",
         "INSECURE",

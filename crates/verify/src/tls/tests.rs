@@ -13,11 +13,10 @@ use rustls::{
     SupportedProtocolVersion,
 };
 use testkit::pki::{DevCa, Issued, Profile};
-use types::config::PeerRule;
 
 use super::*;
 use crate::testing::{NOW, anchors, chain, keep, result, slug, steward};
-use crate::{Probe, VerifyError, probe, provider, provider_with_tls12};
+use crate::{Probe, VerifyError, identify, probe, provider, provider_with_tls12};
 
 #[derive(Debug)]
 struct Now(Timestamp);
@@ -125,8 +124,7 @@ where
 }
 
 fn rules(pattern: &str) -> Requirements {
-    let rule = PeerRule { workload: Some(pattern.parse().unwrap()), ..PeerRule::default() };
-    Requirements { rules: vec![rule], ..Requirements::default() }
+    Requirements::expecting([format!("workload={pattern}").as_str()]).unwrap()
 }
 
 fn expected() -> Requirements {
@@ -240,14 +238,7 @@ fn a_client_that_shows_a_wrong_certificate_is_refused_even_where_it_need_not_sho
 #[test]
 fn the_key_must_be_held_not_just_shown() {
     let scene = Scene::new();
-    let mut stolen = keep(&scene.ca, &result());
-    stolen.key_der = keep(&scene.ca, &result()).key_der;
-    // rustls compares key and certificate itself; so the pair is put together behind its back.
-    let provider = provider();
-    let key = provider.key_provider.load_private_key(key(&stolen)).unwrap();
-    let pair = rustls::sign::CertifiedKey::new(chain(&stolen), key);
-    let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(pair));
-
+    let resolver = stolen(&scene);
     let mut posing = scene.client(None, expected());
     posing.client_auth_cert_resolver = resolver.clone();
     let (server, _) = meet(scene.server(expected(), ClientMode::Require), posing);
@@ -260,6 +251,72 @@ fn the_key_must_be_held_not_just_shown() {
 }
 
 #[test]
+fn the_reason_can_be_had_from_the_error() {
+    let scene = Scene::new();
+    let client = |requirements| {
+        let config = scene.client(None, requirements);
+        let name = ServerName::try_from("nobody.invalid").unwrap();
+        ClientConnection::new(Arc::new(config), name).unwrap()
+    };
+    let mut tls = client(rules("store.example.com/team/other"));
+    let config = scene.server(Requirements::default(), ClientMode::Request);
+    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    let error = handshake(&mut tls, &mut server).unwrap_err();
+    let refusal = refusal(&error).unwrap();
+    assert_eq!(refusal.check(), "requirement.workload");
+    assert!(!refusal.hint().is_empty());
+    assert!(error.to_string().contains("but store.example.com/team/app:1.2.0"), "{error}");
+    assert!(super::refusal(&Error::DecryptError).is_none());
+}
+
+/// Handshakes in memory; why the client gives up.
+fn handshake(client: &mut ClientConnection, server: &mut ServerConnection) -> Result<(), Error> {
+    while client.is_handshaking() {
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        server.read_tls(&mut bytes.as_slice()).unwrap();
+        server.process_new_packets()?;
+        let mut bytes = Vec::new();
+        server.write_tls(&mut bytes).unwrap();
+        client.read_tls(&mut bytes.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn whom_nobody_judges_still_holds_its_key() {
+    let scene = Scene::new();
+    let config = || server(&scene.serving, UnjudgedClients::new(), &TLS13);
+    // Nobody's certificate, and none.
+    let foreign = keep(&DevCa::generate("another Steward", NOW).unwrap(), &result());
+    let (server, client) = meet(config(), scene.client(Some(&foreign), expected()));
+    assert_eq!((server.heard.as_deref(), client.heard.as_deref()), (Ok("client"), Ok("server")));
+    let proved = verify_chain(&server.chain, &anchors(&scene.ca), &expected(), NOW, Usage::Client);
+    assert_eq!(proved.unwrap_err().check(), "chain.path");
+    let (server, _) = meet(config(), scene.client(None, expected()));
+    assert_eq!((server.heard.as_deref(), server.chain.len()), (Ok("client"), 0));
+    // One that is not its own.
+    let mut posing = scene.client(None, expected());
+    posing.client_auth_cert_resolver = stolen(&scene);
+    assert!(meet(config(), posing).0.heard.is_err());
+    // More than anybody would look at.
+    let mut long = keep(&scene.ca, &result());
+    long.chain_der.resize(types::limits::CHAIN_CERTIFICATES_MAX + 1, long.chain_der[0].clone());
+    assert!(meet(config(), scene.client(Some(&long), expected())).0.heard.is_err());
+}
+
+/// A Keep's certificate with the key of another.
+fn stolen(scene: &Scene) -> Arc<rustls::sign::SingleCertAndKey> {
+    let mut stolen = keep(&scene.ca, &result());
+    stolen.key_der = keep(&scene.ca, &result()).key_der;
+    // rustls compares key and certificate itself; so the pair is put together behind its back.
+    let key = provider().key_provider.load_private_key(key(&stolen)).unwrap();
+    let pair = rustls::sign::CertifiedKey::new(chain(&stolen), key);
+    Arc::new(rustls::sign::SingleCertAndKey::from(pair))
+}
+
+#[test]
 fn servers_are_judged_by_what_they_run() {
     let scene = Scene::new();
     let ask = |config: ClientConfig| {
@@ -268,7 +325,7 @@ fn servers_are_judged_by_what_they_run() {
     };
     assert_eq!(ask(scene.client(None, expected())), Ok("server".to_owned()));
     let why = ask(scene.client(None, rules("store.example.com/team/other"))).unwrap_err();
-    assert!(why.contains("not one of the expected workloads"), "{why}");
+    assert!(why.contains("workload is not store.example.com/team/other, but store"), "{why}");
     // Another root of trust, none at all, another time.
     for (anchors, now) in [
         (anchors(&DevCa::generate("another Steward", NOW).unwrap()), NOW),

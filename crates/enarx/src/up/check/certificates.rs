@@ -202,7 +202,7 @@ impl Lab {
         Ok(Self {
             steward: services.places.steward.clone(),
             anchors: Anchors {
-                roots: cmd::verify::certificates(&world.state.path(STEWARD_ROOT))?,
+                roots: cmd::expect::certificates(&world.state.path(STEWARD_ROOT))?,
                 ..Anchors::default()
             },
             silicon: silicon::load(&world.state.path(services::SILICON))?,

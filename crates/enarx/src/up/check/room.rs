@@ -77,13 +77,13 @@ fn judge(
         .context(what)?;
     let identity = probe.identity.context(what)?;
     let requirements = Requirements { allow_simulated, ..Requirements::default() };
-    let unmet = requirements.check(&identity).err().map(|unmet| unmet.to_string());
+    let unmet = requirements.check(&identity, reach::now()).err().map(|unmet| unmet.to_string());
     Ok((identity, unmet))
 }
 
 fn anchors(world: &World) -> Result<Anchors, Failure> {
     Ok(Anchors {
-        roots: cmd::verify::certificates(&world.state.path(STEWARD_ROOT))?,
+        roots: cmd::expect::certificates(&world.state.path(STEWARD_ROOT))?,
         ..Anchors::default()
     })
 }
