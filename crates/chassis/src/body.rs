@@ -16,7 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::Busy;
-use crate::service::Limits;
+use crate::limits::Limits;
+use crate::metrics::{Counter, Entered};
 
 /// Why a body ended early.
 #[derive(Debug)]
@@ -70,11 +71,17 @@ pub(crate) struct RequestBody {
     rate_min: u64,
     started: Instant,
     received: u64,
+    received_in_all: Counter,
     timer: Pin<Box<Sleep>>,
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, limits: &Limits, outcome: Arc<Outcome>) -> Self {
+    pub(crate) fn new(
+        inner: Incoming,
+        limits: &Limits,
+        outcome: Arc<Outcome>,
+        received_in_all: Counter,
+    ) -> Self {
         let started = Instant::now();
         Self {
             inner: Some(inner),
@@ -84,6 +91,7 @@ impl RequestBody {
             rate_min: limits.body_rate_min_bytes_per_second.max(1),
             started,
             received: 0,
+            received_in_all,
             timer: Box::pin(sleep_until(started + limits.body_idle)),
         }
     }
@@ -135,6 +143,7 @@ impl HttpBody for RequestBody {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.received = self.received.saturating_add(length);
+                self.received_in_all.add(length);
                 if self.received > self.size_max {
                     return self.fail(BodyError::TooLarge);
                 }
@@ -181,16 +190,23 @@ pub(crate) async fn drain(mut rest: Incoming, bytes_max: u64, time_max: Duration
     let _ = tokio::time::timeout(time_max, drained).await;
 }
 
+/// What an answer holds until its body is sent or given up.
+pub(crate) struct Held {
+    pub(crate) _busy: Busy,
+    pub(crate) _permit: Option<OwnedSemaphorePermit>,
+    pub(crate) _in_flight: Entered,
+    pub(crate) sent_in_all: Counter,
+}
+
 /// An answer's body, which counts as work in progress until it is sent or given up.
 pub(crate) struct AnswerBody {
     inner: Body,
-    _busy: Busy,
-    _permit: Option<OwnedSemaphorePermit>,
+    held: Held,
 }
 
 impl AnswerBody {
-    pub(crate) fn new(inner: Body, busy: Busy, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { inner, _busy: busy, _permit: permit }
+    pub(crate) fn new(inner: Body, held: Held) -> Self {
+        Self { inner, held }
     }
 }
 
@@ -202,7 +218,11 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
+            self.held.sent_in_all.add(data.len() as u64);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -36,6 +36,15 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Whether `directory` takes a new file of this size now. Nothing is left of it.
+///
+/// # Errors
+/// Any failure of the file system, for example that it is full.
+pub fn probe(directory: &Path, size_bytes: usize) -> io::Result<()> {
+    let file = temporary(&directory.join("probe"), &vec![0; size_bytes], 0o600)?;
+    fs::remove_file(file)
+}
+
 /// Puts the directory that holds `path` to the disk, and with it the names in it.
 ///
 /// # Errors
@@ -131,6 +140,14 @@ mod tests {
             write(&path, b"", mode).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         }
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        probe(dir.path(), 1000).unwrap();
+        assert!(names(dir.path()).is_empty());
+        assert!(probe(&dir.path().join("none"), 1).is_err());
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //! {"listening":"https://127.0.0.1:41234"}
 //! ```
 //!
+//! With an [`Admin`] listener it tells its operator whether it is ready, and its metrics; behind a proxy on the same
+//! machine it may speak [plain HTTP](Transport::Plain).
+//!
 //! Logs go to standard error. Headers and query strings are never logged: they carry credentials.
 //!
 //! ```no_run
@@ -29,19 +32,31 @@ pub mod clock;
 pub mod durable;
 pub mod exit;
 pub mod log;
+pub mod metrics;
 pub mod problem;
 pub mod secret;
 pub mod tls;
 
+mod admin;
 mod body;
 mod connection;
+mod limits;
 mod listener;
+mod ready;
 mod requests;
+mod route;
 mod service;
+mod signals;
 mod stall;
+mod transport;
 
+pub use admin::Admin;
+pub use limits::Limits;
 pub use listener::{BindError, Bound};
-pub use service::{Error, Limits, Ready, Reload, Service};
+pub use ready::ReadyCheck;
+pub use route::Route;
+pub use service::{Error, Ready, Reload, Service};
+pub use transport::{NotLoopback, Transport, TransportError, tls_files};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -11,13 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::PeerAddr;
-use crate::connection;
+use crate::admin::{self, Admin, Inside};
+use crate::connection::Accepted;
+use crate::metrics::HttpMetrics;
+use crate::ready::Readiness;
 use crate::requests::Requests;
 use crate::service::{Error, Service};
+use crate::transport::{Transport, loopback};
 
 /// One in so many connections beyond the limit is told so; the others are closed unheard.
 const REFUSED_SHARE: usize = 8;
@@ -60,8 +64,23 @@ impl std::error::Error for BindError {}
 /// An address that is listened on; nothing is accepted yet.
 #[derive(Debug)]
 pub struct Bound {
+    socket: Socket,
+    admin: Option<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
     listener: TcpListener,
     addr: SocketAddr,
+}
+
+impl Socket {
+    async fn new(addr: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, addr })
+    }
 }
 
 impl Bound {
@@ -70,28 +89,36 @@ impl Bound {
     /// # Errors
     /// The address is taken, not allowed or not of this machine.
     pub async fn new(addr: SocketAddr) -> Result<Self, BindError> {
-        let failed = |source| BindError { addr, source };
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, addr })
+        Ok(Self { socket: Socket::new(addr).await?, admin: None })
+    }
+
+    /// Also listens for the operator, at the address of `admin`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub async fn with_admin(mut self, admin: Admin) -> Result<Self, BindError> {
+        self.admin = Some(Socket::new(admin.addr()).await?);
+        Ok(self)
     }
 
     /// The address, with the port that was taken.
     pub const fn addr(&self) -> SocketAddr {
-        self.addr
+        self.socket.addr
     }
 
-    /// `https://address:port`.
-    pub fn url(&self) -> String {
-        format!("https://{}", self.addr)
+    /// Where the operator is answered, with the port that was taken.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|socket| socket.addr)
     }
 
-    /// Serves until `shutdown` completes, then lets requests in progress end within the service's drain limit.
+    /// Serves until `shutdown` completes, then lets requests in progress end within the service's drain limit. The
+    /// operator is answered until the end.
     ///
-    /// For use within another program: no signal is touched and nothing is printed. The service's own `addr` is ignored.
+    /// For use within another program: no signal is touched and nothing is printed. The service's own addresses are
+    /// ignored.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] if connections had to be cut.
+    /// [`Error::Unfinished`] if connections had to be cut; [`Error::NotLoopback`] if plain HTTP is not allowed here.
     pub async fn serve(
         self,
         service: Service,
@@ -107,31 +134,79 @@ impl Bound {
         shutdown: impl Future<Output = ()>,
         cut: impl Future<Output = ()>,
     ) -> Result<(), Error> {
+        if matches!(service.transport, Transport::Plain) {
+            loopback(self.socket.addr).map_err(Error::NotLoopback)?;
+        }
+        let accepting = Accepting::new(service);
+        let admin = self.admin.map(|socket| {
+            let readiness =
+                Readiness::new(accepting.service.checks.clone(), accepting.drain.subscribe());
+            let inside = Inside { readiness, metrics: accepting.service.metrics.clone() };
+            let operator = Accepting::new(admin::service(socket.addr, inside));
+            let (stop, stopped) = oneshot::channel::<()>();
+            let until = async {
+                let _ = stopped.await;
+            };
+            (stop, tokio::spawn(operator.serve(socket.listener, until, std::future::pending())))
+        });
+        let result = accepting.serve(self.socket.listener, shutdown, cut).await;
+        if let Some((stop, ended)) = admin {
+            drop(stop);
+            // Whether the operator got the last answer does not matter to clients.
+            let _ = ended.await;
+        }
+        result
+    }
+}
+
+struct Accepting {
+    service: Service,
+    requests: Arc<Requests>,
+    metrics: HttpMetrics,
+    slots: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    drain: watch::Sender<bool>,
+    connections: JoinSet<()>,
+}
+
+impl Accepting {
+    fn new(service: Service) -> Self {
         let limits = service.limits.clone();
-        let mut accepting = Accepting {
-            requests: Arc::new(Requests::new(service.router.clone(), limits.clone())),
+        let metrics = HttpMetrics::new(&service.metrics, service.name, service.version);
+        let router = service.router.clone();
+        Self {
             slots: Arc::new(Semaphore::new(limits.connections_max)),
             refusals: Arc::new(Semaphore::new((limits.connections_max / REFUSED_SHARE).max(1))),
+            requests: Arc::new(Requests::new(router, limits, metrics.clone(), service.quiet)),
+            metrics,
             drain: watch::channel(false).0,
             connections: JoinSet::new(),
             service,
-        };
+        }
+    }
+
+    async fn serve(
+        mut self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+        cut: impl Future<Output = ()>,
+    ) -> Result<(), Error> {
         {
             let mut shutdown = pin!(shutdown);
             loop {
                 tokio::select! {
                     () = shutdown.as_mut() => break,
-                    accepted = self.listener.accept() => accepting.take(accepted).await,
-                    Some(ended) = accepting.connections.join_next() => accepting.ended(ended),
+                    accepted = listener.accept() => self.take(accepted).await,
+                    Some(ended) = self.connections.join_next() => self.ended(ended),
                 }
             }
         }
-        drop(self.listener);
-        accepting.drain.send_replace(true);
-        let mut connections = accepting.connections;
+        drop(listener);
+        self.drain.send_replace(true);
+        let mut connections = self.connections;
         let drained = async { while connections.join_next().await.is_some() {} };
         let finished = tokio::select! {
-            result = tokio::time::timeout(limits.drain, drained) => result.is_ok(),
+            result = tokio::time::timeout(self.service.limits.drain, drained) => result.is_ok(),
             () = cut => false,
         };
         if finished {
@@ -141,18 +216,7 @@ impl Bound {
         connections.shutdown().await;
         Err(Error::Unfinished(left))
     }
-}
 
-struct Accepting {
-    service: Service,
-    requests: Arc<Requests>,
-    slots: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
-    drain: watch::Sender<bool>,
-    connections: JoinSet<()>,
-}
-
-impl Accepting {
     async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -166,22 +230,26 @@ impl Accepting {
             }
         };
         let Some((permit, refuse)) = self.admit() else {
+            self.metrics.accepted.with(["closed"]).inc();
             tracing::debug!(peer = %address, "too many connections: closed");
             return;
         };
-        let serving = connection::serve(
+        self.metrics.accepted.with([if refuse { "refused" } else { "served" }]).inc();
+        let open = self.metrics.connections.enter();
+        let accepted = Accepted {
             stream,
-            PeerAddr(address),
-            self.service.tls.config(),
-            self.requests.clone(),
-            self.service.limits.clone(),
+            address: PeerAddr(address),
+            transport: self.service.transport.clone(),
+            requests: self.requests.clone(),
+            limits: self.service.limits.clone(),
             refuse,
-            self.drain.subscribe(),
-        );
+            drain: self.drain.subscribe(),
+            handshakes: self.metrics.handshakes.clone(),
+        };
         self.connections.spawn(async move {
             // Boxed: the state of a connection is large, and most of them are idle.
-            Box::pin(serving).await;
-            drop(permit);
+            Box::pin(accepted.serve()).await;
+            drop((permit, open));
         });
     }
 

@@ -22,10 +22,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::body::{AnswerBody, Outcome, RequestBody, drain};
+use crate::body::{AnswerBody, Held, Outcome, RequestBody, drain};
 use crate::connection::Peer;
+use crate::limits::Limits;
+use crate::metrics::{Conclusion, HttpMetrics};
 use crate::problem::{Answer, busy, normalise, of_status};
-use crate::service::Limits;
+use crate::route::{self, Route};
 
 /// Most bytes read and thrown away so that a client gets to read its answer.
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
@@ -37,15 +39,20 @@ pub(crate) struct Requests {
     router: Router,
     limits: Limits,
     slots: Arc<Semaphore>,
+    metrics: HttpMetrics,
+    /// See [`crate::Service`].
+    quiet: bool,
 }
 
 impl Requests {
-    pub(crate) fn new(router: Router, limits: Limits) -> Self {
+    pub(crate) fn new(router: Router, limits: Limits, metrics: HttpMetrics, quiet: bool) -> Self {
         Self {
             // The bound below holds for every body, however it is read.
-            router: router.layer(DefaultBodyLimit::disable()),
+            router: route::noted(router).layer(DefaultBodyLimit::disable()),
             slots: Arc::new(Semaphore::new(limits.requests_max)),
             limits,
+            metrics,
+            quiet,
         }
     }
 
@@ -55,20 +62,29 @@ impl Requests {
         request: Request<Incoming>,
         peer: &Peer,
     ) -> Result<Response<AnswerBody>, Infallible> {
-        let guard = peer.activity.begin();
+        let busy_peer = peer.activity.begin();
+        let in_flight = self.metrics.in_flight.enter();
         let started = Instant::now();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
 
+        let route = Route::default();
         let outcome = Arc::new(Outcome::default());
         let permit = if peer.refuse { None } else { self.slots.clone().try_acquire_owned().ok() };
         let continues = request.headers().contains_key(EXPECT);
         let declared = declared_length(request.headers());
         let version = request.version();
         let (mut parts, incoming) = request.into_parts();
-        let body = RequestBody::new(incoming, &self.limits, outcome.clone());
+        let body = RequestBody::new(
+            incoming,
+            &self.limits,
+            outcome.clone(),
+            self.metrics.received_bytes.clone(),
+        );
         let response = if permit.is_none() {
             drop(body);
+            let reason = if peer.refuse { "connections" } else { "requests" };
+            self.metrics.shed.with([reason]).inc();
             busy()
         } else if declared.is_some_and(|length| length > self.limits.body_bytes_max) {
             drop(body);
@@ -76,6 +92,7 @@ impl Requests {
         } else {
             parts.extensions.insert(peer.certificates.clone());
             parts.extensions.insert(peer.address);
+            parts.extensions.insert(route.clone());
             self.route(Request::from_parts(parts, Body::new(body))).await
         };
         let mut response = self.settle(response, &outcome).await;
@@ -85,17 +102,24 @@ impl Requests {
         if let Some(rest) = outcome.take_rest().filter(|_| !continues) {
             drain(rest, DRAIN_BYTES_MAX, DRAIN_TIME_MAX).await;
         }
-        tracing::info!(
-            target: "chassis::access",
-            method = method.as_str(),
-            path,
-            status = response.status().as_u16(),
-            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            peer = %peer.address.0,
-            "request"
-        );
+        let duration = started.elapsed();
+        let (route, status) = (route.get(), response.status());
+        self.metrics.concluded(&Conclusion { route, method: &method, status, duration });
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (method, status, peer) = (method.as_str(), status.as_u16(), peer.address.0);
+        if self.quiet {
+            tracing::debug!(target: "chassis::access", method, path, status, milliseconds, %peer, "request");
+        } else {
+            tracing::info!(target: "chassis::access", method, path, status, milliseconds, %peer, "request");
+        }
         let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, AnswerBody::new(body, guard, permit)))
+        let held = Held {
+            _busy: busy_peer,
+            _permit: permit,
+            _in_flight: in_flight,
+            sent_in_all: self.metrics.sent_bytes.clone(),
+        };
+        Ok(Response::from_parts(parts, AnswerBody::new(body, held)))
     }
 
     /// Runs the handler. A panic in it is a 500, and this request's alone.

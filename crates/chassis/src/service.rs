@@ -9,56 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::admin::Admin;
+use crate::limits::Limits;
 use crate::listener::{BindError, Bound};
-use crate::tls::ServerTls;
+use crate::metrics::Registry;
+use crate::ready::ReadyCheck;
+use crate::signals::{Reloading, Signals};
+use crate::transport::{NotLoopback, Transport};
 
-/// Bounds of a service. Each is a promise to the operator that no client can exceed it.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Connections served at once (1024). Some more are told 503; the rest are closed unheard.
-    pub connections_max: usize,
-    /// Requests in progress at once (256); others are told 503.
-    pub requests_max: usize,
-    /// Largest body of a request, in bytes (1 MiB); a larger one is told 413. A route may have a smaller limit.
-    pub body_bytes_max: u64,
-    /// Longest TLS handshake (10 s).
-    pub handshake: Duration,
-    /// Longest time to send a request's headers (10 s).
-    pub header: Duration,
-    /// Longest pause within a request's body (10 s).
-    pub body_idle: Duration,
-    /// Slowest average of a request's body after `body_idle`, in bytes per second (1024); a slower one is told 408.
-    pub body_rate_min_bytes_per_second: u64,
-    /// Longest time that a client may stop reading (30 s).
-    pub write_stall: Duration,
-    /// Longest time that a connection may stay open without a request (60 s).
-    pub idle: Duration,
-    /// Longest time for requests in progress to end after the service was told to stop (10 s).
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections_max: 1024,
-            requests_max: 256,
-            body_bytes_max: 1024 * 1024,
-            handshake: Duration::from_secs(10),
-            header: Duration::from_secs(10),
-            body_idle: Duration::from_secs(10),
-            body_rate_min_bytes_per_second: 1024,
-            write_stall: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-            drain: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What to do on SIGHUP. It runs on a thread where it may block.
-pub type Reload = Arc<dyn Fn() + Send + Sync>;
+/// What to do on SIGHUP: whether all that was read again came into force. It runs on a thread where it may block.
+pub type Reload = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What to do when the address is known, before the first request.
 pub type Ready = Arc<dyn Fn(SocketAddr) + Send + Sync>;
@@ -68,10 +30,12 @@ pub type Ready = Arc<dyn Fn(SocketAddr) + Send + Sync>;
 pub struct Service {
     /// Its name, for the log.
     pub name: &'static str,
+    /// Its version, for the operator.
+    pub version: &'static str,
     /// Where to listen; port 0 takes a free one.
     pub addr: SocketAddr,
-    /// Its certificate, and which clients' certificates it takes.
-    pub tls: ServerTls,
+    /// TLS with its certificate, and which clients' certificates it takes; or plain HTTP on loopback.
+    pub transport: Transport,
     /// What it answers.
     pub router: Router,
     /// Its bounds.
@@ -80,6 +44,14 @@ pub struct Service {
     pub reload: Option<Reload>,
     /// What to do once the address is known.
     pub ready: Option<Ready>,
+    /// What it needs to do its work.
+    pub checks: Vec<ReadyCheck>,
+    /// What it counts.
+    pub metrics: Registry,
+    /// Where it answers its operator; without it, nowhere.
+    pub admin: Option<Admin>,
+    /// Its requests are of no interest: they are logged for those who debug.
+    pub(crate) quiet: bool,
 }
 
 impl fmt::Debug for Service {
@@ -99,6 +71,8 @@ pub enum Error {
     Bind(BindError),
     /// The system gives no threads or no signals.
     Runtime(io::Error),
+    /// Plain HTTP where others could listen in.
+    NotLoopback(NotLoopback),
     /// Requests were still in progress when the time to stop was over; how many connections.
     Unfinished(usize),
 }
@@ -107,6 +81,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::NotLoopback(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "the service cannot start: {error}"),
             Self::Unfinished(connections) => write!(
                 f,
@@ -126,8 +101,33 @@ impl From<BindError> for Error {
 
 impl Service {
     /// A service with the usual bounds.
-    pub fn new(name: &'static str, addr: SocketAddr, tls: ServerTls, router: Router) -> Self {
-        Self { name, addr, tls, router, limits: Limits::default(), reload: None, ready: None }
+    pub fn new(
+        name: &'static str,
+        addr: SocketAddr,
+        transport: impl Into<Transport>,
+        router: Router,
+    ) -> Self {
+        Self {
+            name,
+            version: "",
+            addr,
+            transport: transport.into(),
+            router,
+            limits: Limits::default(),
+            reload: None,
+            ready: None,
+            checks: Vec::new(),
+            metrics: Registry::new(),
+            admin: None,
+            quiet: false,
+        }
+    }
+
+    /// Of this version.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
     }
 
     /// With other bounds.
@@ -137,9 +137,9 @@ impl Service {
         self
     }
 
-    /// With something to do on SIGHUP.
+    /// With something to do on SIGHUP; it says whether all that was read again came into force.
     #[must_use]
-    pub fn on_reload(mut self, reload: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn on_reload(mut self, reload: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.reload = Some(Arc::new(reload));
         self
     }
@@ -148,6 +148,31 @@ impl Service {
     #[must_use]
     pub fn on_ready(mut self, ready: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
         self.ready = Some(Arc::new(ready));
+        self
+    }
+
+    /// With something that it needs to do its work. `/readyz` answers 503 with the reason while it is missing.
+    #[must_use]
+    pub fn ready_check(
+        mut self,
+        name: &'static str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.checks.push(ReadyCheck { name, check: Arc::new(check) });
+        self
+    }
+
+    /// With its metrics among these.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Registry) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// With a listener for its operator.
+    #[must_use]
+    pub fn admin(mut self, admin: Option<Admin>) -> Self {
+        self.admin = admin;
         self
     }
 
@@ -174,21 +199,41 @@ impl Service {
     /// See [`Error`].
     pub async fn serve(self) -> Result<(), Error> {
         let mut signals = Signals::new().map_err(Error::Runtime)?;
-        let bound = Bound::new(self.addr).await?;
-        let url = bound.url();
+        let mut bound = Bound::new(self.addr).await?;
+        if let Some(admin) = self.admin {
+            bound = bound.with_admin(admin).await?;
+        }
         if let Some(ready) = &self.ready {
             ready(bound.addr());
         }
-        tracing::info!(service = self.name, listening = url, "ready");
+        let listening = format!("{}://{}", self.transport.scheme(), bound.addr());
+        let mut said = serde_json::json!({ "listening": listening });
+        if let (Some(addr), Some(said)) = (bound.admin_addr(), said.as_object_mut()) {
+            said.insert("admin".to_owned(), format!("http://{addr}").into());
+        }
+        tracing::info!(
+            service = self.name,
+            version = self.version,
+            listening,
+            admin = bound.admin_addr().map(tracing::field::display),
+            "ready"
+        );
         // Nobody may be reading; the log has it too.
-        let _ = writeln!(io::stdout().lock(), "{}", serde_json::json!({ "listening": url }));
+        let _ = writeln!(io::stdout().lock(), "{said}");
         let name = self.name;
-        let reload = self.reload.clone();
+        let reloading = self.reload.clone().map(|reload| {
+            let results = self.metrics.counters("reloads_total", "Reloads on SIGHUP.", ["result"]);
+            // A rate needs a first value to start from.
+            for result in ["ok", "failed"] {
+                results.with([result]);
+            }
+            Reloading { reload, results }
+        });
         let (stop, cut) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let watch = {
             let (stop, cut) = (stop.clone(), cut.clone());
             async move {
-                signals.stop(reload.as_ref()).await;
+                signals.stop(reloading.as_ref()).await;
                 tracing::info!(service = name, "stopping: no new connections");
                 stop.notify_one();
                 signals.stop(None).await;
@@ -201,40 +246,5 @@ impl Service {
         watcher.abort();
         tracing::info!(service = name, "stopped");
         result
-    }
-}
-
-/// The signals that a service listens to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for SIGTERM or SIGINT and reloads on SIGHUP meanwhile.
-    async fn stop(&mut self, reload: Option<&Reload>) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    if let Some(reload) = reload.cloned() {
-                        // One after the other: the last file read is the one that counts.
-                        if tokio::task::spawn_blocking(move || reload()).await.is_err() {
-                            tracing::error!("the reload failed; everything stays as it was");
-                        }
-                    }
-                }
-            }
-        }
     }
 }

@@ -39,6 +39,19 @@ pub enum RouteError {
 }
 
 impl Route {
+    /// The route without the names in it, for metrics.
+    pub const fn template(&self) -> &'static str {
+        match self {
+            Self::Health => "/health",
+            Self::User(_) => "/{user}",
+            Self::Repo(_) => "/{user}/{repo}",
+            Self::Tags(_) => "/{user}/{repo}/_tag",
+            Self::Tag(_) => "/{user}/{repo}/_tag/{tag}",
+            Self::Deploy(_) => "/{user}/{repo}/_tag/{tag}/_deploy",
+            Self::Node(..) => "/{user}/{repo}/_tag/{tag}/tree/{path}",
+        }
+    }
+
     /// Reads the path of a request, undecoded.
     ///
     /// # Errors

@@ -120,6 +120,14 @@ impl Issuer {
         *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
+    /// Whether the CA in service is valid by the clock.
+    ///
+    /// # Errors
+    /// It is not; from when to when it is.
+    pub fn valid_now(&self) -> Result<(), String> {
+        validity(&self.authority(), self.clock.now())
+    }
+
     /// The policies.
     pub const fn policies(&self) -> &Policies {
         &self.policies
@@ -238,19 +246,24 @@ pub fn bundle(issued: &[Issued]) -> Result<Vec<u8>, Refused> {
     encode().map_err(|error| broken(&error))
 }
 
-/// A root that ran out while Steward ran signs nothing that anybody would accept.
-fn authority_is_valid(authority: &Authority, now: Timestamp) -> Result<(), Refused> {
+/// Whether the authority is valid at `now`, or from when to when it is.
+fn validity(authority: &Authority, now: Timestamp) -> Result<(), String> {
     let (first, last) = (authority.not_before(), authority.not_after());
     if (first..last).contains(&now) {
         return Ok(());
     }
-    let detail =
-        format!("this Steward's CA is valid from {first} to {last}, and by its clock it is {now}");
-    tracing::error!(detail, "no certificate could be made");
-    let problem = Problem::new(503, "Service Unavailable", detail)
-        .check("steward.authority")
-        .hint("tell the operator: the CA needs to be renewed, or the clock to be set");
-    Err(Box::new(problem))
+    Err(format!("this Steward's CA is valid from {first} to {last}, and by its clock it is {now}"))
+}
+
+/// A root that ran out while Steward ran signs nothing that anybody would accept.
+fn authority_is_valid(authority: &Authority, now: Timestamp) -> Result<(), Refused> {
+    validity(authority, now).map_err(|detail| {
+        tracing::error!(detail, "no certificate could be made");
+        let problem = Problem::new(503, "Service Unavailable", detail)
+            .check("steward.authority")
+            .hint("tell the operator: the CA needs to be renewed, or the clock to be set");
+        Box::new(problem)
+    })
 }
 
 fn record(issued: &Issued) -> Record {
@@ -361,9 +374,11 @@ mod tests {
         let (first, last) = (1_700_000_000, 1_700_000_000 + CA_SECONDS);
         for outside in [first - 1, last, last + 1] {
             assert_eq!(check(outside), (503, "steward.authority".to_owned()));
+            assert!(issuer(Timestamp(outside)).valid_now().is_err());
         }
         for inside in [first, last - 1] {
             assert_eq!(check(inside), (400, "request-malformed".to_owned()));
+            assert_eq!(issuer(Timestamp(inside)).valid_now(), Ok(()));
         }
     }
 

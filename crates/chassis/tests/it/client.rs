@@ -11,13 +11,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use testkit::pki::DevCa;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use types::problem::Problem;
 
-pub(crate) struct Client(pub(crate) TlsStream<TcpStream>);
+pub(crate) struct Client<S = TlsStream<TcpStream>>(pub(crate) S);
 
 /// Status, head and body of an answer.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
     pub(crate) fn problem(&self) -> Problem {
         assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
@@ -70,7 +74,16 @@ impl Client {
             .await
             .map(Self)
     }
+}
 
+impl Client<TcpStream> {
+    /// Without TLS.
+    pub(crate) async fn plain(addr: SocketAddr) -> Self {
+        Self(TcpStream::connect(addr).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
         self.0.flush().await.unwrap();

@@ -9,19 +9,21 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod client;
 mod limits;
+mod plain;
 mod stopping;
 mod trust;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
 use enarx_chassis::clock::Clock;
 use enarx_chassis::tls::ServerTls;
-use enarx_chassis::{Bound, Error, Limits, PeerCertificates, Service};
+use enarx_chassis::{Admin, Bound, Error, Limits, PeerCertificates, Service};
 use testkit::pki::DevCa;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -29,6 +31,7 @@ use tokio::task::JoinHandle;
 /// A service on a free port, its CA, and the handle that stops it.
 struct Running {
     addr: std::net::SocketAddr,
+    admin: std::net::SocketAddr,
     ca: Arc<DevCa>,
     stop: Option<oneshot::Sender<()>>,
     end: JoinHandle<Result<(), Error>>,
@@ -36,6 +39,8 @@ struct Running {
     wake: Arc<Notify>,
     /// Says that the handler of `/wait` runs.
     waiting: Arc<Notify>,
+    /// What the check of readiness says.
+    ready: Arc<Mutex<Result<(), String>>>,
 }
 
 impl Running {
@@ -75,12 +80,20 @@ impl Running {
                 );
         let bound = Bound::new("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let addr = bound.addr();
-        let service = Service::new("test", addr, tls, router).limits(limits);
+        let admin = Admin::new("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let bound = bound.with_admin(admin).await.unwrap();
+        let admin = bound.admin_addr().unwrap();
+        let ready = Arc::new(Mutex::new(Ok(())));
+        let state = ready.clone();
+        let service = Service::new("test", addr, tls, router)
+            .version("1.2.3")
+            .limits(limits)
+            .ready_check("work", move || state.lock().unwrap().clone());
         let (stop, stopped) = oneshot::channel();
         let end = tokio::spawn(bound.serve(service, async {
             let _ = stopped.await;
         }));
-        Self { addr, ca, stop: Some(stop), end, wake, waiting }
+        Self { addr, admin, ca, stop: Some(stop), end, wake, waiting, ready }
     }
 
     fn stop(&mut self) {

@@ -101,6 +101,17 @@ impl People {
         self.refresh(&mut asking).await;
     }
 
+    /// Whether there are keys to check a token with.
+    ///
+    /// # Errors
+    /// There are none, in words for the operator.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.cached() {
+            Some(_) => Ok(()),
+            None => Err(format!("the keys of {} could not be had so far", self.expected.issuer)),
+        }
+    }
+
     /// Whose token this is.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub struct Cli {
 enum Command {
     /// Serve a store over https until SIGTERM or SIGINT.
     #[command(after_help = SERVE_EXAMPLE)]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// The key that signs what this registry's tags stand for.
     Key {
         #[command(subcommand)]
@@ -68,10 +68,20 @@ struct Serve {
     addr: SocketAddr,
     /// The TLS certificate and those above it, PEM.
     #[arg(long, value_name = "FILE")]
-    tls_cert: PathBuf,
+    tls_cert: Option<PathBuf>,
     /// The private key of the TLS certificate, PEM, readable by its owner only.
     #[arg(long, value_name = "FILE")]
-    tls_key: PathBuf,
+    tls_key: Option<PathBuf>,
+    /// Speak plain HTTP, for a proxy on this machine that speaks TLS; only on a loopback address. Keeps cannot
+    /// authenticate through a proxy, so there is no --keep-ca then.
+    #[arg(long, conflicts_with_all = ["keep_ca", "insecure_release_to_simulated"])]
+    plain: bool,
+    /// Where to answer the operator (/livez, /readyz, /metrics), plain HTTP on a loopback address; nowhere if not given.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin_addr: Option<SocketAddr>,
+    /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics.
+    #[arg(long, requires = "admin_addr")]
+    insecure_admin_public: bool,
     /// Where to keep everything; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
@@ -175,6 +185,7 @@ mod tests {
         assert!(with(&[]).is_ok());
         assert!(with(&["--oidc-issuer", "https://x"]).is_err());
         assert!(with(&["--oidc-issuer", "https://x", "--oidc-audience", "y"]).is_ok());
+        assert!(with(&["--plain", "--keep-ca", "a"]).is_err());
         assert!(with(&["--keep-ca", "a", "b", "--keep-ca", "c"]).is_ok());
     }
 }

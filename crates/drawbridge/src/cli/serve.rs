@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chassis::clock::Clock;
 use chassis::tls::ServerTls;
-use chassis::{Limits, Service};
+use chassis::{Admin, Limits, Service, Transport};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use types::{limits, slug};
@@ -30,7 +30,12 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         );
     }
     let clock = Clock::System;
-    let tls = tls(options)?;
+    let transport = transport(options)?;
+    let admin = options
+        .admin_addr
+        .map(|addr| Admin::new(addr, options.insecure_admin_public))
+        .transpose()
+        .context("--admin-addr")?;
     let people = people(options, clock)?;
     let roots = roots(options)?;
     if options.insecure_release_to_simulated {
@@ -57,12 +62,17 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         clock,
     });
     let bounds = Limits { body_bytes_max: limits::FILE_BYTES_MAX as u64, ..Limits::default() };
+    let (stored, asked) = (Arc::clone(&registry), Arc::clone(&registry));
     let service =
-        Service::new("drawbridge", options.addr, tls.clone(), router(Arc::clone(&registry)))
+        Service::new("drawbridge", options.addr, transport.clone(), router(Arc::clone(&registry)))
+            .version(env!("CARGO_PKG_VERSION"))
             .limits(bounds)
+            .admin(admin)
+            .ready_check("store", move || stored.store.probe().map_err(|error| error.to_string()))
+            .ready_check("issuer", move || asked.people.as_ref().map_or(Ok(()), People::ready))
             .on_reload({
                 let options = options.clone();
-                move || reload(&options, &tls)
+                move || reload(&options, &transport)
             });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -84,20 +94,26 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
     Ok(result?)
 }
 
-fn tls(options: &Serve) -> anyhow::Result<ServerTls> {
+fn transport(options: &Serve) -> anyhow::Result<Transport> {
+    let (cert, key) = (options.tls_cert.as_deref(), options.tls_key.as_deref());
+    let Some((chain, key)) = chassis::tls_files(options.addr, options.plain, cert, key)? else {
+        return Ok(Transport::Plain);
+    };
     // What a certificate is worth is decided for each request, so that a refusal has an answer and a line in the log.
-    let builder = ServerTls::from_files(&options.tls_cert, &options.tls_key)?;
-    Ok(builder.client_verifier(verify::tls::UnjudgedClients::new()).build()?)
+    let builder = ServerTls::from_files(chain, key)?;
+    Ok(builder.client_verifier(verify::tls::UnjudgedClients::new()).build()?.into())
 }
 
-fn reload(options: &Serve, current: &ServerTls) {
-    match tls(options) {
+fn reload(options: &Serve, current: &Transport) -> bool {
+    match transport(options) {
         Ok(new) => {
             current.replace(&new);
             tracing::info!("read the TLS certificate again");
+            true
         }
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the old TLS certificate stays in use");
+            false
         }
     }
 }

@@ -72,6 +72,9 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
 
 async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response, Refusal> {
     let route = Route::parse(request.uri().path())?;
+    if let Some(noted) = request.extensions().get::<chassis::Route>() {
+        noted.name(route.template());
+    }
     let writable = !matches!(route, Route::Health | Route::Tags(_) | Route::Deploy(_));
     let method = request.method().clone();
     match method {

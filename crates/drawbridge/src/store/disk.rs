@@ -47,6 +47,10 @@ impl Temporary {
         self.file.write_all(bytes)
     }
 
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
     /// The content so far, of at most `max` bytes.
     pub(super) fn read_back(&self, max: usize) -> io::Result<Vec<u8>> {
         read_file(&self.path, max)

@@ -239,6 +239,20 @@ impl Store {
         Ok(Upload { temporary: self.disk.temporary()?, hasher: Hasher::new(), length: 0 })
     }
 
+    /// Whether the store takes and gives back bytes now: a small file is written, flushed, read and removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`].
+    pub fn probe(&self) -> Result<(), StoreError> {
+        let mut temporary = self.disk.temporary()?;
+        temporary.write(VERSION.as_bytes())?;
+        temporary.flush()?;
+        match temporary.read_back(VERSION.len())? {
+            read if read == VERSION.as_bytes() => Ok(()),
+            _ => Err(std::io::Error::other("what was written is not what is read").into()),
+        }
+    }
+
     fn blob(&self, repo: &RepoName, digest: &Sha256) -> PathBuf {
         repo.dir().join("blobs").join(digest.to_hex())
     }

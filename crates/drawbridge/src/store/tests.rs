@@ -402,3 +402,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_store_that_takes_no_bytes_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(store.probe().is_ok());
+    let temporaries = dir.path().join("tmp");
+    assert_eq!(std::fs::read_dir(&temporaries).unwrap().count(), 0, "nothing is left");
+    std::fs::remove_dir(temporaries).unwrap();
+    assert!(store.probe().is_err());
+}

@@ -14,5 +14,6 @@
 mod access;
 mod api;
 mod durable;
+mod frame;
 mod tokens;
 mod world;

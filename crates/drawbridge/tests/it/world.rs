@@ -62,6 +62,8 @@ pub(crate) struct World {
     ca: DevCa,
     child: Child,
     address: SocketAddr,
+    /// Where it answers its operator.
+    pub(crate) admin: SocketAddr,
     simulated: bool,
     _issuer: Running,
 }
@@ -95,7 +97,7 @@ impl World {
         write(&dir.path().join("tls.key"), &key);
         write(&dir.path().join("steward.pem"), &steward.certificate_pem());
         let store = options.store.unwrap_or_else(|| dir.path().join("store"));
-        let (child, address) = start(dir.path(), &store, issuer.issuer(), options.simulated);
+        let (child, address, admin) = start(dir.path(), &store, issuer.issuer(), options.simulated);
         Self {
             dir,
             store,
@@ -104,6 +106,7 @@ impl World {
             ca,
             child,
             address,
+            admin,
             simulated: options.simulated,
             _issuer: running,
         }
@@ -116,7 +119,7 @@ impl World {
     }
 
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.address) =
+        (self.child, self.address, self.admin) =
             start(self.dir.path(), &self.store, self.issuer.issuer(), self.simulated);
     }
 
@@ -232,12 +235,17 @@ impl World {
     }
 }
 
-fn start(dir: &Path, store: &Path, issuer: &str, simulated: bool) -> (Child, SocketAddr) {
+fn start(
+    dir: &Path,
+    store: &Path,
+    issuer: &str,
+    simulated: bool,
+) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
     command
         .args(["--log-format", "json", "--log-filter", "debug", "serve"])
-        .args(["--addr", "127.0.0.1:0", "--host", HOST])
+        .args(["--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--host", HOST])
         .arg("--store")
         .arg(store)
         .arg("--tls-cert")
@@ -260,8 +268,9 @@ fn start(dir: &Path, store: &Path, issuer: &str, simulated: bool) -> (Child, Soc
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
         panic!("not started: {}", std::fs::read_to_string(dir.join("log")).unwrap())
     });
-    let url = ready["listening"].as_str().unwrap();
-    (child, url.strip_prefix("https://").unwrap().parse().unwrap())
+    let address = |what: &str| ready[what].as_str().unwrap().split_once("://").unwrap().1.parse();
+    let (listening, admin) = (address("listening").unwrap(), address("admin").unwrap());
+    (child, listening, admin)
 }
 
 /// Waits for something that another process is about to do.

@@ -3,6 +3,7 @@
 //! The program: its command line, and what each command does.
 
 mod ca;
+mod frame;
 mod log;
 mod policy;
 mod serve;
@@ -68,12 +69,8 @@ struct Serve {
     /// Public address, as certificates name it; the address listened on if not given
     #[arg(long, env = "STEWARD_URL", value_name = "URL", value_parser = url)]
     url: Option<String>,
-    /// Certificate chain of the TLS listener, PEM, its own first
-    #[arg(long, env = "STEWARD_TLS_CERT", value_name = "FILE")]
-    tls_cert: PathBuf,
-    /// Private key of the TLS listener, PEM, mode 0600
-    #[arg(long, env = "STEWARD_TLS_KEY", value_name = "FILE")]
-    tls_key: PathBuf,
+    #[command(flatten)]
+    frame: frame::Frame,
     /// Certificate of the CA, PEM, followed by those above it
     #[arg(long, env = "STEWARD_CA_CERT", value_name = "FILE")]
     ca_cert: PathBuf,

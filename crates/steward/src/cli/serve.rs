@@ -3,21 +3,21 @@
 //! `steward serve`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use chassis::clock::Clock;
-use chassis::tls::ServerTls;
-use chassis::{Limits, Service, exit, log, secret};
+use chassis::{Limits, Service, Transport, durable, exit, log, secret};
 use types::limits;
 
+use super::frame::Frame;
 use super::{Serve, failed, usage};
 use crate::authority::Authority;
 use crate::http;
 use crate::issuer::Issuer;
-use crate::log::IssuanceLog;
+use crate::log::{IssuanceLog, Receipt};
 use crate::policies::{Loaded, Policies};
 use crate::roots;
 
@@ -50,13 +50,19 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
             options.addr.ip()
         ));
     }
+    if options.url.is_none() && options.frame.is_plain() {
+        return Err(anyhow!(
+            "--plain hides the public address, and certificates name it: give the proxy's with --url https://host[:port]"
+        ));
+    }
+    let transport = options.frame.transport(options.addr)?;
+    let admin = options.frame.admin()?;
     let authority = authority(options, clock)?;
     let policy = Loaded::read(&options.policy)?;
     let mut anchors = roots::vendors()?;
     if let Some(path) = &options.insecure_simulated_roots {
         anchors.extend(roots::insecure_simulated(path)?);
     }
-    let tls = tls(options)?;
     let issuance_log = match &options.issuance_log {
         Some(dir) => IssuanceLog::open(dir)?,
         None => IssuanceLog::insecure_none(),
@@ -76,18 +82,33 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         issuer.set_url(url);
     }
     let router = http::router(issuer.clone());
-    let ready = issuer.clone();
+    let (ready, needed, recorded) = (issuer.clone(), issuer.clone(), issuer.clone());
+    let log_dir = options.issuance_log.clone();
     let reload = Reload {
+        addr: options.addr,
         policy: options.policy.clone(),
-        tls_cert: options.tls_cert.clone(),
-        tls_key: options.tls_key.clone(),
+        frame: options.frame.clone(),
         issuer,
-        tls: tls.clone(),
+        transport: transport.clone(),
     };
-    Ok(Service::new("steward", options.addr, tls, router)
+    Ok(Service::new("steward", options.addr, transport, router)
+        .version(env!("CARGO_PKG_VERSION"))
+        .admin(admin)
+        .ready_check("ca", move || needed.valid_now())
+        .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
         .limits(Limits { body_bytes_max: limits::BUNDLE_BYTES_MAX as u64, ..Limits::default() })
         .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
         .on_reload(move || reload.run()))
+}
+
+/// Whether a certificate could be recorded now.
+fn recordable(issuer: &Issuer, dir: Option<&Path>) -> Result<(), String> {
+    let Some(dir) = dir else { return Ok(()) };
+    durable::probe(dir, limits::LOG_ENTRY_BYTES_MAX)
+        .map_err(|error| format!("cannot write in {}: {error}", dir.display()))?;
+    // Nothing is appended, but a log that a failure closed says so.
+    let nothing = issuer.log().append(&[]).map_err(Arc::new);
+    nothing.and_then(Receipt::wait).map_err(|error| error.to_string())
 }
 
 fn authority(options: &Serve, clock: Clock) -> anyhow::Result<Authority> {
@@ -102,10 +123,6 @@ fn authority(options: &Serve, clock: Clock) -> anyhow::Result<Authority> {
     Authority::from_pem(&chain, key.expose(), clock.now()).with_context(|| {
         format!("the CA of {} and {} cannot be used", path.display(), options.ca_key.display())
     })
-}
-
-fn tls(options: &Serve) -> anyhow::Result<ServerTls> {
-    Ok(ServerTls::from_files(&options.tls_cert, &options.tls_key)?.build()?)
 }
 
 /// Says loudly what must not happen by accident. Not through the log: no filter hides it.
@@ -135,37 +152,57 @@ fn warn(options: &Serve) {
 /// What SIGHUP does: the policy and the TLS certificate are read again; what is wrong stays as it was. An issuance log
 /// that a failure closed is opened again.
 struct Reload {
+    addr: SocketAddr,
     policy: PathBuf,
-    tls_cert: PathBuf,
-    tls_key: PathBuf,
+    frame: Frame,
     issuer: Arc<Issuer>,
-    tls: ServerTls,
+    transport: Transport,
 }
 
 impl Reload {
-    fn run(&self) {
+    /// Whether everything that was read is in force.
+    fn run(&self) -> bool {
+        let policy = self.policy();
+        let log = self.log();
+        let transport = match self.frame.transport(self.addr) {
+            Ok(transport) => {
+                self.transport.replace(&transport);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new TLS certificate is refused; the old one stays");
+                false
+            }
+        };
+        policy && log && transport
+    }
+
+    fn policy(&self) -> bool {
         match Loaded::read(&self.policy) {
             Ok(policy) => {
                 let digest = policy.digest();
                 self.issuer.policies().replace(policy);
                 tracing::info!(policy = %digest, "the policy was read again and is in force");
+                true
             }
             Err(error) => {
                 let current = self.issuer.policies().current().digest();
                 tracing::error!(error = error.brief(), policy = %current, "the new policy is refused; the old one stays in force");
+                false
             }
         }
+    }
+
+    fn log(&self) -> bool {
         match self.issuer.log().reopen() {
             Ok(Some(head)) => {
                 tracing::info!(entries = head.entries, head = %head.hash, "the issuance log is open");
+                true
             }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "no certificates leave"),
-        }
-        match ServerTls::from_files(&self.tls_cert, &self.tls_key).and_then(|tls| tls.build()) {
-            Ok(tls) => self.tls.replace(&tls),
+            Ok(None) => true,
             Err(error) => {
-                tracing::error!(%error, "the new TLS certificate is refused; the old one stays");
+                tracing::error!(%error, "no certificates leave");
+                false
             }
         }
     }

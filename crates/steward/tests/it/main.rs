@@ -10,6 +10,7 @@
 )]
 
 mod evidence;
+mod frame;
 mod issuance;
 mod keep;
 mod outside;

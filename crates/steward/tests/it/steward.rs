@@ -55,6 +55,8 @@ pub(crate) struct Setup {
     pub(crate) time: Option<Timestamp>,
     /// First second of its CA, if it is not new.
     pub(crate) ca_not_before: Option<Timestamp>,
+    /// Further words of its command line.
+    pub(crate) more: Vec<String>,
 }
 
 /// The files that a Steward needs.
@@ -97,10 +99,13 @@ impl Files {
             .args(["serve", "--addr"])
             .arg(setup.addr.map_or_else(|| "127.0.0.1:0".to_owned(), |addr| addr.to_string()))
             .args(["--url", "https://steward.example.com"])
-            .arg("--tls-cert")
-            .arg(self.path("tls.pem"))
-            .arg("--tls-key")
-            .arg(self.path("tls.key"))
+            .args(["--admin-addr", "127.0.0.1:0"]);
+        if !setup.more.iter().any(|word| word == "--plain") {
+            command.arg("--tls-cert").arg(self.path("tls.pem"));
+            command.arg("--tls-key").arg(self.path("tls.key"));
+        }
+        command
+            .args(&setup.more)
             .arg("--ca-cert")
             .arg(self.path("ca/ca.pem"))
             .arg("--ca-key")
@@ -123,6 +128,8 @@ impl Files {
 pub(crate) struct Steward {
     pub(crate) files: Arc<Files>,
     pub(crate) url: String,
+    /// Where it answers its operator.
+    pub(crate) admin: SocketAddr,
     child: Child,
     log: Mutex<Receiver<String>>,
     agent: ureq::Agent,
@@ -197,19 +204,28 @@ impl Steward {
         };
         let agent = verify::https::Agent::builder()
             .roots_pem(&files.tls.certificate_pem())
+            .insecure_plain_loopback()
             .build()
             .unwrap();
-        Self {
-            url: ready["listening"].as_str().unwrap().to_owned(),
-            files,
-            child,
-            log: Mutex::new(log),
-            agent,
-        }
+        let said = |what: &str| ready[what].as_str().unwrap().to_owned();
+        let admin = said("admin").strip_prefix("http://").unwrap().parse().unwrap();
+        Self { url: said("listening"), admin, files, child, log: Mutex::new(log), agent }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.url.strip_prefix("https://").unwrap().parse().unwrap()
+        self.url.split_once("://").unwrap().1.parse().unwrap()
+    }
+
+    /// What the operator gets.
+    pub(crate) fn operator(&self, path: &str) -> Answer {
+        answer(self.agent.get(format!("http://{}{path}", self.admin)).call())
+    }
+
+    /// One sample of the metrics; 0 if it is not among them.
+    pub(crate) fn metric(&self, sample: &str) -> f64 {
+        let text = String::from_utf8(self.operator("/metrics").body).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The program's frame: what its operator sees, TLS or none, limits.
+
+use std::process::Output;
+
+use crate::steward::{Files, Setup, Steward, command, stderr, write};
+
+/// A Steward that must not start, with these words in place of those about TLS.
+fn refused(words: &[&str]) -> Output {
+    let files = Files::new(&Setup::default());
+    let output = command()
+        .arg("serve")
+        .args(words)
+        .args(["--policy", "policy.toml", "--ca-cert", "ca/ca.pem", "--ca-key", "ca/ca.key"])
+        .args(["--issuance-log", "log"])
+        .current_dir(files.dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
+    assert!(output.stdout.is_empty());
+    output
+}
+
+#[test]
+fn contradictions_on_the_command_line_are_refused() {
+    const TLS: [&str; 4] = ["--tls-cert", "tls.pem", "--tls-key", "tls.key"];
+    const URL: [&str; 2] = ["--url", "https://steward.example.com"];
+    for (words, said) in [
+        (&[][..], "--tls-cert is missing"),
+        (&["--tls-cert", "tls.pem"], "--tls-key is missing"),
+        (&["--tls-key", "tls.key"], "--tls-cert is missing"),
+        (&["--plain"], "--url"),
+        (&["--plain", URL[0], URL[1], TLS[0], TLS[1]], "--plain contradicts"),
+        (&["--plain", URL[0], URL[1], "--addr", "0.0.0.0:0"], "not a loopback address"),
+        (
+            &[TLS[0], TLS[1], TLS[2], TLS[3], "--admin-addr", "0.0.0.0:0"],
+            "--admin-addr: 0.0.0.0:0 is not a loopback address",
+        ),
+        (&["--no-such-flag"], "--no-such-flag"),
+    ] {
+        let output = refused(words);
+        assert!(stderr(&output).contains(said), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_operator_sees_readiness_and_metrics() {
+    let steward = Steward::start(Setup::default());
+    assert_eq!(steward.operator("/livez").status, 200);
+    assert_eq!(steward.operator("/readyz").body, b"ready\n");
+    assert_eq!(steward.get("/metrics").status, 404, "not for clients");
+    steward.get("/ca.pem");
+    let sample = "http_requests_total{route=\"/ca.pem\",method=\"GET\",status=\"200\"}";
+    assert_eq!(steward.metric(sample), 1.0);
+    let version = env!("CARGO_PKG_VERSION");
+    let build = format!("build_info{{service=\"steward\",version=\"{version}\"}}");
+    assert_eq!(steward.metric(&build), 1.0);
+
+    let reloads = |result: &str| steward.metric(&format!("reloads_total{{result=\"{result}\"}}"));
+    assert_eq!((reloads("ok"), reloads("failed")), (0.0, 0.0));
+    write(&steward.files.path("policy.toml"), "nonsense", 0o644);
+    steward.signal("HUP");
+    while reloads("failed") < 1.0 {}
+    write(&steward.files.path("policy.toml"), "", 0o644);
+    steward.signal("HUP");
+    while reloads("ok") < 1.0 {}
+    assert_eq!(reloads("failed"), 1.0);
+}
+
+#[test]
+fn a_ca_that_ran_out_does_not_start() {
+    let (start, late) = ("2020-01-01T00:00:00Z", "2039-01-01T00:00:00Z");
+    let steward = |time: &str| {
+        let setup = Setup {
+            time: Some(time.parse().unwrap()),
+            ca_not_before: Some(start.parse().unwrap()),
+            ..Setup::default()
+        };
+        let files = Files::new(&setup);
+        (files.serve(&setup), files)
+    };
+    // The CA must be valid when Steward starts: one that starts with an old one says so at once.
+    let (mut command, _files) = steward(late);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("valid from"), "{}", stderr(&output));
+}
+
+#[test]
+fn behind_a_proxy_it_speaks_plain_http() {
+    let steward = Steward::start(Setup { more: vec!["--plain".to_owned()], ..Setup::default() });
+    assert!(steward.url.starts_with("http://127.0.0.1:"), "{}", steward.url);
+    assert_eq!(steward.get("/").status, 200);
+    assert_eq!(steward.request(b"garbage").check(), (400, "request-malformed".to_owned()));
+    assert_eq!(steward.stop(), Some(0));
+}
