@@ -24,6 +24,9 @@ impl std::error::Error for BadAnchors {}
 pub struct Anchors {
     /// AMD's, one for each line of processors.
     pub amd: Vec<amd::Roots>,
+    /// Roots of simulated virtual TPMs of Azure's form, DER. Microsoft's own comes with the evidence, and is known by its
+    /// fingerprint.
+    pub azure_vtpm: Vec<Vec<u8>>,
 }
 
 impl Anchors {
@@ -34,7 +37,7 @@ impl Anchors {
     #[cfg(feature = "vendor-roots")]
     pub fn vendors(verifier: &dyn Verifier) -> Result<Self, BadAnchors> {
         let amd = amd::vendor_roots(verifier).map_err(|error| BadAnchors(error.to_string()))?;
-        Ok(Self { amd })
+        Ok(Self { amd, ..Self::default() })
     }
 
     /// Roots of simulated silicon only, out of PEM certificates of any vendor's form.
@@ -47,11 +50,12 @@ impl Anchors {
         if !amd.iter().all(amd::Roots::simulated) {
             return Err(BadAnchors("the vendors' own roots are built in".to_owned()));
         }
-        Ok(Self { amd })
+        Ok(Self { amd, ..Self::default() })
     }
 
     /// Believes the roots of `other` too.
     pub fn extend(&mut self, other: Self) {
         self.amd.extend(other.amd);
+        self.azure_vtpm.extend(other.azure_vtpm);
     }
 }

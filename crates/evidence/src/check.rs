@@ -124,6 +124,19 @@ checks! {
     /// The ID key is one of the policy's.
     IdKey = "id-key", "sign the Keep with an ID key in `id_key_digest` of the policy's [snp]";
 
+    /// The policy takes virtual machines with a virtual TPM.
+    Vtpm = "vtpm", "add a [vtpm] section to the policy if guests whose own kernel is trusted are good enough";
+    /// HCL report and TPM quote are well-formed.
+    VtpmMalformed = "vtpm-malformed", "send what the machine's virtual TPM gave, unchanged";
+    /// Hardware report, runtime data, quote and registers belong together.
+    VtpmBinding = "vtpm-binding", "gather the evidence again, all of it at once";
+    /// The virtual TPM signed the quote.
+    VtpmSignature = "vtpm-signature", "send the quote and its signature as the virtual TPM gave them";
+    /// The certificate of the virtual TPM's key is one, and leads to the cloud's root.
+    AkCertificate = "ak-certificate", "send the AK's certificate with its whole chain, the root last";
+    /// The registers have the policy's values.
+    Pcr = "pcr", "boot the image that the policy names, or add its registers to `pcrs` in the policy's [vtpm]";
+
     /// The registry that vouches for the workload's name is one of the policy's.
     Registry = "registry", "add the registry and its key to the policy as [[registry]]";
     /// The registry's statement is genuine and says what the claims say.

@@ -18,6 +18,7 @@
 //! | `amd` | AMD's products and certificates |
 //! | `policy` | what is good enough |
 //! | [`result`] | what a certificate says about it |
+//! | `vtpm` | virtual machines with a virtual TPM |
 //! | [`crypto`] | signature checks |
 
 #![forbid(unsafe_code)]
@@ -38,6 +39,7 @@ pub mod csr;
 pub mod policy;
 pub mod result;
 pub mod snp;
+pub mod vtpm;
 
 #[cfg(feature = "appraisal")]
 pub use anchors::{Anchors, BadAnchors};

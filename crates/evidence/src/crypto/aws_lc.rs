@@ -5,7 +5,8 @@
 use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1,
     ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA384,
+    UnparsedPublicKey,
 };
 
 use super::{BadSignature, Scheme, Verifier};
@@ -31,6 +32,7 @@ impl Verifier for AwsLc {
             Scheme::RsaPssSha384 => &RSA_PSS_2048_8192_SHA384,
             Scheme::RsaPkcs1Sha256 => &RSA_PKCS1_2048_8192_SHA256,
             Scheme::RsaPkcs1Sha384 => &RSA_PKCS1_2048_8192_SHA384,
+            Scheme::RsaPkcs1Sha512 => &RSA_PKCS1_2048_8192_SHA512,
         };
         UnparsedPublicKey::new(algorithm, public)
             .verify(message, signature)

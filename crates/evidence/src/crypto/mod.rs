@@ -42,6 +42,8 @@ pub enum Scheme {
     RsaPkcs1Sha256,
     /// RSASSA-PKCS1-v1_5, SHA-384; 2048 to 8192 bits.
     RsaPkcs1Sha384,
+    /// RSASSA-PKCS1-v1_5, SHA-512; 2048 to 8192 bits.
+    RsaPkcs1Sha512,
 }
 
 /// Checks signatures.

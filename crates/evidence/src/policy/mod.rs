@@ -33,6 +33,11 @@
 //! vlek = ["CN=provider"]               # take keys of these cloud providers
 //! max_vmpl = 0
 //!
+//! [vtpm]                               # takes Azure's confidential virtual machines
+//! pcrs = { 11 = ["<64 hex>"] }         # registers, and the values one of which each must have
+//! require_ak_certificate = true
+//! require = ["secure-boot", "no-console"]
+//!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
 //!
@@ -49,6 +54,7 @@
 mod parse;
 mod relax;
 mod snp;
+mod vtpm;
 
 use std::net::IpAddr;
 
@@ -60,6 +66,7 @@ use types::toml_error::TomlError;
 pub use relax::Relaxation;
 pub(crate) use relax::Relaxed;
 pub use snp::{Requirement, SnpPolicy};
+pub use vtpm::{VtpmPolicy, VtpmRequirement};
 
 /// What is wrong with a policy file, where, and how to mend it.
 pub type PolicyError = TomlError;
@@ -76,6 +83,8 @@ pub struct Policy {
     pub digest: Sha256,
     /// `[snp]`.
     pub snp: SnpPolicy,
+    /// `[vtpm]`; without it, no virtual machine with a virtual TPM is taken.
+    pub vtpm: Option<VtpmPolicy>,
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
     /// `[[registry]]`.

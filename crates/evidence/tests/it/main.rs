@@ -11,4 +11,5 @@
 mod checks;
 mod real;
 mod requests;
+mod vtpm;
 mod world;

@@ -19,22 +19,24 @@ use types::time::Timestamp;
 
 use crate::world::decide_at;
 
+/// A case of the corpus.
 #[derive(Deserialize)]
-struct Case {
+pub(crate) struct Case {
     facts: BTreeMap<String, toml::Value>,
-    verdict: Vec<Verdict>,
+    pub(crate) verdict: Vec<Verdict>,
 }
 
+/// What a verifier must decide, when, under which policy.
 #[derive(Deserialize)]
-struct Verdict {
-    at: Timestamp,
-    policy: String,
-    expect: String,
-    reasons: Vec<String>,
+pub(crate) struct Verdict {
+    pub(crate) at: Timestamp,
+    pub(crate) policy: String,
+    pub(crate) expect: String,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// The folder, if it is there. Says loudly if it is not.
-fn folder(test: &str) -> Option<PathBuf> {
+pub(crate) fn folder(test: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evidence");
     if !folder.is_dir() {
         // Past the test harness, which keeps what a passing test prints.
@@ -47,12 +49,17 @@ fn folder(test: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
-fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn case(folder: &Path, name: &str) -> (PathBuf, Case) {
-    let path = folder.join("snp").join(name);
+    case_of(folder, "snp", name)
+}
+
+/// A case of a TEE.
+pub(crate) fn case_of(folder: &Path, tee: &str, name: &str) -> (PathBuf, Case) {
+    let path = folder.join(tee).join(name);
     let text = fs::read_to_string(path.join("facts.toml")).unwrap();
     let case = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     (path, case)
@@ -197,7 +204,7 @@ fn the_request_of_the_original_enarx() {
     let Some(folder) = folder("the_request_of_the_original_enarx") else { return };
     let (path, case) = case(&folder, "milan-v2-enarx-csr");
     let request = read(&path.join("request.csr"));
-    let anchors = Anchors { amd: anchors(&folder) };
+    let anchors = Anchors { amd: anchors(&folder), ..Anchors::default() };
     let fact = |name: &str| case.facts[name].as_str().unwrap().to_owned();
     let relaxed = Policy::parse("[snp]\nallow = [\"alias-check\"]\n").unwrap();
     for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {

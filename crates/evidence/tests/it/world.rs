@@ -114,7 +114,12 @@ impl Key {
 
 /// What a Steward with the roots of [`MILAN`] decides.
 pub(crate) fn decide(request: &[u8], policy_text: &str) -> Result<Decision, Refusal> {
-    decide_at(request, &policy(policy_text), &Anchors { amd: roots(&MILAN) }, NOW)
+    decide_at(
+        request,
+        &policy(policy_text),
+        &Anchors { amd: roots(&MILAN), ..Anchors::default() },
+        NOW,
+    )
 }
 
 /// What a Steward decides under this policy, with these roots, at this time.

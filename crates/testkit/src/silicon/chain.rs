@@ -71,6 +71,11 @@ impl Extensions {
         self.0.extend(enc::seq(&[&enc::oid(oid), &critical, &octets]));
     }
 
+    /// SEQUENCE OF Extension.
+    pub(super) fn sequence(&self) -> Vec<u8> {
+        enc::seq(&[&self.0])
+    }
+
     fn add_all(&mut self, extra: &[(String, bool, Vec<u8>)]) {
         for (oid, critical, value) in extra {
             self.add(ObjectIdentifier::new_unwrap(oid), *critical, value);
@@ -147,7 +152,7 @@ pub(super) fn certificate(tbs: &Tbs<'_>, key: &RsaKeyPair) -> Result<Vec<u8>, Si
         &enc::seq(&[&enc::time(tbs.validity.0), &enc::time(tbs.validity.1)]),
         tbs.subject,
         tbs.spki,
-        &enc::tlv(0xa3, &enc::seq(&[&tbs.extensions.0])),
+        &enc::tlv(0xa3, &tbs.extensions.sequence()),
     ]);
     signed(&bytes, tbs.trailer, key)
 }
@@ -171,7 +176,7 @@ pub(super) fn crl(spec: &CrlSpec, key: &RsaKeyPair) -> Result<Vec<u8>, SiliconEr
         &this_update,
         &spec.next_update.map_or_else(Vec::new, enc::time),
         &entries,
-        &enc::tlv(0xa0, &enc::seq(&[&extensions.0])),
+        &enc::tlv(0xa0, &extensions.sequence()),
     ]);
     signed(&bytes, spec.trailer, key)
 }

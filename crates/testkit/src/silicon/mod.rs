@@ -5,6 +5,7 @@
 //! Everything has AMD's form byte for byte, RSA-4096 signatures with PSS and all, so that the verifier's every check is
 //! reached. It proves nothing, and each certificate says so: its subject's organisation is [`ORGANISATION`].
 
+pub mod azure;
 mod chain;
 mod issue;
 mod report;

@@ -5,6 +5,7 @@
 mod names;
 mod snp;
 mod values;
+mod vtpm;
 
 use types::digest::Sha256;
 use types::limits;
@@ -19,12 +20,13 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     }
     let document = Document::new(text);
     let root = document.root()?;
-    let known = ["snp", "certificate", "registry", "grant"];
+    let known = ["snp", "vtpm", "certificate", "registry", "grant"];
     let mut root = document.fields(root.span(), root.into_inner(), &known)?;
     let snp = match root.value("snp") {
         Some(value) => snp::read(value)?,
         None => SnpPolicy::default(),
     };
+    let vtpm = root.value("vtpm").map(vtpm::read).transpose()?;
     let mut hours = LIFETIME_HOURS_DEFAULT;
     if let Some(value) = root.value("certificate") {
         let mut fields = value.fields(&["lifetime_hours"])?;
@@ -48,6 +50,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     Ok(Policy {
         digest: Sha256::of(text.as_bytes()),
         snp,
+        vtpm,
         lifetime_seconds: hours.saturating_mul(3600),
         registries,
         grants,

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The certificate of the virtual TPM's key: an RSA chain up to Microsoft's root for virtual TPMs.
+//!
+//! The root travels with the chain and is believed by its fingerprint.
+
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE};
+use const_oid::db::rfc5912::{
+    RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION,
+    SHA_512_WITH_RSA_ENCRYPTION,
+};
+use der::Decode as _;
+use der::asn1::BitStringRef;
+use types::digest::Sha256;
+use types::time::Timestamp;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+
+use crate::asn1::{self, Certificate};
+use crate::check::{Check, Refusal, ensure};
+use crate::crypto::{Scheme, Verifier};
+
+/// SHA-256 of "Azure Virtual TPM Root Certificate Authority 2023", DER. Any other root is simulated.
+pub(crate) const ROOT_FINGERPRINT: &str =
+    "e6c596b17f8ffefba5c300f714cfb1260c6028704ecf7becc4ab5018efb00e95";
+/// `tcg-kp-AIKCertificate`.
+const AIK: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.8.3");
+/// NULL of DER: the parameters of RSA's algorithm identifiers.
+const NULL: [u8; 2] = [5, 0];
+
+fn wrong(what: impl Into<String>) -> Refusal {
+    Refusal::new(Check::AkCertificate, what)
+}
+
+/// Checks a chain (leaf first, root last, DER) for the key `ak` (PKCS#1). `simulated` are roots that are believed as
+/// simulated ones. Returns whether the root is one of those.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn verify(
+    chain: &[Vec<u8>],
+    ak: &[u8],
+    simulated: &[Vec<u8>],
+    now: Timestamp,
+    verifier: &dyn Verifier,
+) -> Result<bool, Refusal> {
+    let parsed =
+        chain.iter().map(|der| Certificate::parse(der)).collect::<der::Result<Vec<_>>>().map_err(
+            |error| wrong(format!("a certificate of the AK's chain is malformed: {error}")),
+        )?;
+    let (Some(leaf), Some(root), Some(root_der)) = (parsed.first(), parsed.last(), chain.last())
+    else {
+        return Err(wrong("the chain of the AK's certificate is empty"));
+    };
+    let genuine = Sha256::of(root_der).to_hex() == ROOT_FINGERPRINT;
+    ensure(genuine || simulated.contains(root_der), Check::UntrustedRoot, || {
+        "the AK's certificate does not lead to Microsoft's root for virtual TPMs".into()
+    })?;
+    ensure(parsed.len() > 1, Check::AkCertificate, || "the AK's certificate is a root".into())?;
+    ensure(rsa_key(leaf.spki) == Some(ak), Check::AkCertificate, || {
+        "the certificate is one of another TPM's key".into()
+    })?;
+    purpose(leaf)?;
+    for certificate in &parsed {
+        let valid = (certificate.not_before..=certificate.not_after).contains(&now);
+        ensure(valid, Check::CertificateExpired, || {
+            let (from, to) = (certificate.not_before, certificate.not_after);
+            format!("a certificate of the AK's chain is valid from {from} to {to}, and it is {now}")
+        })?;
+    }
+    let issuers = parsed.iter().skip(1).chain([root]);
+    for ((below, child), issuer) in parsed.iter().enumerate().zip(issuers) {
+        ensure(child.issuer == issuer.subject, Check::AkCertificate, || {
+            "a certificate of the AK's chain does not name the next one as its issuer".into()
+        })?;
+        authority(issuer, below)?;
+        signed_by(child, issuer, verifier)?;
+    }
+    Ok(!genuine)
+}
+
+/// The PKCS#1 key in an SPKI of RSA.
+fn rsa_key(spki: &[u8]) -> Option<&[u8]> {
+    asn1::sequence(spki, |reader| {
+        let algorithm = asn1::element(reader, der::Tag::Sequence)?;
+        let key = BitStringRef::decode(reader)?;
+        let rsa = algorithm == identifier(RSA_ENCRYPTION);
+        key.as_bytes().filter(|_| rsa).ok_or_else(|| asn1::wrong(reader))
+    })
+    .ok()
+}
+
+/// AlgorithmIdentifier with NULL parameters.
+fn identifier(oid: ObjectIdentifier) -> Vec<u8> {
+    asn1::tlv(asn1::SEQUENCE, &[&asn1::tlv(asn1::OID, oid.as_bytes())[..], &NULL].concat())
+}
+
+fn signed_by(
+    child: &Certificate<'_>,
+    issuer: &Certificate<'_>,
+    verifier: &dyn Verifier,
+) -> Result<(), Refusal> {
+    let schemes = [
+        (SHA_256_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha256),
+        (SHA_384_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha384),
+        (SHA_512_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha512),
+    ];
+    let signed = &child.signed;
+    let scheme = schemes.iter().find(|(oid, _)| {
+        let wanted = identifier(*oid);
+        signed.algorithm == wanted && child.algorithm == wanted
+    });
+    let verified = scheme.zip(rsa_key(issuer.spki)).is_some_and(|((_, scheme), key)| {
+        verifier.verify_endorsement(*scheme, key, signed.tbs, signed.signature).is_ok()
+    });
+    ensure(verified, Check::AkCertificate, || {
+        "a certificate of the AK's chain is not signed by the next one".into()
+    })
+}
+
+/// The one extension of this type, decoded; unknown critical ones are refused by [`known`].
+fn extension<'a, T: der::Decode<'a>>(
+    certificate: &'a Certificate<'_>,
+    oid: ObjectIdentifier,
+) -> Result<Option<T>, Refusal> {
+    let malformed = || wrong("an extension in the AK's chain is malformed, or there twice");
+    match certificate.extension(oid) {
+        Ok(None) => Ok(None),
+        Ok(Some(found)) => {
+            T::from_der(found.extn_value.as_bytes()).map(Some).map_err(|_| malformed())
+        }
+        Err(()) => Err(malformed()),
+    }
+}
+
+fn known(certificate: &Certificate<'_>) -> Result<(), Refusal> {
+    let known = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE, ID_CE_EXT_KEY_USAGE];
+    let strange = certificate.extensions.iter().any(|e| e.critical && !known.contains(&e.extn_id));
+    ensure(!strange, Check::AkCertificate, || {
+        "a certificate of the AK's chain has an unknown critical extension".into()
+    })
+}
+
+/// A certificate of a TPM's attestation key, and no authority.
+fn purpose(leaf: &Certificate<'_>) -> Result<(), Refusal> {
+    known(leaf)?;
+    let authority = extension::<BasicConstraints>(leaf, ID_CE_BASIC_CONSTRAINTS)?
+        .is_some_and(|constraints| constraints.ca);
+    let signs = extension::<KeyUsage>(leaf, ID_CE_KEY_USAGE)?
+        .is_some_and(|usage| usage.digital_signature());
+    let aik = extension::<ExtendedKeyUsage>(leaf, ID_CE_EXT_KEY_USAGE)?
+        .is_some_and(|purposes| purposes.0.contains(&AIK));
+    ensure(!authority && signs && aik, Check::AkCertificate, || {
+        "the certificate is not one of a TPM's attestation key".into()
+    })
+}
+
+/// An authority that may have `below` authorities under it.
+fn authority(certificate: &Certificate<'_>, below: usize) -> Result<(), Refusal> {
+    known(certificate)?;
+    let constraints = extension::<BasicConstraints>(certificate, ID_CE_BASIC_CONSTRAINTS)?;
+    let may = constraints.is_some_and(|constraints| {
+        constraints.ca
+            && constraints.path_len_constraint.is_none_or(|length| usize::from(length) >= below)
+    });
+    let signs = extension::<KeyUsage>(certificate, ID_CE_KEY_USAGE)?
+        .is_some_and(|usage| usage.key_cert_sign());
+    ensure(may && signs, Check::AkCertificate, || {
+        "a certificate of the AK's chain may not issue the one below it".into()
+    })
+}
