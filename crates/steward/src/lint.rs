@@ -5,8 +5,7 @@
 use std::fmt;
 
 use const_oid::AssociatedOid as _;
-use der::asn1::BitString;
-use der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use der::{Decode as _, Encode as _};
 use evidence::result::{AttestationResult, EXTENSION};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
@@ -69,17 +68,9 @@ fn signature(der: &[u8], certificate: &Certificate, authority: &Authority) -> Re
             && *certificate.tbs_certificate().signature() == expected,
         "signature algorithm",
     )?;
-    // The bytes that were signed, not a new encoding of them.
-    let parts = || -> der::Result<(Vec<u8>, BitString)> {
-        let mut reader = SliceReader::new(der)?;
-        reader.sequence(|inner| {
-            let tbs = inner.tlv_bytes()?.to_vec();
-            inner.tlv_bytes()?;
-            Ok::<_, der::Error>((tbs, BitString::decode(inner)?))
-        })
-    };
-    let (tbs, bits) = parts().map_err(|_| Flaw("encoding"))?;
-    let signed = bits.as_bytes().is_some_and(|signature| authority.verify(&tbs, signature));
+    let parts = x509::split(der).map_err(|_| Flaw("encoding"))?;
+    let bits = parts.signature.as_bytes();
+    let signed = bits.is_some_and(|signature| authority.verify(&parts.tbs, signature));
     demand(signed, "signature")
 }
 

@@ -4,8 +4,10 @@
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use const_oid::{AssociatedOid, ObjectIdentifier};
-use der::asn1::{Any, BitString, GeneralizedTime, OctetString, SetOfVec, UtcTime, Utf8StringRef};
-use der::{DateTime, Decode as _, Encode, Sequence};
+use der::asn1::{
+    Any, BitString, GeneralizedTime, OctetString, SequenceRef, SetOfVec, UtcTime, Utf8StringRef,
+};
+use der::{DateTime, Decode as _, Encode, Reader as _, Sequence, SliceReader};
 use sha2::Digest as _;
 use spki::AlgorithmIdentifierOwned;
 use types::time::Timestamp;
@@ -47,6 +49,28 @@ struct Signed {
     tbs: Any,
     algorithm: AlgorithmIdentifierOwned,
     signature: BitString,
+}
+
+/// Takes a certificate, a request or a list apart: what was signed is the bytes as they came, not a new encoding of them.
+pub(crate) struct Split {
+    pub(crate) tbs: Vec<u8>,
+    pub(crate) algorithm: AlgorithmIdentifierOwned,
+    pub(crate) signature: BitString,
+}
+
+/// See [`Split`].
+pub(crate) fn split(der: &[u8]) -> der::Result<Split> {
+    let body = <&SequenceRef>::from_der(der)?;
+    let mut reader = SliceReader::new(body.as_bytes())?;
+    let tbs = reader.tlv_bytes()?.to_vec();
+    let (algorithm, signature) = (reader.decode()?, reader.decode()?);
+    reader.finish()?;
+    Ok(Split { tbs, algorithm, signature })
+}
+
+/// PEM with this label.
+pub(crate) fn to_pem(label: &str, der: &[u8]) -> der::Result<String> {
+    Ok(der::pem::encode_string(label, der::pem::LineEnding::LF, der)?)
 }
 
 /// Puts the signature to what was signed.

@@ -95,7 +95,7 @@ fn files_that_do_not_fit_end_it_in_one_line() {
     refused("chmod 600");
     write(&files.path("tls.key"), &other, 0o600);
     write(&files.path("ca/ca.pem"), "", 0o600);
-    refused("no PEM with 1 to 8");
+    refused("no PEM with 1 to 7");
     std::fs::remove_file(files.path("policy.toml")).unwrap();
     std::fs::remove_file(files.path("ca/ca.pem")).unwrap();
     refused("cannot read the CA certificate");
