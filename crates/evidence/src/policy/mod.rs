@@ -51,6 +51,7 @@
 //! ip = ["192.0.2.7"]
 //! ```
 
+mod explain;
 mod parse;
 mod relax;
 mod snp;
@@ -63,6 +64,7 @@ use types::digest::Sha256;
 use types::slug::Slug;
 use types::toml_error::TomlError;
 
+pub use explain::{Effect, Section, Sentence, explain};
 pub use relax::Relaxation;
 pub(crate) use relax::Relaxed;
 pub use snp::{Requirement, SnpPolicy};

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A policy in words, for whoever audits it.
+//!
+//! Each section takes its part of the policy apart field by field, so that no key can be without a sentence.
+
+mod names;
+mod snp;
+mod vtpm;
+
+use std::fmt;
+
+use super::Policy;
+
+/// What a sentence says about the evidence that passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Something is demanded: without it, more would pass.
+    Demand,
+    /// Something is let pass: without it, less would.
+    Relaxation,
+    /// Something that makes evidence neither pass nor fail.
+    Note,
+}
+
+impl Effect {
+    /// The name for machines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Demand => "demand",
+            Self::Relaxation => "relaxation",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One thing that a policy says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sentence {
+    /// What it does.
+    pub effect: Effect,
+    /// In words.
+    pub text: String,
+}
+
+/// What a policy says about one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The subject, as `AMD SEV-SNP`.
+    pub title: &'static str,
+    /// In the order in which it is to be read.
+    pub sentences: Vec<Sentence>,
+}
+
+impl Section {
+    pub(super) const fn new(title: &'static str) -> Self {
+        Self { title, sentences: Vec::new() }
+    }
+
+    pub(super) fn demand(&mut self, text: impl Into<String>) {
+        self.sentences.push(Sentence { effect: Effect::Demand, text: text.into() });
+    }
+
+    pub(super) fn relax(&mut self, text: impl Into<String>) {
+        self.sentences.push(Sentence { effect: Effect::Relaxation, text: text.into() });
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.sentences.push(Sentence { effect: Effect::Note, text: text.into() });
+    }
+
+    /// A demand that a value is one of a list, if there is one.
+    pub(super) fn one_of<T: AsRef<[u8]>>(&mut self, what: &str, list: &[T]) {
+        if !list.is_empty() {
+            self.demand(format!("{what} is {}.", any_of(list)));
+        }
+    }
+
+    /// A demand that a value is none of a list, if there is one.
+    pub(super) fn none_of<T: AsRef<[u8]>>(&mut self, what: &str, list: &[T]) {
+        if !list.is_empty() {
+            self.demand(format!("{what} is not {}.", any_of(list)));
+        }
+    }
+}
+
+/// `a`, `a or b`, `one of a, b, c`, in hex.
+fn any_of<T: AsRef<[u8]>>(list: &[T]) -> String {
+    let list: Vec<_> = list.iter().map(hex::encode).collect();
+    join(&list)
+}
+
+/// `a`, `a or b`, `a, b or c`; `nothing` for an empty list.
+fn join<T: fmt::Display>(list: &[T]) -> String {
+    match list {
+        [] => "nothing".to_owned(),
+        [one] => one.to_string(),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(ToString::to_string).collect();
+            format!("{} or {last}", first.join(", "))
+        }
+    }
+}
+
+/// What a policy says, section by section.
+pub fn explain(policy: &Policy) -> Vec<Section> {
+    let Policy { digest: _, snp, vtpm, lifetime_seconds, registries, grants } = policy;
+    vec![
+        snp::explain(snp),
+        vtpm::explain(vtpm.as_ref()),
+        names::explain(*lifetime_seconds, registries, grants),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_people_say_them() {
+        assert_eq!(join::<u8>(&[]), "nothing");
+        assert_eq!(join(&[1]), "1");
+        assert_eq!(join(&[1, 2]), "1 or 2");
+        assert_eq!(join(&[1, 2, 3]), "1, 2 or 3");
+    }
+
+    #[test]
+    fn an_empty_policy_relaxes_nothing() {
+        let policy = Policy::parse("").unwrap();
+        let sections = explain(&policy);
+        let relaxed = sections.iter().flat_map(|section| &section.sentences);
+        assert_eq!(relaxed.filter(|s| s.effect == Effect::Relaxation).count(), 0);
+        assert!(sections.iter().all(|section| !section.sentences.is_empty()));
+    }
+
+    #[test]
+    fn every_key_changes_what_is_said() {
+        let (digest, other) = ("ab".repeat(48), "cd".repeat(48));
+        let said = |text: &str| explain(&Policy::parse(text).unwrap());
+        let strict = said("");
+        for text in [
+            format!("[snp]\nhash = [\"{digest}\"]"),
+            format!("[snp]\nhash_blacklist = [\"{other}\"]"),
+            format!("[snp]\nsigner = [\"{digest}\"]"),
+            format!("[snp]\nid_key_digest = [\"{digest}\"]"),
+            format!("[snp]\nid_key_digest_blacklist = [\"{digest}\"]"),
+            "[snp]\nminimum_guest_svn = 3".into(),
+            format!("[snp]\nfamily_id = [\"{}\"]", "ab".repeat(16)),
+            format!("[snp]\nimage_id = [\"{}\"]", "ab".repeat(16)),
+            format!("[snp]\nhost_data = [\"{}\"]", "ab".repeat(32)),
+            "[snp]\nabi = \">=1.51\"".into(),
+            "[snp]\npolicy_flags = [\"SMT\"]".into(),
+            "[snp]\nplatform_info_flags = \"TSME\"".into(),
+            "[snp]\nrequire = [\"tsme\"]".into(),
+            "[snp]\nproducts = [\"Genoa\"]".into(),
+            format!("[snp]\nchip_id = [\"{}\"]", "ab".repeat(64)),
+            "[snp.minimum_tcb.Milan]\nsnp = 23".into(),
+            "[snp]\nallow = [\"debug\"]".into(),
+            "[snp]\nvlek = [\"CN=x\"]".into(),
+            "[snp]\nmax_vmpl = 1".into(),
+            "[vtpm]".into(),
+            format!("[vtpm]\npcrs = {{ 11 = [\"{}\"] }}", "ab".repeat(32)),
+            "[vtpm]\nrequire_ak_certificate = true".into(),
+            "[vtpm]\nrequire = [\"no-console\"]".into(),
+            "[certificate]\nlifetime_hours = 1".into(),
+            "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),
+        ] {
+            assert_ne!(said(&text), strict, "{text}");
+        }
+        assert_ne!(said("[vtpm]"), said("[vtpm]\nrequire = [\"no-console\"]"));
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `[certificate]`, `[[registry]]` and `[[grant]]` in words.
+
+use std::fmt::Display;
+
+use super::Section;
+use crate::policy::{Grant, Registry};
+
+/// What certificates say, and how long.
+pub(super) fn explain(lifetime_seconds: u64, registries: &[Registry], grants: &[Grant]) -> Section {
+    let mut section = Section::new("Certificates");
+    section.note(format!("They live for {} hours.", lifetime_seconds / 3600));
+    if registries.is_empty() {
+        section
+            .note("No registry is believed about names: workloads are named by their digest only.");
+    }
+    for Registry { host, kid, point: _ } in registries {
+        section.relax(format!(
+            "{host} is believed about the names of its workloads, if it signs with the key {kid}."
+        ));
+    }
+    for Grant { workload, dns, ip } in grants {
+        let names = dns.iter().map(|name| name as &dyn Display);
+        let all: Vec<_> = names.chain(ip.iter().map(|ip| ip as &dyn Display)).collect();
+        let names = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        section.relax(format!("{workload} may call itself {names}."));
+    }
+    section
+}
