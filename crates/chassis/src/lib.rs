@@ -39,7 +39,9 @@ pub mod tls;
 
 mod admin;
 mod body;
+mod clients;
 mod connection;
+mod gate;
 mod limits;
 mod listener;
 mod ready;
@@ -51,6 +53,8 @@ mod stall;
 mod transport;
 
 pub use admin::Admin;
+pub use clients::{ClientLimits, Rate};
+pub use gate::{Gate, GateLimits, Overloaded};
 pub use limits::Limits;
 pub use listener::{BindError, Bound};
 pub use ready::ReadyCheck;

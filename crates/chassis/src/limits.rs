@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::clients::ClientLimits;
+
 /// Bounds of a service. Each is a promise to the operator that no client can exceed it.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -11,6 +13,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests in progress at once (256); others are told 503.
     pub requests_max: usize,
+    /// What one client may take (no limit).
+    pub client: ClientLimits,
     /// Largest body of a request, in bytes (1 MiB); a larger one is told 413. A route may have a smaller limit.
     pub body_bytes_max: u64,
     /// Longest TLS handshake (10 s).
@@ -34,6 +38,7 @@ impl Default for Limits {
         Self {
             connections_max: 1024,
             requests_max: 256,
+            client: ClientLimits::default(),
             body_bytes_max: 1024 * 1024,
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),

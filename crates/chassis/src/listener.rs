@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::PeerAddr;
 use crate::admin::{self, Admin, Inside};
+use crate::clients::Clients;
 use crate::connection::Accepted;
 use crate::metrics::HttpMetrics;
 use crate::ready::Readiness;
@@ -163,6 +164,7 @@ struct Accepting {
     service: Service,
     requests: Arc<Requests>,
     metrics: HttpMetrics,
+    clients: Arc<Clients>,
     slots: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     drain: watch::Sender<bool>,
@@ -174,10 +176,14 @@ impl Accepting {
         let limits = service.limits.clone();
         let metrics = HttpMetrics::new(&service.metrics, service.name, service.version);
         let router = service.router.clone();
+        let clients = Arc::new(Clients::new(limits.client));
+        let requests =
+            Requests::new(router, limits.clone(), metrics.clone(), clients.clone(), service.quiet);
         Self {
             slots: Arc::new(Semaphore::new(limits.connections_max)),
             refusals: Arc::new(Semaphore::new((limits.connections_max / REFUSED_SHARE).max(1))),
-            requests: Arc::new(Requests::new(router, limits, metrics.clone(), service.quiet)),
+            requests: Arc::new(requests),
+            clients,
             metrics,
             drain: watch::channel(false).0,
             connections: JoinSet::new(),
@@ -229,6 +235,11 @@ impl Accepting {
                 return;
             }
         };
+        let Some(one_of_its) = self.clients.connect(address.ip()) else {
+            self.metrics.accepted.with(["client"]).inc();
+            tracing::debug!(peer = %address, "too many connections of one client: closed");
+            return;
+        };
         let Some((permit, refuse)) = self.admit() else {
             self.metrics.accepted.with(["closed"]).inc();
             tracing::debug!(peer = %address, "too many connections: closed");
@@ -249,7 +260,7 @@ impl Accepting {
         self.connections.spawn(async move {
             // Boxed: the state of a connection is large, and most of them are idle.
             Box::pin(accepted.serve()).await;
-            drop((permit, open));
+            drop((permit, open, one_of_its));
         });
     }
 

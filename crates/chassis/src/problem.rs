@@ -2,6 +2,8 @@
 
 //! Problem documents as answers (RFC 9457).
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -53,6 +55,9 @@ pub fn of_status(status: StatusCode) -> Problem {
         }
         StatusCode::REQUEST_TIMEOUT => ("http.body-pace", "send the body without long pauses"),
         StatusCode::PAYLOAD_TOO_LARGE => ("http.body-size", "send less"),
+        StatusCode::TOO_MANY_REQUESTS => {
+            ("http.rate", "ask less often; Retry-After says when the next request is heard")
+        }
         StatusCode::SERVICE_UNAVAILABLE => {
             ("http.busy", "the service is busy; try again in a moment")
         }
@@ -64,6 +69,14 @@ pub fn of_status(status: StatusCode) -> Problem {
 /// 503 with `Retry-After`.
 pub(crate) fn busy() -> Response {
     Answer(of_status(StatusCode::SERVICE_UNAVAILABLE)).into_response()
+}
+
+/// 429 with `Retry-After`, in whole seconds.
+pub(crate) fn too_often(wait: Duration) -> Response {
+    let mut response = Answer(of_status(StatusCode::TOO_MANY_REQUESTS)).into_response();
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 /// Longest plain text of an error that becomes a problem's detail, in bytes.

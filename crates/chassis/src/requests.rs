@@ -23,10 +23,11 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use crate::body::{AnswerBody, Held, Outcome, RequestBody, drain};
+use crate::clients::Clients;
 use crate::connection::Peer;
 use crate::limits::Limits;
 use crate::metrics::{Conclusion, HttpMetrics};
-use crate::problem::{Answer, busy, normalise, of_status};
+use crate::problem::{Answer, busy, normalise, of_status, too_often};
 use crate::route::{self, Route};
 
 /// Most bytes read and thrown away so that a client gets to read its answer.
@@ -40,18 +41,26 @@ pub(crate) struct Requests {
     limits: Limits,
     slots: Arc<Semaphore>,
     metrics: HttpMetrics,
+    clients: Arc<Clients>,
     /// See [`crate::Service`].
     quiet: bool,
 }
 
 impl Requests {
-    pub(crate) fn new(router: Router, limits: Limits, metrics: HttpMetrics, quiet: bool) -> Self {
+    pub(crate) fn new(
+        router: Router,
+        limits: Limits,
+        metrics: HttpMetrics,
+        clients: Arc<Clients>,
+        quiet: bool,
+    ) -> Self {
         Self {
             // The bound below holds for every body, however it is read.
             router: route::noted(router).layer(DefaultBodyLimit::disable()),
             slots: Arc::new(Semaphore::new(limits.requests_max)),
             limits,
             metrics,
+            clients,
             quiet,
         }
     }
@@ -81,7 +90,12 @@ impl Requests {
             outcome.clone(),
             self.metrics.received_bytes.clone(),
         );
-        let response = if permit.is_none() {
+        let paced = self.clients.request(peer.address.0.ip());
+        let response = if let Err(wait) = paced {
+            drop(body);
+            self.metrics.shed.with(["client"]).inc();
+            too_often(wait)
+        } else if permit.is_none() {
             drop(body);
             let reason = if peer.refuse { "connections" } else { "requests" };
             self.metrics.shed.with([reason]).inc();

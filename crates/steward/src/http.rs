@@ -12,7 +12,6 @@
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
 
-use std::num::NonZero;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,9 +21,9 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chassis::Gate;
 use chassis::problem::Answer;
 use der::{Decode as _, Reader as _, SliceReader};
-use tokio::sync::Semaphore;
 use types::digest::Sha256;
 use types::limits;
 use types::problem::Problem;
@@ -41,13 +40,12 @@ pub const PKI_PATH: &str = "application/pkix-pkipath";
 struct Interface {
     issuer: Arc<Issuer>,
     /// Signatures take a processor for their whole time: no more at once than there are.
-    processors: Semaphore,
+    gate: Gate,
 }
 
 /// The routes of a Steward.
-pub fn router(issuer: Arc<Issuer>) -> Router {
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let interface = Arc::new(Interface { issuer, processors: Semaphore::new(processors) });
+pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
+    let interface = Arc::new(Interface { issuer, gate });
     Router::new()
         .route("/", get(alive).post(issue))
         .route("/ca.pem", get(ca))
@@ -120,18 +118,14 @@ async fn issue(
     body: Bytes,
 ) -> Result<Response, Answer> {
     let kind = kind(&headers)?;
-    // The semaphore is never closed; a permit is waited for, and requests are bounded before this.
-    let processor = interface.processors.acquire().await;
     let issuer = interface.issuer.clone();
     let bundle = matches!(kind, Kind::Bundle);
-    let made = tokio::task::spawn_blocking(move || match kind {
+    let work = move || match kind {
         Kind::One => one(&issuer, &body),
         Kind::Bundle => many(&issuer, &body),
-    })
-    .await
-    .map_err(|_| Problem::new(500, "Internal Server Error", ""))??;
+    };
+    let made = interface.gate.run(work).await??;
     // The disk needs no processor, and takes many certificates at once.
-    drop(processor);
     let issued = made.recorded().await?;
     let (media_type, der) = match issued.as_slice() {
         [issued] if !bundle => (PKI_PATH, issued.pki_path()?),

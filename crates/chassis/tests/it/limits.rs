@@ -2,9 +2,10 @@
 
 //! Every bound has a client that runs into it.
 
+use std::num::NonZero;
 use std::time::Duration;
 
-use enarx_chassis::{Bound, Limits};
+use enarx_chassis::{Bound, ClientLimits, Limits, Rate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -132,6 +133,26 @@ async fn one_connection_too_many_is_told_so_and_the_next_is_closed() {
     assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
     second.rest().await;
     assert_eq!(first.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_client_does_not_take_it_all() {
+    let rate = Rate { per_second: NonZero::<u32>::MIN, burst: NonZero::new(3).unwrap() };
+    let client = ClientLimits { rate: Some(rate), connections_max: 1 };
+    let service = Running::start(Limits { client, ..Limits::default() }).await;
+    let mut first = Client::connect(service.addr, &service.ca).await;
+    // The second connection at once is closed; the pace of connections is that of requests.
+    let second =
+        Client::try_connect(service.addr, &service.ca, None, &rustls::version::TLS13).await;
+    assert!(second.is_err());
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(first.get("/").await);
+    }
+    let refused = answers.iter().find(|answer| answer.status != 200).expect("one too many");
+    assert_eq!(refused.problem().check.as_deref(), Some("http.rate"));
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: 1\r\n"), "{refused:?}");
 }
 
 #[tokio::test]

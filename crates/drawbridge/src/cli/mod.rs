@@ -6,6 +6,7 @@ mod serve;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -82,6 +83,13 @@ struct Serve {
     /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics.
     #[arg(long, requires = "admin_addr")]
     insecure_admin_public: bool,
+    /// Most connections at once.
+    #[arg(long, value_name = "N", default_value = "1024")]
+    connections_max: NonZero<usize>,
+    /// Requests a second that one client (IPv4 address or IPv6 /64) may make, twice as many at once; 0 for any number.
+    /// 500 if not given; any number with --plain, where all clients look like the proxy.
+    #[arg(long, value_name = "N", conflicts_with = "plain")]
+    client_rate: Option<u32>,
     /// Where to keep everything; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,

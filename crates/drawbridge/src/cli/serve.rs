@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chassis::clock::Clock;
 use chassis::tls::ServerTls;
-use chassis::{Admin, Limits, Service, Transport};
+use chassis::{Admin, ClientLimits, Limits, Rate, Service, Transport};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use types::{limits, slug};
@@ -21,6 +21,9 @@ use crate::auth::people::{People, valid_issuer_url};
 use crate::key::RegistryKey;
 use crate::service::{Registry, router};
 use crate::store::Store;
+
+/// Requests a second of one client, if nothing else is said.
+const CLIENT_RATE: u32 = 500;
 
 pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
     if !slug::valid_host(&options.host) {
@@ -61,7 +64,13 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });
-    let bounds = Limits { body_bytes_max: limits::FILE_BYTES_MAX as u64, ..Limits::default() };
+    let rate = options.client_rate.unwrap_or(if options.plain { 0 } else { CLIENT_RATE });
+    let bounds = Limits {
+        connections_max: options.connections_max.get(),
+        client: ClientLimits { rate: Rate::per_second(rate), ..ClientLimits::default() },
+        body_bytes_max: limits::FILE_BYTES_MAX as u64,
+        ..Limits::default()
+    };
     let (stored, asked) = (Arc::clone(&registry), Arc::clone(&registry));
     let service =
         Service::new("drawbridge", options.addr, transport.clone(), router(Arc::clone(&registry)))

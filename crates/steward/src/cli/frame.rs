@@ -3,12 +3,15 @@
 //! `steward serve`: the listener, and what its operator sees.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use chassis::tls::ServerTls;
-use chassis::{Admin, Transport};
+use chassis::{Admin, ClientLimits, GateLimits, Limits, Rate, Transport};
 use clap::Args;
+use types::limits;
 
 /// Options of `steward serve` that are not about attestation.
 #[derive(Clone, Debug, Args)]
@@ -28,7 +31,28 @@ pub(super) struct Frame {
     /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics
     #[arg(long, env = "STEWARD_INSECURE_ADMIN_PUBLIC")]
     insecure_admin_public: bool,
+    /// Most connections at once
+    #[arg(long, env = "STEWARD_CONNECTIONS_MAX", value_name = "N", default_value = "1024")]
+    connections_max: NonZero<usize>,
+    /// Requests a second that one client (IPv4 address or IPv6 /64) may make, twice as many at once; 0 for any number.
+    /// 500 if not given; any number with --plain, where all clients look like the proxy
+    #[arg(long, env = "STEWARD_CLIENT_RATE", value_name = "N")]
+    client_rate: Option<u32>,
+    /// Connections that one client may have at once; 256 if not given; any number with --plain
+    #[arg(long, env = "STEWARD_CLIENT_CONNECTIONS_MAX", value_name = "N")]
+    client_connections_max: Option<NonZero<usize>>,
+    /// Most requests that wait for a processor; more are told 503
+    #[arg(long, env = "STEWARD_QUEUE_MAX", value_name = "N", default_value = "128")]
+    queue_max: usize,
+    /// Longest time that a request waits for a processor, in milliseconds; then it is told 503
+    #[arg(long, env = "STEWARD_QUEUE_WAIT_MS", value_name = "MS", default_value = "250")]
+    queue_wait_ms: u32,
 }
+
+/// Requests a second of one client, if nothing else is said.
+const CLIENT_RATE: u32 = 500;
+/// Connections of one client, if nothing else is said.
+const CLIENT_CONNECTIONS_MAX: usize = 256;
 
 impl Frame {
     /// Whether a proxy speaks TLS in place of this listener.
@@ -55,5 +79,34 @@ impl Frame {
             .map(|addr| Admin::new(addr, self.insecure_admin_public))
             .transpose()
             .context("--admin-addr")
+    }
+
+    /// The bounds of the service.
+    pub(super) fn limits(&self) -> anyhow::Result<Limits> {
+        let per_client =
+            self.client_rate.is_some_and(|rate| rate > 0) || self.client_connections_max.is_some();
+        if self.plain && per_client {
+            bail!(
+                "--plain contradicts --client-rate and --client-connections-max: behind a proxy all clients have one address"
+            );
+        }
+        let unset = if self.plain { usize::MAX } else { CLIENT_CONNECTIONS_MAX };
+        let connections_max = self.client_connections_max.map_or(unset, NonZero::get);
+        let rate = self.client_rate.unwrap_or(if self.plain { 0 } else { CLIENT_RATE });
+        Ok(Limits {
+            connections_max: self.connections_max.get(),
+            client: ClientLimits { rate: Rate::per_second(rate), connections_max },
+            body_bytes_max: limits::BUNDLE_BYTES_MAX as u64,
+            ..Limits::default()
+        })
+    }
+
+    /// The bounds of the work on requests.
+    pub(super) fn gate(&self) -> GateLimits {
+        GateLimits {
+            waiting_max: self.queue_max,
+            wait_max: Duration::from_millis(self.queue_wait_ms.into()),
+            ..GateLimits::default()
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use chassis::clock::Clock;
-use chassis::{Limits, Service, Transport, durable, exit, log, secret};
+use chassis::metrics::Registry;
+use chassis::{Gate, Service, Transport, durable, exit, log, secret};
 use types::limits;
 
 use super::frame::Frame;
@@ -57,6 +58,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     }
     let transport = options.frame.transport(options.addr)?;
     let admin = options.frame.admin()?;
+    let bounds = options.frame.limits()?;
     let authority = authority(options, clock)?;
     let policy = Loaded::read(&options.policy)?;
     let mut anchors = roots::vendors()?;
@@ -81,7 +83,8 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     if let Some(url) = &options.url {
         issuer.set_url(url);
     }
-    let router = http::router(issuer.clone());
+    let metrics = Registry::new();
+    let router = http::router(issuer.clone(), Gate::new(options.frame.gate(), &metrics));
     let (ready, needed, recorded) = (issuer.clone(), issuer.clone(), issuer.clone());
     let log_dir = options.issuance_log.clone();
     let reload = Reload {
@@ -96,7 +99,8 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         .admin(admin)
         .ready_check("ca", move || needed.valid_now())
         .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
-        .limits(Limits { body_bytes_max: limits::BUNDLE_BYTES_MAX as u64, ..Limits::default() })
+        .metrics(metrics)
+        .limits(bounds)
         .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
         .on_reload(move || reload.run()))
 }

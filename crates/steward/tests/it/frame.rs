@@ -3,7 +3,9 @@
 //! The program's frame: what its operator sees, TLS or none, limits.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::keep::{Keep, SILICON, policy, unnamed};
 use crate::steward::{Files, Setup, Steward, command, stderr, write};
 
 /// A Steward that must not start, with these words in place of those about TLS.
@@ -37,6 +39,10 @@ fn contradictions_on_the_command_line_are_refused() {
             &[TLS[0], TLS[1], TLS[2], TLS[3], "--admin-addr", "0.0.0.0:0"],
             "--admin-addr: 0.0.0.0:0 is not a loopback address",
         ),
+        (&["--plain", URL[0], URL[1], "--client-rate", "5"], "--plain contradicts --client-rate"),
+        (&["--plain", URL[0], URL[1], "--client-connections-max", "5"], "--plain contradicts"),
+        (&["--queue-max", "many"], "--queue-max"),
+        (&["--connections-max", "0"], "--connections-max"),
         (&["--no-such-flag"], "--no-such-flag"),
     ] {
         let output = refused(words);
@@ -85,6 +91,58 @@ fn a_ca_that_ran_out_does_not_start() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("valid from"), "{}", stderr(&output));
+}
+
+/// RELIABILITY S-5, in short; `examples/overload.rs` measures it.
+#[test]
+fn more_than_can_be_done_is_told_to_come_back() {
+    let keep = Keep::new();
+    let request = keep.request(&keep.evidence(Some(unnamed())));
+    let setup = Setup {
+        policy: policy(&[]),
+        simulated_roots: Some(SILICON.roots_pem()),
+        more: ["--queue-max", "0", "--client-rate", "0"].map(str::to_owned).to_vec(),
+        ..Setup::default()
+    };
+    let steward = Steward::start(setup);
+    let (issued, shed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let enough = || issued.load(Ordering::Relaxed) > 20 && shed.load(Ordering::Relaxed) > 0;
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !enough() {
+                    let answer = steward.request(&request);
+                    if answer.status == 200 {
+                        let _ = answer.path();
+                        issued.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        assert_eq!(answer.check(), (503, "service.overloaded".to_owned()));
+                        assert_eq!(answer.retry_after.as_deref(), Some("1"));
+                        shed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let shed = shed.into_inner();
+    assert_eq!(steward.metric("work_shed_total{reason=\"queue\"}"), shed as f64);
+    assert_eq!(steward.metric("work_running"), 0.0);
+    assert_eq!(steward.request(&request).status, 200, "afterwards all is well");
+    assert_eq!(steward.stop(), Some(0));
+}
+
+#[test]
+fn a_client_that_asks_too_often_is_told_so() {
+    let more = ["--client-rate", "1"].map(str::to_owned).to_vec();
+    let steward = Steward::start(Setup { more, ..Setup::default() });
+    let refused = (0..1000).map(|_| steward.get("/ca.pem")).find(|answer| answer.status != 200);
+    let refused = refused.expect("a thousand requests take less than a thousand seconds");
+    assert_eq!(refused.check(), (429, "http.rate".to_owned()));
+    assert_eq!(refused.retry_after.as_deref(), Some("1"));
+    assert!(
+        steward.metric("http_shed_total{reason=\"client\"}") >= 1.0,
+        "and the operator is heard"
+    );
 }
 
 #[test]

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The way to work that takes a processor for its whole time, with a bounded queue before it.
+//!
+//! More work than there are processors makes everybody slow and nobody faster. A [`Gate`] lets in as much as there is
+//! room for; some wait, for a bounded time; the rest is told at once to come back (503 with `Retry-After`). So those
+//! who are let in are answered in time also when twice as many come as can be served.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use types::problem::Problem;
+
+use crate::metrics::{Counter, Family, Gauge, Histogram, Registry, SECONDS};
+use crate::problem::Answer;
+
+/// The bounds of a [`Gate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateLimits {
+    /// How much is done at once (as much as there are processors).
+    pub at_once: NonZero<usize>,
+    /// How much may wait (128); more is turned away.
+    pub waiting_max: usize,
+    /// Longest time that anything waits (250 ms); then it is turned away.
+    pub wait_max: Duration,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            at_once: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+            waiting_max: 128,
+            wait_max: Duration::from_millis(250),
+        }
+    }
+}
+
+/// See the [module](self). A service has one: its metrics have fixed names.
+#[derive(Debug)]
+pub struct Gate {
+    running: Arc<Semaphore>,
+    /// Places to wait in. Never waited for.
+    waiting: Semaphore,
+    limits: GateLimits,
+    at_work: Gauge,
+    in_queue: Gauge,
+    waited: Histogram,
+    shed: Family<Counter, 1>,
+}
+
+/// Why work was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overloaded {
+    /// Too many wait already.
+    Queue,
+    /// It waited for as long as it may.
+    Wait,
+}
+
+impl From<Overloaded> for Answer {
+    fn from(overloaded: Overloaded) -> Self {
+        let detail = match overloaded {
+            Overloaded::Queue => "more is asked than can be done, and too many wait already",
+            Overloaded::Wait => "more is asked than can be done, and this request waited too long",
+        };
+        // Its status brings `Retry-After`.
+        Self(
+            Problem::new(503, "Service Unavailable", detail)
+                .check("service.overloaded")
+                .hint("try again in a moment; Retry-After says when"),
+        )
+    }
+}
+
+impl Gate {
+    /// A gate with these bounds, whose metrics are in `registry`.
+    pub fn new(limits: GateLimits, registry: &Registry) -> Self {
+        let gate = Self {
+            running: Arc::new(Semaphore::new(limits.at_once.get())),
+            waiting: Semaphore::new(limits.waiting_max.min(Semaphore::MAX_PERMITS)),
+            limits,
+            at_work: registry.gauge("work_running", "Requests that have a processor."),
+            in_queue: registry.gauge("work_waiting", "Requests that wait for a processor."),
+            waited: registry.histogram(
+                "work_wait_seconds",
+                "Time that requests waited for a processor before they got one.",
+                SECONDS,
+            ),
+            shed: registry.counters(
+                "work_shed_total",
+                "Requests turned away because all processors were busy, by the bound that they met.",
+                ["reason"],
+            ),
+        };
+        // A rate needs a first value to start from.
+        for reason in ["queue", "wait"] {
+            gate.shed.with([reason]);
+        }
+        gate
+    }
+
+    /// Does `work` on a thread where it may take its time, when there is room. A panic in it goes on here. What was let
+    /// in keeps its place until it ends, also if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// There was no room in time.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
+        let place = self.enter().await?;
+        let at_work = self.at_work.enter();
+        let span = tracing::Span::current();
+        let done = tokio::task::spawn_blocking(move || {
+            let done = span.in_scope(work);
+            drop((place, at_work));
+            done
+        });
+        match done.await {
+            Ok(done) => Ok(done),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Blocking work is cancelled only when the runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    async fn enter(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+        // Fair: whoever waits comes before.
+        if let Ok(place) = self.running.clone().try_acquire_owned() {
+            self.waited.observe(Duration::ZERO);
+            return Ok(place);
+        }
+        let shed = |overloaded, reason| {
+            self.shed.with([reason]).inc();
+            Err(overloaded)
+        };
+        let Ok(_chair) = self.waiting.try_acquire() else {
+            return shed(Overloaded::Queue, "queue");
+        };
+        let _in_queue = self.in_queue.enter();
+        let since = Instant::now();
+        match timeout(self.limits.wait_max, self.running.clone().acquire_owned()).await {
+            Ok(Ok(place)) => {
+                self.waited.observe(since.elapsed());
+                Ok(place)
+            }
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => shed(Overloaded::Wait, "wait"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+    use tokio::task::JoinHandle;
+
+    fn gate(at_once: usize, waiting_max: usize) -> (Arc<Gate>, Registry) {
+        let registry = Registry::new();
+        let at_once = NonZero::new(at_once).unwrap();
+        let limits = GateLimits { at_once, waiting_max, wait_max: Duration::from_millis(250) };
+        (Arc::new(Gate::new(limits, &registry)), registry)
+    }
+
+    /// Work that has begun and ends when the sender is dropped.
+    async fn begin(gate: &Arc<Gate>) -> (Sender<()>, JoinHandle<Result<(), Overloaded>>) {
+        let (end, ended) = channel();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let gate = gate.clone();
+        let work = tokio::spawn(async move {
+            gate.run(move || {
+                let _ = begun.send(());
+                let _ = ended.recv();
+            })
+            .await
+        });
+        begins.await.unwrap();
+        (end, work)
+    }
+
+    async fn until(done: impl Fn() -> bool) {
+        while !done() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn some_run_some_wait_and_the_rest_is_turned_away() {
+        let (gate, registry) = gate(1, 1);
+        let (end, first) = begin(&gate).await;
+        let second = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.run(|| "second").await }
+        });
+        until(|| gate.in_queue.get() == 1).await;
+        assert_eq!(gate.run(|| "third").await, Err(Overloaded::Queue));
+        drop(end);
+        assert_eq!(first.await.unwrap(), Ok(()));
+        assert_eq!(second.await.unwrap(), Ok("second"));
+        assert_eq!(gate.run(|| "fourth").await, Ok("fourth"));
+        let text = registry.render();
+        for sample in [
+            "work_running 0",
+            "work_waiting 0",
+            "work_wait_seconds_count 3",
+            "work_shed_total{reason=\"queue\"} 1",
+            "work_shed_total{reason=\"wait\"} 0",
+        ] {
+            assert!(text.contains(&format!("{sample}\n")), "{sample} in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever() {
+        let (gate, registry) = gate(1, 8);
+        let (end, first) = begin(&gate).await;
+        assert_eq!(gate.run(|| ()).await, Err(Overloaded::Wait));
+        assert!(registry.render().contains("work_shed_total{reason=\"wait\"} 1\n"));
+        drop(end);
+        first.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_frees_its_chair_and_not_the_processor() {
+        let (gate, _) = gate(1, 1);
+        let (end, first) = begin(&gate).await;
+        let second = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.run(|| ()).await }
+        });
+        until(|| gate.in_queue.get() == 1).await;
+        second.abort();
+        until(|| gate.in_queue.get() == 0).await;
+        // The client of the first one leaves too, but its work goes on.
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!((gate.at_work.get(), gate.running.available_permits()), (1, 0));
+        drop(end);
+        until(|| gate.running.available_permits() == 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_panic_goes_on_and_frees_its_place() {
+        let (gate, _) = gate(1, 1);
+        let broken = gate.clone();
+        let ended = tokio::spawn(async move { broken.run(|| panic!("on purpose")).await });
+        assert!(ended.await.unwrap_err().is_panic());
+        assert_eq!(gate.run(|| 1).await, Ok(1));
+    }
+
+    #[test]
+    fn the_answer_says_when_to_come_back() {
+        use axum::response::IntoResponse as _;
+        let response = Answer::from(Overloaded::Queue).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[axum::http::header::RETRY_AFTER], "1");
+    }
+}
