@@ -18,6 +18,7 @@ Examples:
   enarx run hello.wasm                         a module in a Keep on this machine
   enarx deploy store.example.com/team/app:1.2.0
   enarx verify app.example.com:443 --ca ca.pem what does that server prove?
+  enarx proxy 8080 app.example.com --ca ca.pem let any program talk to it, if it proves what is expected
 
 Exit codes:
   0    it worked; of `verify`: the certificate proves what was asked for
@@ -122,6 +123,8 @@ pub enum Command {
     Platform(cmd::platform::PlatformCommand),
     /// Judge the certificate of a server or of a file, and show what it proves
     Verify(cmd::verify::VerifyArgs),
+    /// Let other programs talk to a Keep that proves what is expected of it, and to nobody else
+    Proxy(cmd::proxy::ProxyArgs),
     /// Print completions for a shell
     Completions(cmd::completions::CompletionsArgs),
     /// Run a program that ends with this one (internal)

@@ -50,6 +50,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Package(command) => cmd::package::run(command),
         Command::Platform(command) => cmd::platform::run(command),
         Command::Verify(args) => cmd::verify::run(args),
+        Command::Proxy(args) => cmd::proxy::run(args, &cli.global),
         Command::Completions(args) => cmd::completions::run(args),
         Command::Child(args) => up::child::run(args),
     }

@@ -75,6 +75,9 @@ pub const HOST_NAME_BYTES_MAX: usize = 255;
 /// Most addresses taken for one name.
 pub const ADDRESSES_MAX: usize = 16;
 
+/// Most connections at a time that a user can let `enarx proxy` take.
+pub const PROXY_CONNECTIONS_MAX: usize = 4096;
+
 /// Longest path that a workload may name; a longer one is `ENAMETOOLONG`.
 pub const GUEST_PATH_BYTES_MAX: usize = 4096;
 /// Deepest directory that a workload may create; a deeper one is `ENAMETOOLONG`.

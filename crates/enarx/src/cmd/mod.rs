@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod expect;
 pub mod package;
 pub mod platform;
+pub mod proxy;
 pub mod repo;
 pub mod run;
 pub mod user;

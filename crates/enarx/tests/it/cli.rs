@@ -40,6 +40,7 @@ fn help_is_there_for_everybody() {
         "package",
         "platform",
         "verify",
+        "proxy",
         "completions",
         "Exit codes:",
         "134",

@@ -14,6 +14,7 @@
 mod cli;
 mod guests;
 mod keeps;
+mod proxy;
 mod registry;
 mod up;
 mod verdict;
