@@ -14,6 +14,7 @@
 //! | [`issuer`] | from a request to a certificate, or to a refusal |
 //! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
 //! | [`log`] | recording certificates before they leave |
+//! | [`recorded`] | evidence on disk, for trying a policy |
 //! | [`http`] | the interface |
 //! | [`cli`] | the program |
 
@@ -27,6 +28,7 @@ pub mod issuer;
 pub mod lint;
 pub mod log;
 pub mod policies;
+pub mod recorded;
 pub mod roots;
 
 mod x509;

@@ -8,7 +8,7 @@ mod log;
 mod policy;
 mod serve;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -135,6 +135,52 @@ enum Policy {
         #[arg(long, env = "STEWARD_JSON")]
         json: bool,
     },
+    /// Say in words what a policy demands and what it lets pass
+    Explain {
+        /// The policy, TOML
+        #[arg(env = "STEWARD_POLICY")]
+        file: PathBuf,
+        /// Print the sentences as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+    /// Say what one policy lets pass and another does not; exit code 1 if they differ
+    Diff {
+        /// The old policy, TOML
+        #[arg(env = "STEWARD_POLICY_OLD")]
+        old: PathBuf,
+        /// The new policy, TOML
+        #[arg(env = "STEWARD_POLICY_NEW")]
+        new: PathBuf,
+        /// Print the differences as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+    /// Judge recorded evidence as `serve` would; exit code 1 if a verdict is not as expected
+    Test(PolicyTest),
+}
+
+/// `steward policy test`
+#[derive(Debug, Args)]
+struct PolicyTest {
+    /// The policy, TOML
+    #[arg(env = "STEWARD_POLICY")]
+    file: PathBuf,
+    /// Directory with recorded evidence: requests (*.csr), and directories with a report and its certificates
+    #[arg(long, env = "STEWARD_EVIDENCE", value_name = "DIR")]
+    evidence: PathBuf,
+    /// Judge it at this time, RFC 3339 in UTC; now if not given
+    #[arg(long, env = "STEWARD_AT", value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// Hold the verdicts against those that facts.toml beside the evidence gives for the policy of this name, at their times
+    #[arg(long, env = "STEWARD_EXPECTED", value_name = "NAME")]
+    expected: Option<String>,
+    /// INSECURE: believe simulated silicon with these roots, PEM; for development only
+    #[arg(long, env = "STEWARD_INSECURE_SIMULATED_ROOTS", value_name = "FILE")]
+    insecure_simulated_roots: Option<PathBuf>,
+    /// Print the verdicts as JSON
+    #[arg(long, env = "STEWARD_JSON")]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,7 +235,7 @@ pub fn run() -> ExitCode {
         Command::Ca(Ca::Init { dir, name, not_before, json }) => {
             ca::init(&dir, &name, not_before, json)
         }
-        Command::Policy(Policy::Check { file, json }) => policy::check(&file, json),
+        Command::Policy(command) => policy::run(&command),
         Command::Log(Log::Verify { range, through, json }) => log::verify(&range, through, json),
         Command::Log(Log::Show { range, serial, json }) => {
             log::show(&range, serial.as_deref(), json)
@@ -198,6 +244,14 @@ pub fn run() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "steward", &mut io::stdout());
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Prints what was asked for.
+fn print(text: &str) -> ExitCode {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
     }
 }
 

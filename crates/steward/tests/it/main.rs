@@ -14,6 +14,7 @@ mod frame;
 mod issuance;
 mod keep;
 mod outside;
+mod policy;
 mod program;
 mod recording;
 mod steward;
