@@ -75,7 +75,7 @@ pub(super) fn read(pem: &[u8], now: Timestamp) -> Result<Chain, AuthorityError> 
     Ok(Chain { der, issuer, not_before, not_after })
 }
 
-fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, AuthorityError> {
+pub(super) fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, AuthorityError> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .take(CERTIFICATES_MAX + 1)
         .map(|der| match der {

@@ -40,6 +40,18 @@ pub struct NewCertificate {
     pub not_after: Timestamp,
 }
 
+impl NewCertificate {
+    /// The last certificate of the chain, PEM.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Chain`]: there is none.
+    pub fn root_pem(&self) -> Result<String, AuthorityError> {
+        let blocks = super::chain::blocks(self.chain_pem.as_bytes())?;
+        let last = blocks.last().ok_or(AuthorityError::Chain)?;
+        x509::to_pem("CERTIFICATE", last).map_err(internal)
+    }
+}
+
 /// Checks a common name: 1 to 64 printable characters.
 fn name(common_name: &str) -> Result<Any, AuthorityError> {
     let characters = common_name.chars().count();

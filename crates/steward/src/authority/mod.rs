@@ -7,8 +7,10 @@
 //! | `signer` | the private key: where it is, and signing with it |
 //! | `chain` | whether relying parties would accept the chain |
 //! | [`create`] | making roots and intermediates |
+//! | [`directory`] | where an intermediate in service is kept |
 
 pub mod create;
+pub mod directory;
 
 mod chain;
 mod signer;
@@ -22,6 +24,7 @@ use der::asn1::Any;
 use der::{Decode as _, Encode as _};
 use spki::AlgorithmIdentifierOwned;
 use types::time::Timestamp;
+use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use zeroize::Zeroizing;
 
@@ -202,6 +205,32 @@ impl Authority {
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.public.verify(message, signature)
     }
+}
+
+/// What a CA file says of its first certificate. Nothing of it is checked.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// Identifier of its key, hex.
+    pub key_id: String,
+    /// Its common name, without what intermediates have behind it, if that is all of its name.
+    pub base_name: Option<String>,
+}
+
+/// Reads the first certificate of a CA file (PEM).
+///
+/// # Errors
+/// [`AuthorityError::Chain`], or [`AuthorityError::NoIssuer`] if its key is not one that a CA may have.
+pub fn inspect(pem: &[u8]) -> Result<Inspected, AuthorityError> {
+    let der = chain::blocks(pem)?;
+    let first = der.first().and_then(|der| Certificate::from_der(der).ok());
+    let first = first.ok_or(AuthorityError::Chain)?;
+    let tbs = first.tbs_certificate();
+    let key = PublicKey::of(tbs.subject_public_key_info())
+        .ok_or(AuthorityError::NoIssuer(1, "its key is neither of P-256 nor of P-384"))?;
+    let subject = tbs.subject().to_der().map_err(internal)?;
+    let base_name = create::common_name(&subject)
+        .map(|name| create::base_of(&name).map(str::to_owned).unwrap_or(name));
+    Ok(Inspected { key_id: hex::encode(key.id()), base_name })
 }
 
 /// A new root with its key.

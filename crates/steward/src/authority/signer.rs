@@ -212,6 +212,11 @@ impl Signer {
         Self { public: PublicKey { suite, point }, key: Key::Held(pair) }
     }
 
+    /// Identifier of its public key, hex.
+    pub fn key_id(&self) -> String {
+        hex::encode(self.public.id())
+    }
+
     pub(crate) const fn public(&self) -> &PublicKey {
         &self.public
     }

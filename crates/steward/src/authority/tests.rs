@@ -2,7 +2,6 @@
 
 //! Roots, chains, and what is refused.
 
-use x509_cert::Certificate;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use super::create::{Candidate, intermediate};

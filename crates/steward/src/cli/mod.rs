@@ -18,6 +18,8 @@ use clap_complete::Shell;
 use types::digest::Sha256;
 use types::time::Timestamp;
 
+use crate::authority::KeySource;
+
 /// The attestation certificate authority of Enarx.
 ///
 /// Steward appraises what a CPU says about a Keep, under a policy that anybody can read, and signs a short-lived
@@ -27,7 +29,8 @@ use types::time::Timestamp;
     name = "steward",
     version,
     after_help = "Examples:\n  \
-        steward ca init ./ca --name \"Example Steward CA\"\n  \
+        steward ca init ./root --name \"Example Root\"\n  \
+        steward ca intermediate ./ca --name \"Example Steward\" --root-cert root/ca.pem --root-key root/ca.key\n  \
         steward policy check policy.toml\n  \
         steward serve --addr 127.0.0.1:3000 --url https://steward.example.com \\\n    \
             --tls-cert tls.pem --tls-key tls.key --ca-cert ca/ca.pem --ca-key ca/ca.key \\\n    \
@@ -46,7 +49,7 @@ enum Command {
     Serve(Box<Serve>),
     /// The certificate authority's own key and certificate
     #[command(subcommand)]
-    Ca(Ca),
+    Ca(ca::Ca),
     /// Appraisal policies
     #[command(subcommand)]
     Policy(Policy),
@@ -71,12 +74,12 @@ struct Serve {
     url: Option<String>,
     #[command(flatten)]
     frame: frame::Frame,
-    /// Certificate of the CA, PEM, followed by those above it
+    /// Certificate of the CA, PEM, followed by those above it; read again on SIGHUP
     #[arg(long, env = "STEWARD_CA_CERT", value_name = "FILE")]
     ca_cert: PathBuf,
-    /// Private key of the CA, PEM, mode 0600
-    #[arg(long, env = "STEWARD_CA_KEY", value_name = "FILE")]
-    ca_key: PathBuf,
+    /// Private key of the CA, PEM, mode 0600; read again on SIGHUP
+    #[arg(long, env = "STEWARD_CA_KEY", value_name = "KEY")]
+    ca_key: KeySource,
     /// Appraisal policy, TOML; read again on SIGHUP
     #[arg(long, env = "STEWARD_POLICY", value_name = "FILE")]
     policy: PathBuf,
@@ -103,25 +106,6 @@ struct Serve {
     /// What is logged: a level, or target=level pairs
     #[arg(long, env = "STEWARD_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
-}
-
-#[derive(Debug, Subcommand)]
-enum Ca {
-    /// Make a new root: DIR/ca.pem and DIR/ca.key
-    Init {
-        /// Directory, made if it is not there; nothing in it is overwritten
-        #[arg(env = "STEWARD_CA_DIR")]
-        dir: PathBuf,
-        /// Common name of the root, 1 to 64 characters
-        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
-        name: String,
-        /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
-        #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
-        not_before: Option<Timestamp>,
-        /// Print what was made as JSON
-        #[arg(long, env = "STEWARD_JSON")]
-        json: bool,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -232,9 +216,7 @@ fn url(text: &str) -> Result<String, String> {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
-        Command::Ca(Ca::Init { dir, name, not_before, json }) => {
-            ca::init(&dir, &name, not_before, json)
-        }
+        Command::Ca(command) => ca::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Log(Log::Verify { range, through, json }) => log::verify(&range, through, json),
         Command::Log(Log::Show { range, serial, json }) => {

@@ -10,20 +10,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use chassis::clock::Clock;
 use chassis::metrics::Registry;
-use chassis::{Gate, Service, Transport, durable, exit, log, secret};
+use chassis::{Gate, Service, Transport, durable, exit, log};
 use types::limits;
 
 use super::frame::Frame;
-use super::{Serve, failed, usage};
-use crate::authority::Authority;
+use super::{Serve, ca, failed, usage};
+use crate::authority::{Authority, KeySource};
+use crate::certificate::LIFETIME_SECONDS_MAX;
 use crate::http;
 use crate::issuer::Issuer;
 use crate::log::{IssuanceLog, Receipt};
 use crate::policies::{Loaded, Policies};
 use crate::roots;
-
-/// Largest file of CA certificates, in bytes.
-const CA_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 pub(super) fn run(options: &Serve) -> ExitCode {
     if let Err(error) = log::init(options.log_format, &options.log_filter) {
@@ -59,7 +57,8 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let transport = options.frame.transport(options.addr)?;
     let admin = options.frame.admin()?;
     let bounds = options.frame.limits()?;
-    let authority = authority(options, clock)?;
+    let ca = CaFiles { certificate: options.ca_cert.clone(), key: options.ca_key.clone(), clock };
+    let authority = ca.read()?;
     let policy = Loaded::read(&options.policy)?;
     let mut anchors = roots::vendors()?;
     if let Some(path) = &options.insecure_simulated_roots {
@@ -70,11 +69,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         None => IssuanceLog::insecure_none(),
     };
     warn(options);
-    tracing::info!(
-        policy = %policy.digest(),
-        ca_not_after = %authority.not_after(),
-        "policy and CA are read"
-    );
+    tracing::info!(policy = %policy.digest(), "the policy is read");
     if let Some(head) = issuance_log.head() {
         tracing::info!(entries = head.entries, head = %head.hash, "the issuance log is open");
     }
@@ -89,6 +84,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let log_dir = options.issuance_log.clone();
     let reload = Reload {
         addr: options.addr,
+        ca,
         policy: options.policy.clone(),
         frame: options.frame.clone(),
         issuer,
@@ -115,18 +111,29 @@ fn recordable(issuer: &Issuer, dir: Option<&Path>) -> Result<(), String> {
     nothing.and_then(Receipt::wait).map_err(|error| error.to_string())
 }
 
-fn authority(options: &Serve, clock: Clock) -> anyhow::Result<Authority> {
-    let path = &options.ca_cert;
-    let unreadable = || format!("cannot read the CA certificate {}", path.display());
-    let size = std::fs::metadata(path).with_context(unreadable)?.len();
-    if size > CA_FILE_BYTES_MAX {
-        return Err(anyhow!("it is larger than 1 MiB")).with_context(unreadable);
+/// Where the CA is.
+struct CaFiles {
+    certificate: PathBuf,
+    key: KeySource,
+    clock: Clock,
+}
+
+impl CaFiles {
+    fn read(&self) -> anyhow::Result<Authority> {
+        let path = &self.certificate;
+        let chain = ca::read(path, ca::CA_FILE_BYTES_MAX).context("the CA certificate")?;
+        let signer = self.key.open()?;
+        let now = self.clock.now();
+        let authority = Authority::new(&chain, signer, now).with_context(|| {
+            format!("the CA of {} and {} cannot be used", path.display(), self.key)
+        })?;
+        let (key_id, not_after) = (hex::encode(authority.key_id()), authority.not_after());
+        tracing::info!(ca_key_id = key_id, ca_not_after = %not_after, "the CA is read");
+        if not_after < now.plus(LIFETIME_SECONDS_MAX) {
+            tracing::warn!(ca_not_after = %not_after, "the CA ends soon, and no certificate outlives it; see: steward ca rotate");
+        }
+        Ok(authority)
     }
-    let chain = std::fs::read(path).with_context(unreadable)?;
-    let key = secret::read(&options.ca_key)?;
-    Authority::from_pem(&chain, key.expose(), clock.now()).with_context(|| {
-        format!("the CA of {} and {} cannot be used", path.display(), options.ca_key.display())
-    })
 }
 
 /// Says loudly what must not happen by accident. Not through the log: no filter hides it.
@@ -153,10 +160,11 @@ fn warn(options: &Serve) {
     }
 }
 
-/// What SIGHUP does: the policy and the TLS certificate are read again; what is wrong stays as it was. An issuance log
-/// that a failure closed is opened again.
+/// What SIGHUP does: the policy, the CA and the TLS certificate are read again; what is wrong stays as it was. An issuance
+/// log that a failure closed is opened again.
 struct Reload {
     addr: SocketAddr,
+    ca: CaFiles,
     policy: PathBuf,
     frame: Frame,
     issuer: Arc<Issuer>,
@@ -167,6 +175,7 @@ impl Reload {
     /// Whether everything that was read is in force.
     fn run(&self) -> bool {
         let policy = self.policy();
+        let ca = self.ca();
         let log = self.log();
         let transport = match self.frame.transport(self.addr) {
             Ok(transport) => {
@@ -178,7 +187,7 @@ impl Reload {
                 false
             }
         };
-        policy && log && transport
+        policy && ca && log && transport
     }
 
     fn policy(&self) -> bool {
@@ -192,6 +201,20 @@ impl Reload {
             Err(error) => {
                 let current = self.issuer.policies().current().digest();
                 tracing::error!(error = error.brief(), policy = %current, "the new policy is refused; the old one stays in force");
+                false
+            }
+        }
+    }
+
+    fn ca(&self) -> bool {
+        match self.ca.read() {
+            Ok(authority) => {
+                self.issuer.replace_authority(authority);
+                true
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "the new CA is refused; the old one stays in service");
                 false
             }
         }

@@ -17,4 +17,5 @@ mod outside;
 mod policy;
 mod program;
 mod recording;
+mod rotation;
 mod steward;

@@ -27,7 +27,7 @@ fn real_request() -> Option<Vec<u8>> {
     request
 }
 
-fn openssl(arguments: &[&str]) -> Option<Output> {
+pub(crate) fn openssl(arguments: &[&str]) -> Option<Output> {
     match Command::new("openssl").args(arguments).output() {
         Ok(output) => Some(output),
         Err(_) => {

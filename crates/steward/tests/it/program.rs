@@ -98,7 +98,7 @@ fn files_that_do_not_fit_end_it_in_one_line() {
     refused("no PEM with 1 to 7");
     std::fs::remove_file(files.path("policy.toml")).unwrap();
     std::fs::remove_file(files.path("ca/ca.pem")).unwrap();
-    refused("cannot read the CA certificate");
+    refused("the CA certificate: cannot read");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Setup {
     /// PEM of roots that it believes besides the vendors'.
     pub(crate) simulated_roots: Option<String>,
     pub(crate) time: Option<Timestamp>,
+    /// Directory of its CA among its files; `ca`, which is made, if not given.
+    pub(crate) ca: Option<&'static str>,
     /// First second of its CA, if it is not new.
     pub(crate) ca_not_before: Option<Timestamp>,
     /// Further words of its command line.
@@ -107,9 +109,9 @@ impl Files {
         command
             .args(&setup.more)
             .arg("--ca-cert")
-            .arg(self.path("ca/ca.pem"))
+            .arg(self.path(setup.ca.unwrap_or("ca")).join("ca.pem"))
             .arg("--ca-key")
-            .arg(self.path("ca/ca.key"))
+            .arg(self.path(setup.ca.unwrap_or("ca")).join("ca.key"))
             .arg("--policy")
             .arg(self.path("policy.toml"))
             .arg("--issuance-log")
@@ -167,6 +169,11 @@ impl Answer {
 
     /// The certificates of the PkiPath that this must be: issuer, leaf.
     pub(crate) fn path(&self) -> [Vec<u8>; 2] {
+        self.certificates().try_into().unwrap()
+    }
+
+    /// The certificates of the PkiPath that this must be: root first.
+    pub(crate) fn certificates(&self) -> Vec<Vec<u8>> {
         assert_eq!(
             (self.status, self.content_type.as_str()),
             (200, "application/pkix-pkipath"),
@@ -174,8 +181,7 @@ impl Answer {
             String::from_utf8_lossy(&self.body)
         );
         let path: Vec<der::asn1::Any> = Vec::from_der(&self.body).unwrap();
-        let path: Vec<Vec<u8>> = path.iter().map(|any| any.to_der().unwrap()).collect();
-        path.try_into().unwrap()
+        path.iter().map(|any| any.to_der().unwrap()).collect()
     }
 }
 

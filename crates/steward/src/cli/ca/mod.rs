@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `steward ca`: roots, and intermediates under a root that stays elsewhere.
+
+mod init;
+mod intermediate;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use chassis::clock::Clock;
+use clap::{Args, Subcommand};
+use types::time::Timestamp;
+
+use super::{failed, usage};
+use crate::authority::create::INTERMEDIATE_DAYS;
+use crate::authority::{Authority, KeySource};
+
+/// How long before now a new certificate begins unless told otherwise, in seconds: clocks differ.
+const SKEW_SECONDS: u64 = 3_600;
+/// Largest file of CA certificates, in bytes.
+pub(super) const CA_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Ca {
+    /// Make a new root: DIR/ca.pem and DIR/ca.key
+    Init {
+        /// Directory, made if it is not there; nothing in it is overwritten
+        #[arg(env = "STEWARD_CA_DIR")]
+        dir: PathBuf,
+        /// Common name of the root, 1 to 64 characters
+        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
+        name: String,
+        /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
+        #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
+        not_before: Option<Timestamp>,
+        /// Print what was made as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+    /// Make an intermediate and put it into service in DIR; the root can go offline again
+    Intermediate {
+        /// Directory, made if it is not there; nothing in it is overwritten
+        #[arg(env = "STEWARD_CA_DIR")]
+        dir: PathBuf,
+        /// Common name, 1 to 55 characters; the beginning of its key identifier is put behind it
+        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
+        name: String,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Replace the intermediate in service; certificates of the one before it stay valid
+    Rotate {
+        /// Directory that `steward ca intermediate` made
+        #[arg(env = "STEWARD_CA_DIR")]
+        dir: PathBuf,
+        /// Common name; that of the one before it if not given
+        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
+        name: Option<String>,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Sign the request of an intermediate, on the machine of the root; prints its chain
+    Sign {
+        /// The request, PEM
+        #[arg(env = "STEWARD_CA_REQUEST")]
+        request: PathBuf,
+        /// Common name; the one in the request if not given
+        #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
+        name: Option<String>,
+        #[command(flatten)]
+        root: Root,
+        /// Write the chain here instead; not over a file that is there
+        #[arg(long, env = "STEWARD_CA_OUT", value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Put an intermediate into service whose request was signed elsewhere
+    Install {
+        /// Directory where the request was made
+        #[arg(env = "STEWARD_CA_DIR")]
+        dir: PathBuf,
+        /// The chain, PEM, the intermediate first
+        #[arg(env = "STEWARD_CA_CHAIN")]
+        chain: PathBuf,
+        /// Print what was done as JSON
+        #[arg(long, env = "STEWARD_JSON")]
+        json: bool,
+    },
+}
+
+/// The root that signs.
+#[derive(Debug, Args)]
+pub(super) struct Root {
+    /// Certificate of the root, PEM
+    #[arg(long, env = "STEWARD_CA_ROOT_CERT", value_name = "FILE")]
+    root_cert: PathBuf,
+    /// Private key of the root, PEM, mode 0600
+    #[arg(long, env = "STEWARD_CA_ROOT_KEY", value_name = "KEY")]
+    root_key: KeySource,
+    /// How long the intermediate is valid, in days; never longer than the root
+    #[arg(long, env = "STEWARD_CA_DAYS", value_name = "DAYS", default_value_t = INTERMEDIATE_DAYS, value_parser = clap::value_parser!(u32).range(1..))]
+    days: u32,
+    /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
+    #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
+    not_before: Option<Timestamp>,
+}
+
+/// Where a new intermediate comes from.
+#[derive(Debug, Args)]
+pub(super) struct From {
+    #[command(flatten)]
+    root: Option<Root>,
+    /// Only make key and request; have it signed on the machine of the root with `steward ca sign`
+    #[arg(
+        long,
+        env = "STEWARD_CA_CSR_ONLY",
+        conflicts_with = "Root",
+        required_unless_present = "Root"
+    )]
+    csr_only: bool,
+    /// Print what was made as JSON
+    #[arg(long, env = "STEWARD_JSON")]
+    json: bool,
+}
+
+impl Root {
+    /// The root, and the first second of what it is to sign.
+    fn open(&self) -> anyhow::Result<(Authority, Timestamp, Timestamp)> {
+        let now = Clock::System.now();
+        // Somebody who dates a CA back or ahead means the time at which all of it is looked at.
+        let (first, at) = match self.not_before {
+            Some(time) => (time, time),
+            None => (now.minus(SKEW_SECONDS), now),
+        };
+        let pem = read(&self.root_cert, CA_FILE_BYTES_MAX)?;
+        let signer = self.root_key.open()?;
+        let root = Authority::new(&pem, signer, at).with_context(|| {
+            format!(
+                "the root {} with the key {} cannot be used",
+                self.root_cert.display(),
+                self.root_key
+            )
+        })?;
+        Ok((root, first, at))
+    }
+}
+
+/// Runs one of the commands.
+pub(super) fn run(command: &Ca) -> ExitCode {
+    let done = match command {
+        Ca::Init { dir, name, not_before, json } => init::init(dir, name, *not_before, *json),
+        Ca::Intermediate { dir, name, from } => intermediate::first(dir, name, from),
+        Ca::Rotate { dir, name, from } => intermediate::next(dir, name.as_deref(), from),
+        Ca::Sign { request, name, root, out } => {
+            intermediate::sign(request, name.as_deref(), root, out.as_deref())
+        }
+        Ca::Install { dir, chain, json } => intermediate::install(dir, chain, *json),
+    };
+    match done {
+        Ok(text) => match writeln!(io::stdout(), "{}", text.trim_end()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        },
+        Err(Stop::Usage(error)) => usage(&format!("{error:#}")),
+        Err(Stop::Failed(error)) => failed(&error),
+    }
+}
+
+/// Why a command did not do its work.
+enum Stop {
+    /// The command line, or a file that it names, is wrong.
+    Usage(anyhow::Error),
+    /// It could not be done.
+    Failed(String),
+}
+
+impl<E: Into<anyhow::Error>> std::convert::From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+/// A file of at most `bytes_max`.
+pub(super) fn read(path: &std::path::Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let unreadable = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+        .with_context(unreadable)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(anyhow!("it is larger than {bytes_max} bytes")).with_context(unreadable);
+    }
+    Ok(bytes)
+}
