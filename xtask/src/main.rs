@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode};
 #[cfg(test)]
 mod checks;
 mod demo;
+mod fuzz;
 mod test;
 
 /// Flags of the Keep's runtime: one static, position-independent file that needs nothing from the host's file system.
@@ -28,6 +29,7 @@ cargo xtask test [ARGS]    build everything, then run all tests; ARGS go to `car
 cargo xtask build          build enarx, steward, drawbridge and the Keep's runtime (--release for an optimised build)
 cargo xtask lint           formatting and clippy, warnings denied
 cargo xtask demo           rebuild the committed Wasm of the demo and of the tests (--check compares)
+cargo xtask fuzz [SECONDS] [NAME]  every fuzz target for 20 seconds, or those whose name holds NAME
 cargo xtask bench [WASMTIME]  start-up of a Keep beside `wasmtime run`, as a ratio; without the program
                            WASMTIME (crates.io: wasmtime-cli), beside PyPI's wasmtime
 ";
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("demo") => demo::run(rest.iter().any(|a| a == "--check")),
         Some("bench") => bench(&rest),
+        Some("fuzz") => fuzz::fuzz(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
