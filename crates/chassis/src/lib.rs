@@ -50,6 +50,7 @@ mod route;
 mod service;
 mod signals;
 mod stall;
+mod trace;
 mod transport;
 
 pub use admin::Admin;
@@ -60,6 +61,7 @@ pub use listener::{BindError, Bound};
 pub use ready::ReadyCheck;
 pub use route::Route;
 pub use service::{Error, Ready, Reload, Service};
+pub use trace::RequestId;
 pub use transport::{NotLoopback, Transport, TransportError, tls_files};
 
 use std::net::SocketAddr;

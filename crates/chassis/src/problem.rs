@@ -10,6 +10,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use types::problem::{MEDIA_TYPE, Problem};
 
+use crate::trace::RequestId;
+
 /// A problem as a handler's answer: `Err(Problem::new(404, …).into())`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer(pub Problem);
@@ -37,6 +39,7 @@ impl IntoResponse for Answer {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
+        response.extensions_mut().insert(self.0);
         response
     }
 }
@@ -79,6 +82,17 @@ pub(crate) fn too_often(wait: Duration) -> Response {
     response
 }
 
+/// Says in a problem document, if that is what the answer is, which request it was.
+pub(crate) fn name_request(response: Response, request: RequestId) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Some(mut problem) = parts.extensions.remove::<Problem>() else {
+        return Response::from_parts(parts, body);
+    };
+    problem.request_id = Some(request.to_string());
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(serde_json::to_vec(&problem).unwrap_or_default()))
+}
+
 /// Longest plain text of an error that becomes a problem's detail, in bytes.
 const DETAIL_BYTES_MAX: usize = 1024;
 
@@ -101,7 +115,9 @@ pub(crate) async fn normalise(response: Response) -> Response {
     }
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    Response::from_parts(parts, Body::from(serde_json::to_vec(&problem).unwrap_or_default()))
+    let body = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    parts.extensions.insert(problem);
+    Response::from_parts(parts, body)
 }
 
 #[cfg(test)]

@@ -14,22 +14,26 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
-use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use axum::response::IntoResponse as _;
 use axum::{Router, response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use crate::body::{AnswerBody, Held, Outcome, RequestBody, drain};
 use crate::clients::Clients;
 use crate::connection::Peer;
 use crate::limits::Limits;
 use crate::metrics::{Conclusion, HttpMetrics};
-use crate::problem::{Answer, busy, normalise, of_status, too_often};
+use crate::problem::{Answer, busy, name_request, normalise, of_status, too_often};
 use crate::route::{self, Route};
+use crate::trace::Trace;
 
+/// Header of an answer with the name of its request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most bytes read and thrown away so that a client gets to read its answer.
 const DRAIN_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest time spent on that.
@@ -65,12 +69,25 @@ impl Requests {
         }
     }
 
-    /// Answers one request: with 503 if it, or its connection, is one too many.
+    /// Answers one request.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
         peer: &Peer,
     ) -> Result<Response<AnswerBody>, Infallible> {
+        let trace = Trace::of(request.headers());
+        // There at every level: what is logged in it would not say which request it is about.
+        let span = tracing::error_span!(target: "chassis", "request", request_id = %trace.id);
+        Ok(self.answer_within(request, peer, trace).instrument(span).await)
+    }
+
+    /// The same within its span: with 503 if it, or its connection, is one too many.
+    async fn answer_within(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        trace: Trace,
+    ) -> Response<AnswerBody> {
         let busy_peer = peer.activity.begin();
         let in_flight = self.metrics.in_flight.enter();
         let started = Instant::now();
@@ -107,9 +124,13 @@ impl Requests {
             parts.extensions.insert(peer.certificates.clone());
             parts.extensions.insert(peer.address);
             parts.extensions.insert(route.clone());
+            parts.extensions.insert(trace.id);
             self.route(Request::from_parts(parts, Body::new(body))).await
         };
-        let mut response = self.settle(response, &outcome).await;
+        let mut response = name_request(self.settle(response, &outcome).await, trace.id);
+        if let Ok(id) = HeaderValue::from_str(&trace.id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         if peer.refuse && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -133,7 +154,7 @@ impl Requests {
             _in_flight: in_flight,
             sent_in_all: self.metrics.sent_bytes.clone(),
         };
-        Ok(Response::from_parts(parts, AnswerBody::new(body, held)))
+        Response::from_parts(parts, AnswerBody::new(body, held))
     }
 
     /// Runs the handler. A panic in it is a 500, and this request's alone.

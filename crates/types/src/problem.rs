@@ -9,7 +9,8 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// An error as a service tells it to a client.
 ///
-/// `check` and `hint` are extension members: the failed check by its stable name, and how to mend it.
+/// `check`, `hint` and `request_id` are extension members: the failed check by its stable name, how to mend it, and what
+/// to look for in the service's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// A URI that names the kind of problem; `about:blank` if the status says it all.
@@ -28,6 +29,9 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The request, as the service's log names it: 32 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 fn about_blank() -> String {
@@ -44,6 +48,7 @@ impl Problem {
             detail: detail.into(),
             check: None,
             hint: None,
+            request_id: None,
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod admin;
 mod client;
+mod ids;
 mod limits;
 mod plain;
 mod stopping;
@@ -22,11 +23,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
 use enarx_chassis::clock::Clock;
+use enarx_chassis::problem::Answer;
 use enarx_chassis::tls::ServerTls;
-use enarx_chassis::{Admin, Bound, Error, Limits, PeerCertificates, Service};
+use enarx_chassis::{Admin, Bound, Error, Limits, PeerCertificates, RequestId, Service};
 use testkit::pki::DevCa;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use types::problem::Problem;
 
 /// A service on a free port, its CA, and the handle that stops it.
 struct Running {
@@ -72,6 +75,8 @@ impl Running {
                 .route("/echo", post(|body: Bytes| async { body }))
                 .route("/wait", get(wait))
                 .route("/panic", get(panic))
+                .route("/refuse", get(|| async { Answer(Problem::new(403, "No", "never")) }))
+                .route("/id", get(|id: axum::Extension<RequestId>| async move { id.0.to_string() }))
                 .route(
                     "/peer",
                     get(|peer: axum::Extension<PeerCertificates>| async move {

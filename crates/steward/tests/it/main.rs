@@ -13,6 +13,7 @@ mod evidence;
 mod frame;
 mod issuance;
 mod keep;
+mod logs;
 mod outside;
 mod policy;
 mod program;

@@ -286,6 +286,16 @@ impl Steward {
     }
 }
 
+impl Steward {
+    /// Ends it as an operator would; its exit code, and all lines that were logged and not asked for yet.
+    pub(crate) fn stop_and_read(mut self) -> (Option<i32>, Vec<String>) {
+        self.signal("TERM");
+        let code = self.child.wait().unwrap().code();
+        let lines = self.log.lock().unwrap().iter().collect();
+        (code, lines)
+    }
+}
+
 impl Drop for Steward {
     fn drop(&mut self) {
         let _ = self.child.kill();

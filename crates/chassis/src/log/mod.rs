@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Logs: structured, on standard error, for people or for programs.
+//!
+//! An event is one line, whatever a client wrote into it: control characters and what changes the direction of writing
+//! are shown as escapes.
+
+mod neutral;
 
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+
+use neutral::{Neutral, Style};
 
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,14 +78,18 @@ impl FromStr for Format {
 /// See [`LogError`].
 pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|error| LogError::Filter(error.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = format == Format::Human
+        && std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let style = match format {
+        Format::Json => Style::Json,
+        Format::Human if colour => Style::Colour,
+        Format::Human => Style::Plain,
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Neutral(style));
     match format {
-        Format::Human => {
-            let colour = std::io::stderr().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            builder.with_ansi(colour).try_init()
-        }
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Human => builder.with_ansi(colour).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     }
     .map_err(|_| LogError::Twice)
 }
