@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod drill;
 mod evidence;
 mod frame;
 mod issuance;
