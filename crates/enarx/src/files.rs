@@ -23,6 +23,15 @@ pub fn make_private_directory(directory: &Path) -> Result<(), Failure> {
         .context(format!("cannot make the directory {}", directory.display()))
 }
 
+/// Makes `directory` and its parents, open to whom the user's mask allows.
+///
+/// # Errors
+/// If that fails.
+pub fn make_shared_directory(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory)
+        .context(format!("cannot make the directory {}", directory.display()))
+}
+
 /// Writes `bytes` to `path`, readable by this user only: a temporary file beside it, synced, renamed. A reader sees the old file or
 /// the new one, never half of one.
 ///
@@ -185,6 +194,14 @@ fn xdg(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
 /// If the environment does not say.
 pub fn data_directory() -> Result<PathBuf, Failure> {
     Ok(xdg("XDG_DATA_HOME", ".local/share")?.join("enarx"))
+}
+
+/// Where things are kept that can be had again: `$XDG_CACHE_HOME/enarx`.
+///
+/// # Errors
+/// If the environment does not say.
+pub fn cache_directory() -> Result<PathBuf, Failure> {
+    Ok(xdg("XDG_CACHE_HOME", ".cache")?.join("enarx"))
 }
 
 /// Where state is kept: `$XDG_STATE_HOME/enarx`.

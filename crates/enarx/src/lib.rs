@@ -10,6 +10,7 @@
 
 pub mod cli;
 pub mod cmd;
+pub mod collateral;
 pub mod failure;
 pub mod files;
 pub mod keeps;

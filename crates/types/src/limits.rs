@@ -39,6 +39,14 @@ pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 pub const CRL_BYTES_MAX: usize = 256 * 1024;
 /// Most certificate revocation lists in one piece of evidence.
 pub const CRLS_MAX: usize = 8;
+/// Largest TCB info or enclave identity of Intel. Pushed by whoever serves collateral; a larger one is refused.
+pub const COLLATERAL_JSON_BYTES_MAX: usize = 256 * 1024;
+/// Largest chain of certificates in PEM that comes with collateral, in a header or by itself.
+pub const COLLATERAL_CHAIN_BYTES_MAX: usize = 48 * 1024;
+/// Most files that are looked at in a cache of collateral.
+pub const COLLATERAL_PIECES_MAX: usize = 4096;
+/// Largest platform manifest that is registered with Intel.
+pub const PLATFORM_MANIFEST_BYTES_MAX: usize = 128 * 1024;
 /// Largest set of claims (docs/FORMATS.md 3.1).
 pub const CLAIMS_BYTES_MAX: usize = 8 * 1024;
 /// Largest tag statement (docs/FORMATS.md 2.3).

@@ -12,6 +12,7 @@
 )]
 
 mod cli;
+mod collateral;
 mod guests;
 mod keeps;
 mod proxy;
@@ -39,7 +40,8 @@ fn bare_enarx() -> Command {
     command
         .env("NO_COLOR", "1")
         .env("XDG_DATA_HOME", home().join("data"))
-        .env("XDG_STATE_HOME", home().join("state"));
+        .env("XDG_STATE_HOME", home().join("state"))
+        .env("XDG_CACHE_HOME", home().join("cache"));
     command
 }
 

@@ -16,7 +16,16 @@ pub use roots::vendor_roots;
 pub use roots::{ARK_FINGERPRINTS, BadRoots, Roots};
 pub use vek::VekKind;
 
+use crate::check::Refusal;
 use crate::result::TcbSummary;
+
+/// What the certificate of a chip's key says: its line, for which TCB the key was derived, whose it is. Nothing is verified.
+///
+/// # Errors
+/// Anything but a VCEK or VLEK certificate in DER.
+pub fn read_vek(der: &[u8]) -> Result<(Product, Tcb, VekKind), Refusal> {
+    vek::Vek::parse(der).map(|vek| (vek.product, vek.tcb, vek.kind))
+}
 
 /// A line of processors with a certificate authority of its own.
 ///

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "each call states why it is sound")]
 
 mod child;
+mod ioctl;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -14,6 +15,8 @@ use nix::libc::{self, c_int, pid_t};
 pub(crate) use self::child::{
     EXEC_FD, FIRST_FREE_FD, HANDED, Jail, Maps, Step, idle, probe, spawn,
 };
+
+pub(crate) use self::ioctl::{DeviceError, sev_id, snp_status};
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

@@ -220,6 +220,11 @@ impl SimulatedSnp {
         format!("{}{}{}", pem(ark), pem(ask), pem(asvk))
     }
 
+    /// What its reports say.
+    pub const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// ARK, DER.
     pub fn ark(&self) -> &[u8] {
         &self.parts.ark

@@ -86,7 +86,7 @@ impl Shape {
     }
 
     /// The chip's identifier: 64 bytes, or 8 on a Turin.
-    pub(super) fn hwid(&self) -> Vec<u8> {
+    pub fn hwid(&self) -> Vec<u8> {
         let half = digest(&SHA256, &self.chip.to_be_bytes());
         let all = [half.as_ref(), half.as_ref()].concat();
         let length = if self.fmc.is_some() { 8 } else { 64 };

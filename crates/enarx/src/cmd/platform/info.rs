@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `enarx platform`: what this machine offers.
+//! `enarx platform info` and `measure`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use keep::Image;
 use keep::platform::BackendInfo;
-use serde_json::json;
+use serde_json::{Value, json};
+use types::time::Timestamp;
 
+use super::rows;
+use super::sources::CacheArgs;
+use crate::collateral::cache::Entry;
 use crate::failure::Outcome;
-use crate::{files, keeps, output, silicon};
+use crate::{files, keeps, output, reach, silicon};
 
 const INFO_EXAMPLES: &str = "\
 Examples:
   enarx platform info
-  enarx platform info --json";
+  enarx platform info --json
+
+Collateral is what the vendors publish about their silicon; `enarx platform update` gets it.";
 const MEASURE_EXAMPLES: &str = "\
 Examples:
   enarx platform measure
@@ -23,19 +29,13 @@ Examples:
 
 The value goes into Steward's policy, so that certificates may name workloads.";
 
-/// `enarx platform …`
-#[derive(Debug, Subcommand)]
-pub enum PlatformCommand {
-    /// Show for each backend what was found, what is missing, and how to mend it
-    Info(InfoArgs),
-    /// Print the measurement of the Keep that this build would start
-    Measure(MeasureArgs),
-}
-
 /// Arguments of `enarx platform info`.
 #[derive(Debug, Args)]
 #[command(after_help = INFO_EXAMPLES)]
 pub struct InfoArgs {
+    /// Directory in which collateral is kept [default: $XDG_CACHE_HOME/enarx/collateral]
+    #[arg(long, value_name = "DIR", env = "ENARX_COLLATERAL")]
+    pub cache_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -53,25 +53,48 @@ pub struct MeasureArgs {
     pub json: bool,
 }
 
-/// Runs the command.
+/// Shows backends and collateral.
 ///
 /// # Errors
-/// If the Keep's runtime cannot be read.
-pub fn run(command: &PlatformCommand) -> Outcome {
-    match command {
-        PlatformCommand::Info(args) => info(args),
-        PlatformCommand::Measure(args) => measure(args),
+/// If the cache cannot be read.
+pub fn info(args: &InfoArgs) -> Outcome {
+    let backends = keep::platform::info();
+    let cache = CacheArgs { cache_dir: args.cache_dir.clone(), ..CacheArgs::default() }.cache()?;
+    let (entries, broken) = cache.list()?;
+    let now = reach::now();
+    if args.json {
+        let pieces: Vec<Value> = entries.iter().map(|entry| rows::entry_json(entry, now)).collect();
+        output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"), "backends": backends,
+            "collateral": {"directory": cache.directory(), "pieces": pieces, "damaged": broken},
+        }))?;
+        return Ok(0);
     }
+    let directory = cache.directory().display().to_string();
+    output::data(&format!("{}{}", tree(&backends), kept(&directory, &entries, now)))?;
+    rows::note_broken(&broken);
+    Ok(0)
 }
 
-fn info(args: &InfoArgs) -> Outcome {
-    let backends = keep::platform::info();
-    if args.json {
-        output::json(&json!({"version": env!("CARGO_PKG_VERSION"), "backends": backends}))?;
-    } else {
-        output::data(&tree(&backends))?;
+fn kept(directory: &str, entries: &[Entry], now: Timestamp) -> String {
+    let style = output::stdout_style();
+    let title = style.bold("collateral");
+    if entries.is_empty() {
+        return format!(
+            "{title}  {}\n",
+            style.dim(&format!("none in {directory}; `enarx platform update` gets it"))
+        );
     }
-    Ok(0)
+    let mut table = vec![rows::heading(style, "source")];
+    for entry in entries {
+        let piece = entry.found.piece.to_string();
+        table.push(rows::cells(&piece, Some(entry), style.dim(&entry.source), style, now));
+    }
+    let mut text = format!("{title}  {}\n", style.dim(directory));
+    for line in output::columns(&table).lines() {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
 }
 
 fn tree(backends: &[BackendInfo]) -> String {
@@ -104,7 +127,11 @@ fn tree(backends: &[BackendInfo]) -> String {
     text
 }
 
-fn measure(args: &MeasureArgs) -> Outcome {
+/// Prints the measurement.
+///
+/// # Errors
+/// If the Keep's runtime cannot be read.
+pub fn measure(args: &MeasureArgs) -> Outcome {
     let path = files::find_exec(args.exec.as_deref())
         .map_err(|failure| failure.code(crate::failure::EXIT_FAILED))?;
     let exec = Image::read(&path)
