@@ -13,7 +13,7 @@ use types::time::Timestamp;
 use crate::anchors::Anchors;
 use crate::check::{Check, Refusal, ensure};
 use crate::claims::{self, Claims, WorkloadClaim};
-use crate::container::{Evidence, Kind};
+use crate::container::{Evidence, Kind, encode_evidence};
 use crate::crypto::{Scheme, Verifier};
 use crate::csr::Request;
 use crate::policy::Policy;
@@ -34,6 +34,8 @@ pub struct Decision {
     pub names: Names,
     /// How long the certificate may live, in seconds.
     pub lifetime_seconds: u64,
+    /// The evidence for whoever wants to see it in the certificate (docs/FORMATS.md 4.2), if the policy says so.
+    pub evidence: Option<Vec<u8>>,
 }
 
 /// Names of a workload. All are absent unless the policy pins the Keep.
@@ -156,7 +158,19 @@ pub fn appraise(request: &[u8], context: &Context<'_>) -> Result<Decision, Refus
     let Request { spki_der, evidence } = Request::parse(request, context.verifier)?;
     let Appraisal { result, names } = appraise_evidence(&evidence, Some(&spki_der), context)?;
     let lifetime_seconds = context.policy.lifetime_seconds;
-    Ok(Decision { spki_der, result, names, lifetime_seconds })
+    let evidence = context.policy.include_evidence.then(|| shown(evidence)).flatten();
+    Ok(Decision { spki_der, result, names, lifetime_seconds, evidence })
+}
+
+/// Evidence with claims as it came, without its endorsements, which are the verifier's business and large.
+fn shown(evidence: Evidence) -> Option<Vec<u8>> {
+    let claims = evidence.claims?;
+    match evidence.kind {
+        Kind::Snp | Kind::Sgx | Kind::Tdx => {
+            Some(encode_evidence(evidence.kind, &evidence.statement, &claims, &[]))
+        }
+        Kind::Nitro | Kind::Cca | Kind::AzureSnp | Kind::AzureTdx => None,
+    }
 }
 
 /// The evidence is about this key and these claims; the workload that they name.

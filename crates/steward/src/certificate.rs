@@ -4,9 +4,10 @@
 
 use std::net::IpAddr;
 
-use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH, ID_QT_CPS};
+use const_oid::db::rfc5280::{ID_AD_CA_ISSUERS, ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH, ID_QT_CPS};
 use der::asn1::{Any, Ia5String, OctetString};
 use der::{Decode as _, Encode as _};
+use evidence::csr::EVIDENCE;
 use evidence::result::{AttestationResult, CERTIFICATE_POLICY, EXTENSION, NO_REV_AVAIL};
 use spki::SubjectPublicKeyInfoRef;
 use types::time::Timestamp;
@@ -15,8 +16,9 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::certpolicy::{PolicyInformation, PolicyQualifierInfo};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
-    KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+    AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
+    CertificatePolicies, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
+    SubjectKeyIdentifier,
 };
 use x509_cert::serial_number::SerialNumber;
 
@@ -48,6 +50,10 @@ pub struct Order {
     pub not_after: Timestamp,
     /// Where the policy can be read.
     pub policy_uri: String,
+    /// Where the certificate of the issuer can be fetched, DER.
+    pub issuer_uri: String,
+    /// The evidence itself, if the policy shows it.
+    pub evidence: Option<Vec<u8>>,
     /// What was attested. Digest and name of the workload come from here, and from nowhere else.
     pub result: AttestationResult,
 }
@@ -132,13 +138,23 @@ impl Order {
                 qualifier: Some(cps),
             }]),
         };
+        let access = AccessDescription {
+            access_method: ID_AD_CA_ISSUERS,
+            access_location: GeneralName::UniformResourceIdentifier(Ia5String::new(
+                &self.issuer_uri,
+            )?),
+        };
         extensions.extend([
             x509::extension(false, &authority_key_id)?,
             x509::extension(false, &SubjectKeyIdentifier(OctetString::new(key_id)?))?,
             x509::extension(false, &CertificatePolicies(vec![policy]))?,
+            x509::extension(false, &AuthorityInfoAccessSyntax(vec![access]))?,
             x509::raw_extension(NO_REV_AVAIL, false, NULL.to_vec())?,
             x509::raw_extension(EXTENSION, false, self.result.to_extension())?,
         ]);
+        if let Some(evidence) = &self.evidence {
+            extensions.push(x509::raw_extension(EVIDENCE, false, evidence.clone())?);
+        }
         Ok(extensions)
     }
 

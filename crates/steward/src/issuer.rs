@@ -207,6 +207,8 @@ impl Issuer {
             not_before,
             not_after,
             policy_uri: format!("{url}/policy/{}", loaded.digest().to_hex()),
+            issuer_uri: format!("{url}/ca.cer"),
+            evidence: decision.evidence,
             result: decision.result,
         };
         let made = certificate::make(&order, authority).map_err(|error| broken(&error))?;

@@ -161,6 +161,8 @@ mod tests {
             not_before,
             not_after,
             policy_uri: format!("https://steward.example.com/policy/{}", policy.to_hex()),
+            issuer_uri: "https://steward.example.com/ca.cer".to_owned(),
+            evidence: None,
             result: AttestationResult {
                 build: "steward test".to_owned(),
                 issued_at: NOW,
@@ -188,7 +190,7 @@ mod tests {
         let parsed = Certificate::from_der(&der).unwrap();
         let tbs = parsed.tbs_certificate();
         assert_eq!(tbs.subject().to_string(), "CN=app:1.2.0,OU=simulated TEE");
-        assert_eq!(tbs.extensions().unwrap().len(), 9);
+        assert_eq!(tbs.extensions().unwrap().len(), 10);
 
         let workload = order.result.facts.workload.as_mut().unwrap();
         workload.slug = None;
@@ -227,6 +229,8 @@ mod tests {
         let other = Sha256::of(b"other");
         differs(&|o| o.result.facts.workload.as_mut().unwrap().digest = other, "extensions");
         differs(&|o| o.policy_uri.push('1'), "extensions");
+        differs(&|o| o.issuer_uri.push('1'), "extensions");
+        differs(&|o| o.evidence = Some(vec![0xf6]), "extensions");
         differs(&|o| o.result.issued_at = NOW.plus(1), "extensions");
         let key = self::order(&authority).spki_der;
         differs(&|o| o.spki_der = key.clone(), "public key");

@@ -40,6 +40,7 @@
 //!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
+//! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.2)
 //!
 //! [[registry]]                         # whose word on names counts; once more for another key of the same host
 //! host = "store.example.com"
@@ -89,6 +90,8 @@ pub struct Policy {
     pub vtpm: Option<VtpmPolicy>,
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
+    /// Whether certificates show the evidence itself.
+    pub include_evidence: bool,
     /// `[[registry]]`.
     pub registries: Vec<Registry>,
     /// `[[grant]]`.

@@ -70,6 +70,33 @@ fn a_keep_with_a_named_workload() {
 }
 
 #[test]
+fn evidence_is_shown_if_the_policy_says_so() {
+    use const_oid::AssociatedOid as _;
+    use x509_cert::ext::pkix::AuthorityInfoAccessSyntax;
+    let show = policy(&[]) + "[certificate]\ninclude_evidence = true\n";
+    for (policy, shown) in [(policy(&[]), false), (show, true)] {
+        let steward = believing(policy);
+        let keep = Keep::new();
+        let parts = keep.evidence(Some(unnamed()));
+        let answer = steward.request(&keep.request(&parts));
+        let [root, leaf] = answer.path();
+        let leaf = <Certificate as der::Decode>::from_der(&leaf).unwrap();
+        let extensions = leaf.tbs_certificate().extensions().unwrap();
+        let find = |oid| extensions.iter().find(|extension| extension.extn_id == oid);
+        let wanted =
+            ::evidence::encode_evidence(::evidence::Kind::Snp, &parts.report, &parts.claims, &[]);
+        let found = find(::evidence::csr::EVIDENCE).map(|e| e.extn_value.as_bytes().to_vec());
+        assert_eq!(found, shown.then_some(wanted));
+        // Whoever has the certificate alone finds its issuer.
+        let access = find(AuthorityInfoAccessSyntax::OID).unwrap();
+        let uri = b"https://steward.example.com/ca.cer";
+        assert!(access.extn_value.as_bytes().ends_with(uri));
+        assert_eq!(steward.get("/ca.cer").body, root);
+        identity(&steward, &answer);
+    }
+}
+
+#[test]
 fn a_keep_with_an_unnamed_workload() {
     let steward = believing(policy(&[]));
     let keep = Keep::new();

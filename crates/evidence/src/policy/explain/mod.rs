@@ -104,12 +104,7 @@ fn join<T: fmt::Display>(list: &[T]) -> String {
 
 /// What a policy says, section by section.
 pub fn explain(policy: &Policy) -> Vec<Section> {
-    let Policy { digest: _, snp, vtpm, lifetime_seconds, registries, grants } = policy;
-    vec![
-        snp::explain(snp),
-        vtpm::explain(vtpm.as_ref()),
-        names::explain(*lifetime_seconds, registries, grants),
-    ]
+    vec![snp::explain(&policy.snp), vtpm::explain(policy.vtpm.as_ref()), names::explain(policy)]
 }
 
 #[cfg(test)]
@@ -163,6 +158,7 @@ mod tests {
             "[vtpm]\nrequire_ak_certificate = true".into(),
             "[vtpm]\nrequire = [\"no-console\"]".into(),
             "[certificate]\nlifetime_hours = 1".into(),
+            "[certificate]\ninclude_evidence = true".into(),
             "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),
         ] {
             assert_ne!(said(&text), strict, "{text}");

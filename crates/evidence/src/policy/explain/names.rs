@@ -5,12 +5,24 @@
 use std::fmt::Display;
 
 use super::Section;
-use crate::policy::{Grant, Registry};
+use crate::policy::{Grant, Policy, Registry};
 
-/// What certificates say, and how long.
-pub(super) fn explain(lifetime_seconds: u64, registries: &[Registry], grants: &[Grant]) -> Section {
+/// What certificates say, and how long. The other sections are explained by others.
+pub(super) fn explain(policy: &Policy) -> Section {
+    let Policy {
+        digest: _,
+        snp: _,
+        vtpm: _,
+        lifetime_seconds,
+        include_evidence,
+        registries,
+        grants,
+    } = policy;
     let mut section = Section::new("Certificates");
     section.note(format!("They live for {} hours.", lifetime_seconds / 3600));
+    if *include_evidence {
+        section.note("They show the evidence itself, chip identity included.");
+    }
     if registries.is_empty() {
         section
             .note("No registry is believed about names: workloads are named by their digest only.");

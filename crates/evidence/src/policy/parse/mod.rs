@@ -27,11 +27,15 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         None => SnpPolicy::default(),
     };
     let vtpm = root.value("vtpm").map(vtpm::read).transpose()?;
+    let mut include_evidence = false;
     let mut hours = LIFETIME_HOURS_DEFAULT;
     if let Some(value) = root.value("certificate") {
-        let mut fields = value.fields(&["lifetime_hours"])?;
+        let mut fields = value.fields(&["lifetime_hours", "include_evidence"])?;
         if let Some(value) = fields.value("lifetime_hours") {
             hours = value.integer(*LIFETIME_HOURS.start(), *LIFETIME_HOURS.end())?;
+        }
+        if let Some(value) = fields.value("include_evidence") {
+            include_evidence = value.boolean()?;
         }
     }
     let mut registries: Vec<Registry> = Vec::new();
@@ -52,6 +56,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         snp,
         vtpm,
         lifetime_seconds: hours.saturating_mul(3600),
+        include_evidence,
         registries,
         grants,
     })
