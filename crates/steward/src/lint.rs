@@ -207,7 +207,7 @@ mod tests {
         let parsed = Certificate::from_der(&der).unwrap();
         let tbs = parsed.tbs_certificate();
         assert_eq!(tbs.subject().to_string(), "CN=Enarx Keep");
-        assert_eq!(tbs.extensions().unwrap().len(), 8, "no empty SAN");
+        assert_eq!(tbs.extensions().unwrap().len(), 9, "no empty SAN");
     }
 
     #[test]
