@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use crate::amd;
 use crate::crypto::Verifier;
+use crate::{amd, nitro};
 
 /// Why there are no anchors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Anchors {
     /// Roots of simulated virtual TPMs of Azure's form, DER. Microsoft's own comes with the evidence, and is known by its
     /// fingerprint.
     pub azure_vtpm: Vec<Vec<u8>>,
+    /// AWS's, of Nitro Enclaves.
+    pub nitro: Vec<nitro::Root>,
 }
 
 impl Anchors {
@@ -37,25 +39,31 @@ impl Anchors {
     #[cfg(feature = "vendor-roots")]
     pub fn vendors(verifier: &dyn Verifier) -> Result<Self, BadAnchors> {
         let amd = amd::vendor_roots(verifier).map_err(|error| BadAnchors(error.to_string()))?;
-        Ok(Self { amd, ..Self::default() })
+        Ok(Self { amd, nitro: vec![nitro::Root::aws()], ..Self::default() })
     }
 
-    /// Roots of simulated silicon only, out of PEM certificates of any vendor's form.
+    /// Roots of simulated silicon only, out of PEM certificates in any vendor's form. Certificates in nobody's are passed
+    /// over.
     ///
     /// # Errors
     /// Text without roots, and a root that is a vendor's own.
     pub fn simulated(pem: &str, verifier: &dyn Verifier) -> Result<Self, BadAnchors> {
         let amd =
-            amd::Roots::from_pem(pem, verifier).map_err(|error| BadAnchors(error.to_string()))?;
-        if !amd.iter().all(amd::Roots::simulated) {
+            amd::Roots::among_pem(pem, verifier).map_err(|error| BadAnchors(error.to_string()))?;
+        let nitro = nitro::Root::among_pem(pem, verifier).map_err(BadAnchors)?;
+        if amd.is_empty() && nitro.is_empty() {
+            return Err(BadAnchors("there is no root of any kind of silicon in PEM".to_owned()));
+        }
+        if !amd.iter().all(amd::Roots::simulated) || !nitro.iter().all(nitro::Root::simulated) {
             return Err(BadAnchors("the vendors' own roots are built in".to_owned()));
         }
-        Ok(Self { amd, ..Self::default() })
+        Ok(Self { amd, nitro, ..Self::default() })
     }
 
     /// Believes the roots of `other` too.
     pub fn extend(&mut self, other: Self) {
         self.amd.extend(other.amd);
         self.azure_vtpm.extend(other.azure_vtpm);
+        self.nitro.extend(other.nitro);
     }
 }

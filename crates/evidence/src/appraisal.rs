@@ -18,7 +18,7 @@ use crate::crypto::{Scheme, Verifier};
 use crate::csr::Request;
 use crate::policy::Policy;
 use crate::result::{AttestationResult, Facts, WorkloadName};
-use crate::{snp, vtpm};
+use crate::{nitro, snp, vtpm};
 
 /// How far in the future a tag statement may be, in seconds: clocks differ.
 const STATEMENT_SKEW_SECONDS: u64 = 300;
@@ -88,6 +88,8 @@ impl fmt::Debug for Context<'_> {
 pub struct Verified {
     /// The 64 bytes that the TEE was given to sign; `None` if it was given none.
     pub bound: Option<[u8; 64]>,
+    /// A public key that the TEE was given beside these; `None` if it was given none. It has to be the request's.
+    pub public_key: Option<Vec<u8>>,
     /// What it proves; no workload is named yet.
     pub facts: Facts,
 }
@@ -99,6 +101,7 @@ pub struct Verified {
 pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Refusal> {
     match evidence.kind {
         Kind::Snp => snp::verify(&evidence.statement, &evidence.endorsements, context),
+        Kind::Nitro => nitro::verify(&evidence.statement, &evidence.endorsements, context),
         kind @ (Kind::AzureSnp | Kind::AzureTdx) => {
             vtpm::verify(kind, &evidence.statement, &evidence.endorsements, context)
         }
@@ -130,8 +133,9 @@ pub fn appraise_evidence(
     spki_der: Option<&[u8]>,
     context: &Context<'_>,
 ) -> Result<Appraisal, Refusal> {
-    let Verified { bound, mut facts } = verify(evidence, context)?;
-    let workload = binding(evidence, bound, spki_der, context)?;
+    let Verified { bound, public_key, mut facts } = verify(evidence, context)?;
+    let bound = Bound { data: bound, public_key: public_key.as_deref() };
+    let workload = binding(evidence, &bound, spki_der, context)?;
     let names = match workload {
         Some(workload) if facts.pinned => {
             names(workload, context.policy, context.now, context.verifier)?
@@ -173,26 +177,43 @@ fn shown(evidence: Evidence) -> Option<Vec<u8>> {
     }
 }
 
+/// What the TEE was given to sign.
+struct Bound<'a> {
+    data: Option<[u8; 64]>,
+    public_key: Option<&'a [u8]>,
+}
+
+impl Bound<'_> {
+    /// If it was given a key, it is this one.
+    fn is_of_key(&self, holds: impl FnOnce(&[u8]) -> bool) -> Result<(), Refusal> {
+        ensure(self.public_key.is_none_or(holds), Check::KeyBinding, || {
+            "the evidence carries another public key than the request's".into()
+        })
+    }
+}
+
 /// The evidence is about this key and these claims; the workload that they name.
 fn binding(
     evidence: &Evidence,
-    bound: Option<[u8; 64]>,
+    bound: &Bound<'_>,
     spki_der: Option<&[u8]>,
     context: &Context<'_>,
 ) -> Result<Option<WorkloadClaim>, Refusal> {
     let Some(bytes) = &evidence.claims else {
         let Some(spki_der) = spki_der else { return Ok(None) };
+        bound.is_of_key(|key| key == spki_der)?;
         let expected = claims::legacy_report_data(evidence.kind, spki_der);
-        ensure(bound == Some(expected), Check::KeyBinding, || {
+        ensure(bound.data == Some(expected), Check::KeyBinding, || {
             "the evidence was made for another key than the request's".into()
         })?;
         return Ok(None);
     };
-    ensure(bound == Some(claims::report_data(bytes)), Check::KeyBinding, || {
+    ensure(bound.data == Some(claims::report_data(bytes)), Check::KeyBinding, || {
         "the evidence was made for other claims than those that came with it".into()
     })?;
     let claims = Claims::from_bytes(bytes)
         .map_err(|error| Refusal::new(Check::ClaimsMalformed, error.to_string()))?;
+    bound.is_of_key(|key| claims.pubkey_hash == claims::pubkey_hash_of(key))?;
     let same = spki_der.is_none_or(|spki| claims.pubkey_hash == claims::pubkey_hash_of(spki));
     ensure(same, Check::KeyBinding, || {
         "the evidence was made for another key than the request's".into()

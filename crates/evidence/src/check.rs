@@ -37,7 +37,7 @@ checks! {
     /// The request carries evidence.
     EvidenceMissing = "evidence-missing", "only a Keep with a TEE gets a certificate; run it on a backend that attests";
     /// The evidence is of a technology that is supported.
-    EvidenceUnsupported = "evidence-unsupported", "send SEV-SNP evidence";
+    EvidenceUnsupported = "evidence-unsupported", "send evidence of a kind that this verifier appraises";
     /// The evidence's container is well-formed.
     EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2 and 3.3 describe it";
     /// The claims are well-formed and deterministic.
@@ -57,7 +57,7 @@ checks! {
     /// The VCEK or VLEK is an X.509 certificate with AMD's extensions.
     VekMalformed = "vek-malformed", "send the VCEK as AMD's key distribution service gives it, in DER";
     /// It was issued by a vendor that is trusted.
-    UntrustedRoot = "untrusted-root", "only AMD's roots are trusted; simulated silicon needs the roots given explicitly (--insecure-simulated-roots)";
+    UntrustedRoot = "untrusted-root", "only the vendors' roots are trusted; simulated silicon needs the roots given explicitly (--insecure-simulated-roots)";
     /// Its names are those that AMD gives, and agree with its issuer's.
     VekName = "vek-name", "send the VCEK as AMD's key distribution service gives it";
     /// Its issuer signed it.
@@ -67,7 +67,7 @@ checks! {
     /// A VLEK is one of a provider that the policy names.
     Vlek = "vlek", "name the provider in `vlek` of the policy's [snp], or use a VCEK";
     /// The certificates are valid now.
-    CertificateExpired = "certificate-expired", "fetch a current VCEK; compare the clocks";
+    CertificateExpired = "certificate-expired", "fetch current certificates and evidence; compare the clocks";
     /// There is a revocation list of the vendor's root.
     CrlMissing = "crl-missing", "send the CRL of the product along with the VCEK; AMD serves it at https://kdsintf.amd.com/vcek/v1/<product>/crl";
     /// It is well-formed.
@@ -96,7 +96,7 @@ checks! {
     /// The platform has checked that no memory is aliased.
     AliasCheck = "alias-check", "update the platform's firmware so that it reports ALIAS_CHECK_COMPLETE (report version 3), or allow \"alias-check\" in the policy's [snp]";
     /// The guest cannot be debugged.
-    Debug = "debug", "start the Keep without debugging in its guest policy";
+    Debug = "debug", "start the Keep without debugging";
     /// The guest has no migration agent.
     MigrationAgent = "migration-agent", "start the Keep without a migration agent";
     /// The guest policy's ABI version is one that the firmware has, and that the policy wants.
@@ -118,9 +118,9 @@ checks! {
     /// The guest's security version is high enough.
     GuestSvn = "guest-svn", "update Enarx on the host; see `guest_svn` in the policy's [snp]";
     /// The measurement is one of the policy's.
-    Measurement = "measurement", "update Enarx on the host, or add the measurement to `hash` in the policy's [snp]";
+    Measurement = "measurement", "update Enarx on the host, or add the measurement to `hash` in the policy";
     /// The author key is one of the policy's.
-    Signer = "signer", "sign the Keep with an author key in `signer` of the policy's [snp]";
+    Signer = "signer", "sign the Keep with a key in `signer` of the policy";
     /// The ID key is one of the policy's.
     IdKey = "id-key", "sign the Keep with an ID key in `id_key_digest` of the policy's [snp]";
 
@@ -135,7 +135,18 @@ checks! {
     /// The certificate of the virtual TPM's key is one, and leads to the cloud's root.
     AkCertificate = "ak-certificate", "send the AK's certificate with its whole chain, the root last";
     /// The registers have the policy's values.
-    Pcr = "pcr", "boot the image that the policy names, or add its registers to `pcrs` in the policy's [vtpm]";
+    Pcr = "pcr", "boot the image that the policy names, or add its registers to `pcrs` in the policy";
+
+    /// The attestation document is one, with the fields that AWS documents.
+    DocumentMalformed = "document-malformed", "send the attestation document (COSE_Sign1) as the Nitro Security Module gave it";
+    /// The key of its certificate signed the document.
+    DocumentSignature = "document-signature", "send the attestation document as the Nitro Security Module gave it";
+    /// The document is not of the future, and not older or younger than its certificate.
+    DocumentTime = "document-time", "ask the Nitro Security Module for a new document; compare the clocks";
+    /// The certificates are X.509 certificates as their vendor makes them.
+    CertificateMalformed = "certificate-malformed", "send the certificates as the TEE gave them";
+    /// Each certificate is issued by the one above it, which may do so.
+    CertificateChain = "certificate-chain", "send the certificates as the TEE gave them, in their order";
 
     /// The registry that vouches for the workload's name is one of the policy's.
     Registry = "registry", "add the registry and its key to the policy as [[registry]]";

@@ -16,6 +16,7 @@
 //! | [`claims`] | what report data stand for |
 //! | [`snp`] | SEV-SNP reports and their verification |
 //! | `amd` | AMD's products and certificates |
+//! | `nitro` | documents of AWS Nitro Enclaves and their verification |
 //! | `policy` | what is good enough |
 //! | [`result`] | what a certificate says about it |
 //! | `vtpm` | virtual machines with a virtual TPM |
@@ -33,8 +34,12 @@ mod asn1;
 mod check;
 pub mod claims;
 mod container;
+#[cfg(feature = "appraisal")]
+mod cose;
 pub mod crypto;
 pub mod csr;
+#[cfg(feature = "appraisal")]
+pub mod nitro;
 #[cfg(feature = "appraisal")]
 pub mod policy;
 pub mod result;

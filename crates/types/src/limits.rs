@@ -51,6 +51,16 @@ pub const PLATFORM_MANIFEST_BYTES_MAX: usize = 128 * 1024;
 pub const CLAIMS_BYTES_MAX: usize = 8 * 1024;
 /// Largest tag statement (docs/FORMATS.md 2.3).
 pub const STATEMENT_BYTES_MAX: usize = 2 * 1024;
+/// Largest attestation document of AWS Nitro Enclaves. Pushed by anybody who reaches Steward, as all of evidence; refused.
+pub const NITRO_DOCUMENT_BYTES_MAX: usize = 16 * 1024;
+/// Most certificates above the one that signed a document. AWS sends four.
+pub const NITRO_BUNDLE_MAX: usize = 8;
+/// Largest certificate of a document; AWS's own limit.
+pub const NITRO_CERTIFICATE_BYTES_MAX: usize = 1024;
+/// Largest public key, user data and nonce of a document; AWS's own limit.
+pub const NITRO_FIELD_BYTES_MAX: usize = 1024;
+/// Registers of a document, from 0 on.
+pub const NITRO_PCRS_MAX: usize = 32;
 /// Largest answer of `get_attestation`.
 pub const ATTESTATION_BYTES_MAX: usize = 64 * 1024;
 /// Largest attestation-result extension.

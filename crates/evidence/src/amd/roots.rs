@@ -7,7 +7,7 @@ use std::fmt;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519::COMMON_NAME;
 use const_oid::db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE};
-use der::{Decode as _, pem};
+use der::Decode as _;
 use types::digest::Sha256;
 use types::limits;
 use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
@@ -181,17 +181,16 @@ impl Roots {
     /// # Errors
     /// Text that is none, an ARK without its ASK, and the errors of [`Self::from_der`].
     pub fn from_pem(text: &str, verifier: &dyn Verifier) -> Result<Vec<Self>, BadRoots> {
-        let mut certificates = Vec::new();
-        for block in text.split_inclusive("-----END CERTIFICATE-----") {
-            let Some(start) = block.find("-----BEGIN CERTIFICATE-----") else { continue };
-            let block = block.get(start..).unwrap_or_default();
-            let (_, der) = pem::decode_vec(block.as_bytes())
-                .map_err(|e| BadRoots(format!("a certificate is no PEM: {e}")))?;
-            certificates.push(der);
-            if certificates.len() > 16 {
-                return bad("there are more certificates than products have");
-            }
+        let roots = Self::among_pem(text, verifier)?;
+        if roots.is_empty() {
+            return bad("there is no ARK certificate in PEM");
         }
+        Ok(roots)
+    }
+
+    /// The same, where there may be none among certificates of others.
+    pub(crate) fn among_pem(text: &str, verifier: &dyn Verifier) -> Result<Vec<Self>, BadRoots> {
+        let certificates = asn1::pem(text, "CERTIFICATE", 16).map_err(BadRoots)?;
         let named = |wanted: &str| {
             certificates.iter().find(|der| {
                 let parsed = Certificate::parse(der).ok();
@@ -209,9 +208,6 @@ impl Roots {
             };
             let asvk = named(&format!("SEV-VLEK-{product}"));
             roots.push(Self::from_der(ark, ask, asvk.map(Vec::as_slice), verifier)?);
-        }
-        if roots.is_empty() {
-            return bad("there is no ARK certificate in PEM");
         }
         Ok(roots)
     }
@@ -292,7 +288,7 @@ pub fn vendor_roots(verifier: &dyn Verifier) -> Result<Vec<Roots>, BadRoots> {
         .into_iter()
         .zip(pins)
         .map(|((ark, ask), ((product, ark_pin), (_, ask_pin)))| {
-            let read = |bytes: &[u8], pin: &str| match pem::decode_vec(bytes) {
+            let read = |bytes: &[u8], pin: &str| match der::pem::decode_vec(bytes) {
                 Ok((_, der)) if Sha256::of(&der).to_hex() == pin => Ok(der),
                 _ => bad(format!("the built-in certificates of {product} are not the pinned ones")),
             };

@@ -90,6 +90,28 @@ pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
     (point.len() == 97 && point.first() == Some(&4)).then_some(point)
 }
 
+/// The contents of all PEM blocks with this label; at most `max`.
+#[cfg(feature = "appraisal")]
+pub(crate) fn pem(
+    text: &str,
+    label: &str,
+    max: usize,
+) -> std::result::Result<Vec<Vec<u8>>, String> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let mut found = Vec::new();
+    for block in text.split_inclusive(&end) {
+        let Some(start) = block.find(&begin) else { continue };
+        let block = block.get(start..).unwrap_or_default();
+        let (_, der) = der::pem::decode_vec(block.as_bytes())
+            .map_err(|error| format!("a block is no PEM: {error}"))?;
+        found.push(der);
+        if found.len() > max {
+            return Err(format!("there are more than {max} blocks of {label}"));
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,13 @@
 //! require_ak_certificate = true
 //! require = ["secure-boot", "no-console"]
 //!
+//! [nitro]
+//! hash = ["<96 hex>"]                  # images (PCR0); pins
+//! hash_blacklist = []                  # never these images
+//! signer = ["<96 hex>"]                # certificates that sign images (PCR8); pins
+//! pcrs = { 3 = ["<96 hex>"] }          # what other registers may be
+//! allow = ["debug"]                    # the enclave may be started for debugging
+//!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
 //! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.2)
@@ -53,6 +60,7 @@
 //! ```
 
 mod explain;
+mod nitro;
 mod parse;
 mod relax;
 mod snp;
@@ -66,6 +74,7 @@ use types::slug::Slug;
 use types::toml_error::TomlError;
 
 pub use explain::{Effect, Section, Sentence, explain};
+pub use nitro::NitroPolicy;
 pub use relax::Relaxation;
 pub(crate) use relax::Relaxed;
 pub use snp::{Requirement, SnpPolicy};
@@ -88,6 +97,8 @@ pub struct Policy {
     pub snp: SnpPolicy,
     /// `[vtpm]`; without it, no virtual machine with a virtual TPM is taken.
     pub vtpm: Option<VtpmPolicy>,
+    /// `[nitro]`.
+    pub nitro: NitroPolicy,
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
     /// Whether certificates show the evidence itself.

@@ -27,7 +27,8 @@ pub(crate) fn verify(
         .map_err(|error| Refusal::new(Check::EvidenceMalformed, error.to_string()))?;
     let Context { policy, anchors, now, verifier, .. } = *context;
     let verified = verify_snp(report, &endorsements, &policy.snp, &anchors.amd, now, verifier)?;
-    Ok(appraisal::Verified { bound: Some(verified.report.report_data), facts: facts(&verified) })
+    let bound = Some(verified.report.report_data);
+    Ok(appraisal::Verified { bound, public_key: None, facts: facts(&verified) })
 }
 
 fn facts(verified: &Verified) -> Facts {

@@ -80,7 +80,7 @@ pub(crate) fn verify(
     facts.vtpm = Some(VtpmFacts { kind: "azure".to_owned(), pcrs: pcrs.collect() });
     // The quote is as fresh as what it was asked with.
     let asked = |data: &[u8; 64]| quote.extra == Sha256::digest(data).as_slice();
-    Ok(Verified { bound: hcl.user_data.filter(asked), facts })
+    Ok(Verified { bound: hcl.user_data.filter(asked), public_key: None, facts })
 }
 
 /// The TD quote that Azure's quoting service makes of the TD report.

@@ -9,6 +9,7 @@
 )]
 
 mod checks;
+mod nitro;
 mod real;
 mod requests;
 mod vtpm;

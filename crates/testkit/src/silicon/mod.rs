@@ -8,7 +8,9 @@
 pub mod azure;
 mod chain;
 mod issue;
+mod nitro;
 mod report;
+mod sign1;
 
 use std::fmt;
 use std::fs;
@@ -27,7 +29,9 @@ use self::issue::Authorities;
 use crate::pki::enc;
 
 pub use issue::{AuthoritySpec, CrlSpec, Key, VekSpec};
+pub use nitro::{NITRO_ORGANISATION, NitroCertificate, NitroShape, SimulatedNitro};
 pub use report::{Shape, Tcb};
+pub use sign1::{Envelope, Value, cbor, cbor_map, set};
 
 /// Organisation in the names of all certificates here.
 pub const ORGANISATION: &str = "SIMULATED silicon, not AMD";

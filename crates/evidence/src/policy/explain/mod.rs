@@ -5,6 +5,7 @@
 //! Each section takes its part of the policy apart field by field, so that no key can be without a sentence.
 
 mod names;
+mod nitro;
 mod snp;
 mod vtpm;
 
@@ -104,7 +105,12 @@ fn join<T: fmt::Display>(list: &[T]) -> String {
 
 /// What a policy says, section by section.
 pub fn explain(policy: &Policy) -> Vec<Section> {
-    vec![snp::explain(&policy.snp), vtpm::explain(policy.vtpm.as_ref()), names::explain(policy)]
+    vec![
+        snp::explain(&policy.snp),
+        vtpm::explain(policy.vtpm.as_ref()),
+        nitro::explain(&policy.nitro),
+        names::explain(policy),
+    ]
 }
 
 #[cfg(test)]
@@ -157,6 +163,11 @@ mod tests {
             format!("[vtpm]\npcrs = {{ 11 = [\"{}\"] }}", "ab".repeat(32)),
             "[vtpm]\nrequire_ak_certificate = true".into(),
             "[vtpm]\nrequire = [\"no-console\"]".into(),
+            format!("[nitro]\nhash = [\"{digest}\"]"),
+            format!("[nitro]\nhash_blacklist = [\"{digest}\"]"),
+            format!("[nitro]\nsigner = [\"{digest}\"]"),
+            format!("[nitro]\npcrs.3 = [\"{digest}\"]"),
+            "[nitro]\nallow = [\"debug\"]".into(),
             "[certificate]\nlifetime_hours = 1".into(),
             "[certificate]\ninclude_evidence = true".into(),
             "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),

@@ -13,6 +13,7 @@ pub(super) fn explain(policy: &Policy) -> Section {
         digest: _,
         snp: _,
         vtpm: _,
+        nitro: _,
         lifetime_seconds,
         include_evidence,
         registries,

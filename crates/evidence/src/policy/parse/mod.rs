@@ -3,6 +3,7 @@
 //! Reading a policy file, strictly. One module for each table.
 
 mod names;
+mod nitro;
 mod snp;
 mod values;
 mod vtpm;
@@ -20,13 +21,14 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     }
     let document = Document::new(text);
     let root = document.root()?;
-    let known = ["snp", "vtpm", "certificate", "registry", "grant"];
+    let known = ["snp", "vtpm", "nitro", "certificate", "registry", "grant"];
     let mut root = document.fields(root.span(), root.into_inner(), &known)?;
     let snp = match root.value("snp") {
         Some(value) => snp::read(value)?,
         None => SnpPolicy::default(),
     };
     let vtpm = root.value("vtpm").map(vtpm::read).transpose()?;
+    let nitro = root.value("nitro").map(nitro::read).transpose()?.unwrap_or_default();
     let mut include_evidence = false;
     let mut hours = LIFETIME_HOURS_DEFAULT;
     if let Some(value) = root.value("certificate") {
@@ -55,6 +57,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         digest: Sha256::of(text.as_bytes()),
         snp,
         vtpm,
+        nitro,
         lifetime_seconds: hours.saturating_mul(3600),
         include_evidence,
         registries,

@@ -4,7 +4,7 @@
 
 use types::toml_error::Value;
 
-use super::values::{array, choices, digest, digests, number, pick, some_digests};
+use super::values::{array, blacklist, choices, digests, number, pick, some_digests};
 use crate::amd::{Product, Tcb};
 use crate::policy::{PolicyError, Relaxation, Requirement, SnpPolicy};
 
@@ -102,19 +102,6 @@ pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
         }
     }
     Ok(policy)
-}
-
-fn blacklist(value: Option<Value<'_>>, wanted: &[[u8; 48]]) -> Result<Vec<[u8; 48]>, PolicyError> {
-    let refuse = |value: Value<'_>| {
-        let digest = digest(&value)?;
-        if wanted.contains(&digest) {
-            return Err(value
-                .error("this digest is both wanted and refused")
-                .with_hint("take it out of one of the two lists"));
-        }
-        Ok(digest)
-    };
-    array(value)?.into_iter().map(refuse).collect()
 }
 
 fn minimum_tcb(product: Product, value: Value<'_>) -> Result<Tcb, PolicyError> {

@@ -12,6 +12,14 @@ const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     -----END PUBLIC KEY-----\n";
 const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU","use":"sig"}"#;
 
+/// Refused at this line, in these words.
+pub(super) fn refused(text: &str, line: usize, says: &str) {
+    let error = Policy::parse(text).unwrap_err();
+    assert_eq!(error.line, line, "{text}: {error}");
+    assert!(error.to_string().contains(says), "{text}: {error}");
+    assert!(error.to_string().contains('^'));
+}
+
 #[test]
 fn an_empty_file_relaxes_and_pins_nothing() {
     let policy = Policy::parse("").unwrap();
@@ -160,10 +168,7 @@ fn errors_name_the_place_and_the_way_out() {
         ("[[grant]]\nworkload = \"h/u/r\"\ndns = [\"127.0.0.1\"]\n".to_owned(), 3, "DNS"),
         ("[[grant]]\nworkload = \"h/u/r\"\nip = [\"a\"]\n".to_owned(), 3, "IP"),
     ] {
-        let error = Policy::parse(&text).unwrap_err();
-        assert_eq!(error.line, line, "{text}: {error}");
-        assert!(error.to_string().contains(says), "{text}: {error}");
-        assert!(error.to_string().contains('^'));
+        refused(&text, line, says);
     }
     assert!(Policy::parse(&"#".repeat(limits::POLICY_BYTES_MAX + 1)).is_err());
 }
@@ -173,10 +178,12 @@ proptest! {
     fn reading_never_panics(
         text in "\\PC{0,200}",
         key in prop::sample::select(snp::KEYS),
+        nitro in prop::sample::select(nitro::KEYS),
         value in "(\\[\"[a-z0-9]{0,100}\"\\]|-?[0-9]{1,30}|\"[ -~&&[^\"\\\\]]{0,20}\")",
     ) {
         let _ = Policy::parse(&text);
         let _ = Policy::parse(&format!("[snp]\n{key} = {value}"));
+        let _ = Policy::parse(&format!("[nitro]\n{nitro} = {value}"));
         let _ = names::p256_spki(&text);
     }
 }

@@ -48,3 +48,20 @@ pub(super) fn some_digests<const N: usize>(
 ) -> Result<Option<Vec<[u8; N]>>, PolicyError> {
     value.map(|value| digests(Some(value))).transpose()
 }
+
+/// An array of [`digest`]s that must not be; none of them is `wanted` too.
+pub(super) fn blacklist<const N: usize>(
+    value: Option<Value<'_>>,
+    wanted: &[[u8; N]],
+) -> Result<Vec<[u8; N]>, PolicyError> {
+    let refuse = |value: Value<'_>| {
+        let digest = digest(&value)?;
+        if wanted.contains(&digest) {
+            return Err(value
+                .error("this digest is both wanted and refused")
+                .with_hint("take it out of one of the two lists"));
+        }
+        Ok(digest)
+    };
+    array(value)?.into_iter().map(refuse).collect()
+}
