@@ -9,5 +9,6 @@
 pub mod kds;
 pub mod mirror;
 pub mod oidc;
+pub mod pcs;
 pub mod pki;
 pub mod silicon;

@@ -278,11 +278,5 @@ fn issuers(piece: &Piece) -> Option<Piece> {
 }
 
 fn explain(base: &Base, error: &FetchError) -> String {
-    let said = match error {
-        FetchError::Status(status, text) => {
-            pcs::message(text).map(|message| format!("it answers {status}: {message}"))
-        }
-        _ => None,
-    };
-    format!("{base}: {}", said.unwrap_or_else(|| error.to_string()))
+    format!("{base}: {error}")
 }

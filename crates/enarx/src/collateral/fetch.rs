@@ -312,7 +312,7 @@ fn read(mut response: Response<ureq::Body>, limit: usize) -> Result<Answer, Atte
     if good {
         return Ok(Answer { headers: response.headers().clone(), body });
     }
-    let error = FetchError::Status(status, harmless(&String::from_utf8_lossy(&body)));
+    let error = FetchError::Status(status, harmless(&said(&body)));
     let again = matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504);
     Err(Attempt { error, again, after })
 }
@@ -321,10 +321,28 @@ fn as_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+/// What a refusal says: its message, if it is one of Intel's in JSON.
+fn said(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    serde_json::from_slice(body).map_or_else(
+        |_| String::from_utf8_lossy(body).into_owned(),
+        |refusal: Refusal| refusal.message,
+    )
+}
+
 /// Text of a stranger, fit for a terminal.
 pub(super) fn harmless(text: &str) -> String {
-    let short: String = text.trim().chars().take(TEXT_MAX).collect();
-    short.escape_debug().to_string()
+    let mut out = String::new();
+    for character in text.trim().chars().take(TEXT_MAX) {
+        match character {
+            '"' | '\'' => out.push(character),
+            other => out.extend(other.escape_debug()),
+        }
+    }
+    out
 }
 
 /// How long to wait after this attempt (the first is 1), if there is time `left`; `random` is in 0..=255. The error: the

@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use types::limits;
 use ureq::http::HeaderMap;
 
@@ -208,17 +207,6 @@ impl Registration {
             Err("it is neither a platform manifest nor a request to add a processor".to_owned())
         }
     }
-}
-
-/// A caching service's or Intel's error, if it says one in JSON.
-#[derive(Deserialize)]
-struct ErrorBody {
-    message: Option<String>,
-}
-
-/// What `text` says, if it is JSON with a message.
-pub(super) fn message(text: &str) -> Option<String> {
-    serde_json::from_str::<ErrorBody>(text).ok()?.message
 }
 
 #[cfg(test)]

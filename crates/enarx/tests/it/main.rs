@@ -13,6 +13,7 @@
 
 mod cli;
 mod collateral;
+mod collateral_intel;
 mod guests;
 mod keeps;
 mod proxy;

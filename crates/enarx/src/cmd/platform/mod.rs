@@ -4,6 +4,7 @@
 
 pub mod import;
 pub mod info;
+pub mod intel;
 pub mod rows;
 pub mod snp;
 pub mod sources;
@@ -11,6 +12,7 @@ pub mod update;
 
 use clap::Subcommand;
 
+use crate::collateral::piece::IntelTee;
 use crate::failure::Outcome;
 
 /// `enarx platform …`
@@ -23,6 +25,12 @@ pub enum PlatformCommand {
     /// AMD SEV-SNP: get certificates and revocation lists of this machine's processor
     #[command(subcommand)]
     Snp(snp::SnpCommand),
+    /// Intel SGX: get TCB infos, certificates and revocation lists, register the platform
+    #[command(subcommand)]
+    Sgx(intel::IntelCommand),
+    /// Intel TDX: get TCB infos, certificates and revocation lists, register the platform
+    #[command(subcommand)]
+    Tdx(intel::IntelCommand),
     /// Get anew all collateral that this machine needs or that is kept already
     Update(update::UpdateArgs),
     /// Take collateral from files, for machines without a network
@@ -38,6 +46,8 @@ pub fn run(command: &PlatformCommand) -> Outcome {
         PlatformCommand::Info(args) => info::info(args),
         PlatformCommand::Measure(args) => info::measure(args),
         PlatformCommand::Snp(command) => snp::run(command),
+        PlatformCommand::Sgx(command) => intel::run(IntelTee::Sgx, command),
+        PlatformCommand::Tdx(command) => intel::run(IntelTee::Tdx, command),
         PlatformCommand::Update(args) => update::run(args, update::Whose::All),
         PlatformCommand::Import(args) => import::run(args),
     }

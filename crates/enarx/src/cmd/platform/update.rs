@@ -13,7 +13,8 @@ use super::sources::SourceArgs;
 use crate::collateral::cache::Entry;
 use crate::collateral::collect::{Ask, Row};
 use crate::collateral::kds;
-use crate::collateral::piece::{Piece, Vek};
+use crate::collateral::piece::{IntelTee, PckCa, Piece, Vek};
+use crate::collateral::recognise::fmspc;
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 
 const EXAMPLES: &str = "\
@@ -43,6 +44,8 @@ pub enum Whose {
     All,
     /// AMD's.
     Amd,
+    /// Intel's.
+    Intel,
 }
 
 /// Gets everything anew.
@@ -60,6 +63,7 @@ pub fn run(args: &UpdateArgs, whose: Whose) -> Outcome {
     wanted.retain(|piece| match whose {
         Whose::All => true,
         Whose::Amd => piece.is_amd(),
+        Whose::Intel => !piece.is_amd(),
     });
     if wanted.is_empty() {
         return Err(Failure::new("there is nothing to update")
@@ -80,6 +84,32 @@ fn needed_here(wanted: &mut BTreeSet<Piece>) {
         // Without the right to ask the firmware, the rest is useful all the same.
         wanted.extend(vcek_here(product));
     }
+    let Some(processor) = keep::host::processor(&root()) else { return };
+    let can = |flag: &str| processor.flags.iter().any(|found| found == flag);
+    for (tee, flag) in [(IntelTee::Sgx, "sgx"), (IntelTee::Tdx, "tdx_host_platform")] {
+        if processor.vendor == "GenuineIntel" && can(flag) {
+            wanted.insert(Piece::IntelQe { tee });
+            needed_below_intel(wanted, tee);
+        }
+    }
+}
+
+/// Revocation lists without which nothing of Intel proves anything.
+fn needed_below_intel(wanted: &mut BTreeSet<Piece>, tee: IntelTee) {
+    wanted.extend([Piece::IntelRootCrl, Piece::IntelPckCrl { ca: PckCa::Platform }]);
+    // Virtual machines are protected by servers only.
+    if tee == IntelTee::Sgx {
+        wanted.insert(Piece::IntelPckCrl { ca: PckCa::Processor });
+    }
+}
+
+/// The line of platforms that a piece is about.
+pub fn fmspc_of(entry: &Entry) -> Option<[u8; 6]> {
+    match &entry.found.piece {
+        Piece::IntelTcb { fmspc, .. } => Some(*fmspc),
+        Piece::IntelPck { .. } => fmspc(&entry.found.bytes).ok(),
+        _ => None,
+    }
 }
 
 /// What is kept, and what makes no sense without.
@@ -89,7 +119,17 @@ fn needed_with(entry: &Entry, wanted: &mut BTreeSet<Piece>) {
         Piece::SnpVcek { product, .. } | Piece::SnpChain { product, .. } => {
             wanted.insert(Piece::SnpCrl { product: *product });
         }
-        _ => {}
+        Piece::IntelTcb { tee, .. } | Piece::IntelQe { tee } => {
+            wanted.insert(Piece::IntelQe { tee: *tee });
+            needed_below_intel(wanted, *tee);
+        }
+        Piece::IntelPck { .. } => {
+            let tee = IntelTee::Sgx;
+            wanted.extend(fmspc_of(entry).map(|fmspc| Piece::IntelTcb { tee, fmspc }));
+            wanted.insert(Piece::IntelQe { tee });
+            needed_below_intel(wanted, tee);
+        }
+        Piece::SnpCrl { .. } | Piece::IntelRootCrl | Piece::IntelPckCrl { .. } => {}
     }
     wanted.insert(piece.clone());
 }
