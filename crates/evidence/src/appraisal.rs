@@ -159,7 +159,15 @@ pub fn appraise_evidence(
 /// # Errors
 /// The first check that fails.
 pub fn appraise(request: &[u8], context: &Context<'_>) -> Result<Decision, Refusal> {
-    let Request { spki_der, evidence } = Request::parse(request, context.verifier)?;
+    appraise_request(Request::parse(request, context.verifier)?, context)
+}
+
+/// The same for a request that was parsed, and so found to be signed by its own key.
+///
+/// # Errors
+/// The first check that fails.
+pub fn appraise_request(request: Request, context: &Context<'_>) -> Result<Decision, Refusal> {
+    let Request { spki_der, evidence } = request;
     let Appraisal { result, names } = appraise_evidence(&evidence, Some(&spki_der), context)?;
     let lifetime_seconds = context.policy.lifetime_seconds;
     let evidence = context.policy.include_evidence.then(|| shown(evidence)).flatten();

@@ -50,7 +50,8 @@ pub mod vtpm;
 pub use anchors::{Anchors, BadAnchors};
 #[cfg(feature = "appraisal")]
 pub use appraisal::{
-    Appraisal, Context, Decision, Names, Nonces, Verified, appraise, appraise_evidence, verify,
+    Appraisal, Context, Decision, Names, Nonces, Verified, appraise, appraise_evidence,
+    appraise_request, verify,
 };
 pub use check::{Check, Failure, Refusal};
 pub use container::{Evidence, Kind, encode_evidence, encode_legacy_snp};

@@ -26,6 +26,7 @@ use chassis::clock::Clock;
 use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
 use evidence::crypto::{AwsLc, BadSignature, Scheme, Verifier};
 use evidence::{Context, Kind, csr, encode_evidence, snp};
+use steward::audit::Caller;
 use steward::authority::{Authority, generate};
 use steward::issuer::Issuer;
 use steward::log::IssuanceLog;
@@ -140,7 +141,7 @@ fn main() {
     let issuer = Issuer::new(authority, Policies::new(policy), anchors, Clock::Fixed(now), log);
     issuer.set_url("https://steward.example.com");
     let whole = average(|| {
-        issuer.issue(&request).unwrap();
+        issuer.issue(&request, &Caller::default()).unwrap();
     });
 
     let rate = |time: Duration| 1.0 / time.as_secs_f64();

@@ -13,22 +13,25 @@
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chassis::Gate;
 use chassis::problem::Answer;
+use chassis::{Gate, PeerAddr, RequestId};
 use der::{Decode as _, Reader as _, SliceReader};
 use types::digest::Sha256;
 use types::limits;
 use types::problem::Problem;
 
+use crate::audit::Caller;
 use crate::issuer::{self, Issuer, Refused, Unrecorded};
 
 /// One certification request (RFC 5967).
@@ -98,6 +101,17 @@ async fn policy(
     }
 }
 
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self {
+            address: parts.extensions.get::<PeerAddr>().map(|peer| peer.0),
+            request_id: parts.extensions.get::<RequestId>().map(ToString::to_string),
+        })
+    }
+}
+
 /// What a body is said to be.
 enum Kind {
     One,
@@ -125,6 +139,7 @@ fn kind(headers: &HeaderMap) -> Result<Kind, Refused> {
 
 async fn issue(
     State(interface): State<Arc<Interface>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Answer> {
@@ -132,8 +147,8 @@ async fn issue(
     let issuer = interface.issuer.clone();
     let bundle = matches!(kind, Kind::Bundle);
     let work = move || match kind {
-        Kind::One => one(&issuer, &body),
-        Kind::Bundle => many(&issuer, &body),
+        Kind::One => one(&issuer, &caller, &body),
+        Kind::Bundle => many(&issuer, &caller, &body),
     };
     let made = interface.gate.run(work).await??;
     // The disk needs no processor, and takes many certificates at once.
@@ -145,15 +160,15 @@ async fn issue(
     Ok(([(CONTENT_TYPE, media_type)], der).into_response())
 }
 
-fn one(issuer: &Issuer, body: &[u8]) -> Result<Unrecorded, Refused> {
+fn one(issuer: &Issuer, caller: &Caller, body: &[u8]) -> Result<Unrecorded, Refused> {
     bounded(body)?;
-    issuer.issue_all(&[body])
+    issuer.issue_all(&[body], caller)
 }
 
-fn many(issuer: &Issuer, body: &[u8]) -> Result<Unrecorded, Refused> {
+fn many(issuer: &Issuer, caller: &Caller, body: &[u8]) -> Result<Unrecorded, Refused> {
     let requests = split(body)?;
     requests.iter().try_for_each(|request| bounded(request))?;
-    issuer.issue_all(&requests)
+    issuer.issue_all(&requests, caller)
 }
 
 fn bounded(request: &[u8]) -> Result<(), Refused> {

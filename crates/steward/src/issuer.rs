@@ -3,16 +3,21 @@
 //! From a certification request to a certificate, or to a refusal that names the check.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use chassis::clock::Clock;
+use chassis::metrics::Registry;
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
 use evidence::crypto::AwsLc;
+use evidence::csr::Request;
 use evidence::result::AttestationResult;
-use evidence::{Anchors, Context};
+use evidence::{Anchors, Context, Failure, Kind};
+use types::digest::Sha256;
 use types::problem::Problem;
 use types::time::Timestamp;
 
+use crate::audit::{Audit, Caller, Decided, Verdict};
 use crate::authority::Authority;
 use crate::certificate::{self, Order};
 use crate::lint;
@@ -31,6 +36,7 @@ pub struct Issuer {
     anchors: Anchors,
     clock: Clock,
     log: IssuanceLog,
+    audit: Arc<Audit>,
     /// `https://host[:port]`, without slash at the end; known once Steward listens.
     url: OnceLock<String>,
 }
@@ -49,13 +55,24 @@ pub struct Issued {
     pub result: AttestationResult,
     /// Who signed it.
     pub authority: Arc<Authority>,
+    /// What kind of evidence it was issued for.
+    pub kind: Kind,
 }
 
 /// Certificates that are made, but not yet known to be in the issuance log. Nobody gets at them before they are.
 #[derive(Debug)]
 pub struct Unrecorded {
-    issued: Vec<Issued>,
     receipt: Receipt,
+    leaving: Leaving,
+}
+
+/// Certificates on their way out, and who gets them.
+#[derive(Debug)]
+struct Leaving {
+    issued: Vec<Issued>,
+    time: Timestamp,
+    caller: Caller,
+    audit: Arc<Audit>,
 }
 
 impl Unrecorded {
@@ -64,8 +81,7 @@ impl Unrecorded {
     /// # Errors
     /// 503, if they cannot be recorded.
     pub async fn recorded(self) -> Result<Vec<Issued>, Refused> {
-        let outcome = self.receipt.recorded().await;
-        leave(self.issued, outcome)
+        self.leaving.leave(self.receipt.recorded().await)
     }
 
     /// The same, on a thread that may block.
@@ -73,23 +89,67 @@ impl Unrecorded {
     /// # Errors
     /// As [`Self::recorded`].
     pub fn wait(self) -> Result<Vec<Issued>, Refused> {
-        let outcome = self.receipt.wait();
-        leave(self.issued, outcome)
+        self.leaving.leave(self.receipt.wait())
     }
 }
 
-fn leave(issued: Vec<Issued>, outcome: Result<(), Arc<LogError>>) -> Result<Vec<Issued>, Refused> {
-    match outcome {
-        Ok(()) => {
-            issued.iter().for_each(log_issued);
-            Ok(issued)
-        }
-        Err(error) => {
-            let problem = unrecorded(&error);
-            log_refused(&problem);
-            Err(problem)
+impl Leaving {
+    fn leave(self, outcome: Result<(), Arc<LogError>>) -> Result<Vec<Issued>, Refused> {
+        match outcome {
+            Ok(()) => {
+                let written = self.write_down(Verdict::Issued, None);
+                written.inspect_err(|problem| {
+                    // Some of them may have a line already that says that they leave.
+                    let _ = self.write_down(Verdict::Withheld, Some(problem));
+                })?;
+                Ok(self.issued)
+            }
+            Err(error) => {
+                let problem = unrecorded(&error);
+                let _ = self.write_down(Verdict::Withheld, Some(&problem));
+                Err(problem)
+            }
         }
     }
+
+    fn write_down(&self, verdict: Verdict, problem: Option<&Problem>) -> Result<(), Refused> {
+        let Self { issued, time, caller, audit, .. } = self;
+        let whole = issued.len();
+        write_down(audit, caller, *time, issued, whole, verdict, problem)
+    }
+}
+
+/// Writes down what became of certificates that were made.
+fn write_down(
+    audit: &Audit,
+    caller: &Caller,
+    time: Timestamp,
+    issued: &[Issued],
+    bundle: usize,
+    verdict: Verdict,
+    problem: Option<&Problem>,
+) -> Result<(), Refused> {
+    issued.iter().enumerate().try_for_each(|(place, issued)| {
+        audit.decided(&Decided {
+            time,
+            caller,
+            verdict,
+            kind: Some(issued.kind),
+            policy: Some(issued.result.policy),
+            problem,
+            others: &[],
+            issued: Some(issued),
+            place: (bundle > 1).then_some((place + 1, bundle)),
+        })
+    })
+}
+
+/// What came to light of a request while it was decided.
+#[derive(Debug, Default)]
+struct Seen {
+    kind: Option<Kind>,
+    policy: Option<Sha256>,
+    others: Vec<Failure>,
 }
 
 impl Issuer {
@@ -102,7 +162,19 @@ impl Issuer {
         log: IssuanceLog,
     ) -> Self {
         let authority = RwLock::new(Arc::new(authority));
-        Self { authority, policies, anchors, clock, log, url: OnceLock::new() }
+        let audit = Arc::new(Audit::new(&Registry::new()));
+        Self { authority, policies, anchors, clock, log, audit, url: OnceLock::new() }
+    }
+
+    /// The same, with its decisions written down here.
+    #[must_use]
+    pub fn audited(self, audit: Audit) -> Self {
+        Self { audit: Arc::new(audit), ..self }
+    }
+
+    /// Where decisions are written down.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Sets the public address, `https://host[:port]`, that certificates name; the first one counts.
@@ -149,38 +221,83 @@ impl Issuer {
     /// # Errors
     /// A problem document: 401 without evidence, 400 for everything else that is wrong with the request, 500 if the
     /// certificate could not be made, 503 if it could not be recorded.
-    pub fn issue(&self, request: &[u8]) -> Result<Issued, Refused> {
-        self.issue_all(&[request])?.wait()?.pop().ok_or_else(|| broken(&"no certificate"))
+    pub fn issue(&self, request: &[u8], caller: &Caller) -> Result<Issued, Refused> {
+        let made = self.issue_all(&[request], caller)?;
+        made.wait()?.pop().ok_or_else(|| broken(&"no certificate"))
     }
 
     /// Appraises requests and makes their certificates, all or none; what remains is to wait until they are recorded.
     ///
     /// # Errors
     /// As [`Self::issue`], for the first request that is refused.
-    pub fn issue_all(&self, requests: &[&[u8]]) -> Result<Unrecorded, Refused> {
+    pub fn issue_all(&self, requests: &[&[u8]], caller: &Caller) -> Result<Unrecorded, Refused> {
         let authority = self.authority();
-        let decide = |(place, request): (usize, &&[u8])| {
-            self.decide(request, &authority).map_err(|mut problem| {
-                if requests.len() > 1 {
-                    problem.detail =
-                        format!("request {} of the bundle: {}", place + 1, problem.detail);
+        let time = self.clock.now();
+        let mut issued = Vec::with_capacity(requests.len());
+        for request in requests {
+            let (mut seen, started) = (Seen::default(), Instant::now());
+            let outcome = self.decide(request, &authority, &mut seen);
+            self.audit.metrics().took(started.elapsed());
+            match outcome {
+                Ok(made) => issued.push(made),
+                Err(problem) => {
+                    return Err(self.refuse(problem, &seen, caller, &issued, requests.len()));
                 }
-                problem
-            })
+            }
+        }
+        let records: Vec<Record> = issued.iter().map(record).collect();
+        let appended = self.log.append(&records).map_err(|error| unrecorded(&error));
+        let withhold = |problem: &Refused| {
+            let verdict = Verdict::Withheld;
+            let (audit, whole) = (&self.audit, issued.len());
+            let _ = write_down(audit, caller, time, &issued, whole, verdict, Some(problem));
         };
-        let made = || {
-            let issued = requests.iter().enumerate().map(decide).collect::<Result<Vec<_>, _>>()?;
-            let records: Vec<Record> = issued.iter().map(record).collect();
-            let receipt = self.log.append(&records).map_err(|error| unrecorded(&error))?;
-            Ok(Unrecorded { issued, receipt })
-        };
-        made().inspect_err(|problem: &Refused| log_refused(problem))
+        let receipt = appended.inspect_err(withhold)?;
+        let (caller, audit) = (caller.clone(), self.audit.clone());
+        Ok(Unrecorded { receipt, leaving: Leaving { issued, time, caller, audit } })
     }
 
-    fn decide(&self, request: &[u8], authority: &Arc<Authority>) -> Result<Issued, Refused> {
+    /// Writes down that a request was refused, and with it those before it in its bundle. It stays refused if that fails.
+    fn refuse(
+        &self,
+        mut problem: Refused,
+        seen: &Seen,
+        caller: &Caller,
+        before: &[Issued],
+        bundle: usize,
+    ) -> Refused {
+        let (audit, time, place) = (&self.audit, self.clock.now(), before.len() + 1);
+        let withheld = Problem::new(400, "Withheld", "another request of the bundle was refused")
+            .check("steward.bundle");
+        let verdict = Verdict::Withheld;
+        let _ = write_down(audit, caller, time, before, bundle, verdict, Some(&withheld));
+        let _ = audit.decided(&Decided {
+            time,
+            caller,
+            verdict: Verdict::of(&problem),
+            kind: seen.kind,
+            policy: seen.policy,
+            problem: Some(&problem),
+            others: &seen.others,
+            issued: None,
+            place: (bundle > 1).then_some((place, bundle)),
+        });
+        if bundle > 1 {
+            problem.detail = format!("request {place} of the bundle: {}", problem.detail);
+        }
+        problem
+    }
+
+    fn decide(
+        &self,
+        request: &[u8],
+        authority: &Arc<Authority>,
+        seen: &mut Seen,
+    ) -> Result<Issued, Refused> {
         let now = self.clock.now();
         authority_is_valid(authority, now)?;
         let loaded = self.policies.current();
+        seen.policy = Some(loaded.digest());
         let context = Context {
             policy: &loaded.policy,
             anchors: &self.anchors,
@@ -189,8 +306,15 @@ impl Issuer {
             now,
             verifier: &AwsLc,
         };
-        let decision =
-            evidence::appraise(request, &context).map_err(|refusal| refused(&refusal))?;
+        let request =
+            Request::parse(request, context.verifier).map_err(|refusal| refused(&refusal))?;
+        let kind = request.evidence.kind;
+        seen.kind = Some(kind);
+        let decision = evidence::appraise_request(request, &context).map_err(|refusal| {
+            let problem = refused(&refusal);
+            seen.others = refusal.others;
+            problem
+        })?;
         let workload = decision.result.facts.workload.as_ref();
         if decision.names.digest != workload.map(|w| w.digest)
             || decision.names.slug.as_ref() != workload.and_then(|w| w.slug.as_ref())
@@ -218,6 +342,7 @@ impl Issuer {
             serial: made.serial,
             result: order.result,
             authority: authority.clone(),
+            kind,
         })
     }
 }
@@ -313,35 +438,6 @@ fn unrecorded(error: &LogError) -> Refused {
     })
 }
 
-fn log_issued(issued: &Issued) {
-    let facts = &issued.result.facts;
-    let workload = facts.workload.as_ref();
-    tracing::info!(
-        target: "steward::issuance",
-        decision = "issued",
-        serial = issued.serial,
-        status = %issued.result.status(),
-        tee = facts.tee.name(),
-        simulated = facts.simulated,
-        measurement = facts.measurement,
-        digest = workload.map(|w| w.digest.to_string()),
-        slug = workload.and_then(|w| w.slug.as_ref()).map(ToString::to_string),
-        policy = %issued.result.policy,
-        "certificate issued"
-    );
-}
-
-fn log_refused(problem: &Problem) {
-    tracing::warn!(
-        target: "steward::issuance",
-        decision = "refused",
-        check = problem.check,
-        status = problem.status,
-        detail = problem.detail,
-        "request refused"
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,7 +466,8 @@ mod tests {
     #[test]
     fn nothing_is_signed_outside_of_the_authoritys_time() {
         let check = |now: u64| {
-            let problem = issuer(Timestamp(now)).issue(b"no request").unwrap_err();
+            let problem =
+                issuer(Timestamp(now)).issue(b"no request", &Caller::default()).unwrap_err();
             (problem.status, problem.check.unwrap_or_default())
         };
         let (first, last) = (1_700_000_000, 1_700_000_000 + CA_SECONDS);

@@ -14,12 +14,14 @@
 //! | [`issuer`] | from a request to a certificate, or to a refusal |
 //! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
 //! | [`log`] | recording certificates before they leave |
+//! | [`audit`], [`metrics`] | writing decisions down, and counting them |
 //! | [`recorded`] | evidence on disk, for trying a policy |
 //! | [`http`] | the interface |
 //! | [`cli`] | the program |
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod authority;
 pub mod certificate;
 pub mod cli;
@@ -27,6 +29,7 @@ pub mod http;
 pub mod issuer;
 pub mod lint;
 pub mod log;
+pub mod metrics;
 pub mod policies;
 pub mod recorded;
 pub mod roots;

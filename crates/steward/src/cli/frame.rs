@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chassis::metrics::Registry;
 use chassis::tls::ServerTls;
 use chassis::{Admin, ClientLimits, GateLimits, Limits, Rate, Transport};
 use clap::Args;
 use types::limits;
+
+use crate::audit::Audit;
 
 /// Options of `steward serve` that are not about attestation.
 #[derive(Clone, Debug, Args)]
@@ -31,6 +34,9 @@ pub(super) struct Frame {
     /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics
     #[arg(long, env = "STEWARD_INSECURE_ADMIN_PUBLIC")]
     insecure_admin_public: bool,
+    /// Write each decision here too, one line of JSON; nothing leaves that cannot be written. Opened again on SIGHUP
+    #[arg(long, env = "STEWARD_AUDIT_LOG", value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Most connections at once
     #[arg(long, env = "STEWARD_CONNECTIONS_MAX", value_name = "N", default_value = "1024")]
     connections_max: NonZero<usize>,
@@ -79,6 +85,17 @@ impl Frame {
             .map(|addr| Admin::new(addr, self.insecure_admin_public))
             .transpose()
             .context("--admin-addr")
+    }
+
+    /// Where decisions are written down.
+    pub(super) fn audit(&self, registry: &Registry) -> anyhow::Result<Audit> {
+        let audit = Audit::new(registry);
+        match &self.audit_log {
+            Some(path) => audit
+                .with_file(path)
+                .with_context(|| format!("the audit log {} cannot be written", path.display())),
+            None => Ok(audit),
+        }
     }
 
     /// The bounds of the service.

@@ -74,13 +74,17 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         tracing::info!(entries = head.entries, head = %head.hash, "the issuance log is open");
     }
     let policies = Policies::new(policy);
-    let issuer = Arc::new(Issuer::new(authority, policies, anchors, clock, issuance_log));
+    let metrics = Registry::new();
+    let audit = options.frame.audit(&metrics)?;
+    let issuer = Issuer::new(authority, policies, anchors, clock, issuance_log).audited(audit);
+    let issuer = Arc::new(issuer);
+    crate::metrics::watch(&metrics, &issuer);
     if let Some(url) = &options.url {
         issuer.set_url(url);
     }
-    let metrics = Registry::new();
     let router = http::router(issuer.clone(), Gate::new(options.frame.gate(), &metrics));
-    let (ready, needed, recorded) = (issuer.clone(), issuer.clone(), issuer.clone());
+    let (ready, needed, recorded, audited) =
+        (issuer.clone(), issuer.clone(), issuer.clone(), issuer.clone());
     let log_dir = options.issuance_log.clone();
     let reload = Reload {
         addr: options.addr,
@@ -95,6 +99,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         .admin(admin)
         .ready_check("ca", move || needed.valid_now())
         .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
+        .ready_check("audit log", move || audited.audit().ready().map_err(|e| e.to_string()))
         .metrics(metrics)
         .limits(bounds)
         .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
@@ -187,7 +192,11 @@ impl Reload {
                 false
             }
         };
-        policy && ca && log && transport
+        let audit = self.issuer.audit().reopen();
+        if let Err(error) = &audit {
+            tracing::error!(%error, "the audit log cannot be opened again; the old one stays open");
+        }
+        policy && ca && log && transport && audit.is_ok()
     }
 
     fn policy(&self) -> bool {

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod auditing;
 mod drill;
 mod evidence;
 mod frame;

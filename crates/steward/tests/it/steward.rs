@@ -113,9 +113,10 @@ impl Files {
             .arg("--ca-key")
             .arg(self.path(setup.ca.unwrap_or("ca")).join("ca.key"))
             .arg("--policy")
-            .arg(self.path("policy.toml"))
-            .arg("--issuance-log")
-            .arg(self.path("log"));
+            .arg(self.path("policy.toml"));
+        if !setup.more.iter().any(|word| word == "--insecure-no-issuance-log") {
+            command.arg("--issuance-log").arg(self.path("log"));
+        }
         if setup.simulated_roots.is_some() {
             command.arg("--insecure-simulated-roots").arg(self.path("roots.pem"));
         }
