@@ -10,7 +10,7 @@ use types::limits;
 use types::time::Timestamp;
 
 use crate::VerifyError;
-use crate::path::Issuer;
+use crate::path::{Crls, Issuer};
 
 /// Roots of Stewards.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Anchors {
     pub roots: Vec<CertificateDer<'static>>,
     /// SHA-256 of self-signed certificates of authorities (DER). One counts where the peer sends that certificate along in its chain.
     pub fingerprints: Vec<Sha256>,
+    /// Revocation lists of these authorities, or of those below them.
+    pub crls: Crls,
 }
 
 /// An anchor that can serve now.
@@ -27,6 +29,8 @@ pub(crate) struct Usable<'a> {
     pub(crate) anchor: TrustAnchor<'a>,
     /// Most authorities that may stand between it and the leaf's issuer, that one included.
     pub(crate) path_length: Option<u8>,
+    /// Whether it may sign revocation lists.
+    pub(crate) signs_lists: bool,
 }
 
 impl Anchors {
@@ -46,7 +50,7 @@ impl Anchors {
         for root in &roots {
             Issuer::read(root).map_err(VerifyError::Malformed)?;
         }
-        Ok(Self { roots, fingerprints: Vec::new() })
+        Ok(Self { roots, ..Self::default() })
     }
 
     /// Anchors as a workload's configuration names them.
@@ -96,7 +100,10 @@ impl Anchors {
                 continue;
             }
             match webpki::anchor_from_trusted_cert(certificate) {
-                Ok(anchor) => usable.push(Usable { anchor, path_length: issuer.path_length }),
+                Ok(anchor) => {
+                    let Issuer { path_length, signs_lists, .. } = issuer;
+                    usable.push(Usable { anchor, path_length, signs_lists });
+                }
                 Err(_) => why = "what is named as a root is no certificate of an authority",
             }
         }

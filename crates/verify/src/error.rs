@@ -18,6 +18,8 @@ pub enum VerifyError {
     NoAnchor(&'static str),
     /// The chain does not lead to an anchor, or a certificate in it is not valid: what path validation says.
     Path(String),
+    /// A certificate in the path is revoked, or a revocation list cannot be used, and why.
+    Revocation(String),
     /// A certificate is no DER certificate, or an extension in it is malformed.
     Malformed(String),
     /// The certificate is not made for this use, and what it lacks.
@@ -37,6 +39,7 @@ impl VerifyError {
             Self::Chain => "chain.length",
             Self::NoAnchor(_) => "chain.anchor",
             Self::Path(_) => "chain.path",
+            Self::Revocation(_) => "chain.revocation",
             Self::Malformed(_) => "certificate.malformed",
             Self::Usage(_) => "certificate.usage",
             Self::NoResult => "certificate.result.missing",
@@ -55,6 +58,9 @@ impl VerifyError {
             Self::Path(_) => {
                 "check that the anchor is the Steward that issued the certificate, and the clock"
             }
+            Self::Revocation(_) => {
+                "do not trust it; if the list has ended or is not the issuer's, get the current one"
+            }
             Self::NoResult => "the peer has an ordinary certificate; a Keep has one from a Steward",
             Self::Malformed(_) | Self::Usage(_) | Self::Result(_) | Self::Names(_) => {
                 "a Steward does not issue such certificates; do not trust it"
@@ -69,6 +75,7 @@ impl fmt::Display for VerifyError {
             Self::Chain => f.write_str("there is no certificate chain of a sensible length"),
             Self::NoAnchor(why) => write!(f, "there is no trust anchor for it: {why}"),
             Self::Path(why) => write!(f, "the certificate does not lead to a trust anchor: {why}"),
+            Self::Revocation(why) => write!(f, "{why}"),
             Self::Malformed(why) => write!(f, "the certificate is malformed: {why}"),
             Self::Usage(lacks) => write!(f, "the certificate is not made for this use: {lacks}"),
             Self::NoResult => f.write_str("the certificate carries no attestation result"),

@@ -5,18 +5,17 @@
 use std::net::IpAddr;
 
 use const_oid::AssociatedOid;
-use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::Decode;
 use der::asn1::{Ia5StringRef, ObjectIdentifier};
 use evidence::result::{AttestationResult, CERTIFICATE_POLICY, EXTENSION};
 use rustls::pki_types::CertificateDer;
 use types::digest::Sha256;
 use types::peer::{Attested, Peer};
-use types::slug::Slug;
+use types::slug::{self, Slug};
 use types::time::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{CertificatePolicies, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::{CertificatePolicies, SubjectAltName};
 
 use crate::{Anchors, Refusal, Requirements, VerifyError, path};
 
@@ -91,11 +90,11 @@ pub fn identify(
 ) -> Result<Identity, VerifyError> {
     path::validate(chain, anchors, now, usage)?;
     let leaf = chain.first().ok_or(VerifyError::Chain)?;
-    read(leaf, usage)
+    read(leaf)
 }
 
 /// Reads a certificate whose path is verified.
-fn read(der: &[u8], usage: Usage) -> Result<Identity, VerifyError> {
+fn read(der: &[u8]) -> Result<Identity, VerifyError> {
     let certificate =
         Certificate::from_der(der).map_err(|error| VerifyError::Malformed(error.to_string()))?;
     let tbs = certificate.tbs_certificate();
@@ -108,7 +107,6 @@ fn read(der: &[u8], usage: Usage) -> Result<Identity, VerifyError> {
         }
     };
     let result = AttestationResult::from_extension(result).map_err(VerifyError::Result)?;
-    check_purpose(&certificate, usage)?;
     let names = match extension(&certificate)? {
         Some(alternatives) => names(alternatives)?,
         None => Names::default(),
@@ -147,24 +145,6 @@ fn extension<T: AssociatedOid + for<'a> Decode<'a>>(
     certificate: &Certificate,
 ) -> Result<Option<T>, VerifyError> {
     path::extension(certificate).map_err(VerifyError::Malformed)
-}
-
-/// A Keep's certificate says what it is for, and authorities are for something else (docs/FORMATS.md 4).
-fn check_purpose(certificate: &Certificate, usage: Usage) -> Result<(), VerifyError> {
-    let lacks = |what| Err(VerifyError::Usage(what));
-    if !extension::<KeyUsage>(certificate)?.is_some_and(|usage| usage.digital_signature()) {
-        return lacks("its key usage is not digitalSignature");
-    }
-    let purposes = extension::<ExtendedKeyUsage>(certificate)?.map_or_else(Vec::new, |all| all.0);
-    match usage {
-        Usage::Client if !purposes.contains(&ID_KP_CLIENT_AUTH) => {
-            lacks("its extended key usage lacks clientAuth")
-        }
-        Usage::Server if !purposes.contains(&ID_KP_SERVER_AUTH) => {
-            lacks("its extended key usage lacks serverAuth")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -216,7 +196,7 @@ fn names(alternatives: SubjectAltName) -> Result<Names, VerifyError> {
                     return Err(malformed("two workloads"));
                 }
             }
-            GeneralName::DnsName(dns) if printable(dns.as_str()) => {
+            GeneralName::DnsName(dns) if is_host(dns.as_str()) => {
                 names.dns.push(dns.as_str().to_owned());
             }
             GeneralName::IpAddress(ip) => names.ip.push(
@@ -227,6 +207,11 @@ fn names(alternatives: SubjectAltName) -> Result<Names, VerifyError> {
         }
     }
     Ok(names)
+}
+
+/// Whether a Steward's policy can grant this name: in lower case, no wildcards, no address.
+fn is_host(name: &str) -> bool {
+    slug::valid_host(name) && !name.contains(':') && name.parse::<IpAddr>().is_err()
 }
 
 /// An address out of its 4 or 16 bytes.

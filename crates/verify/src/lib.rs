@@ -117,6 +117,7 @@ pub use anchors::Anchors;
 pub use error::{Refusal, VerifyError};
 pub use expect::{Expectation, ParseExpectationError, Tier};
 pub use identity::{Identity, Usage, identify, verify_chain};
+pub use path::Crls;
 pub use probe::{Probe, probe};
 pub use requirements::{Requirements, Unmet};
 // What appears in signatures, so that callers need no other crate for it, nor can have another version of it.

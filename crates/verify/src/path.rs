@@ -2,87 +2,30 @@
 
 //! Path validation (RFC 5280 section 6): the `webpki` crate's, and the checks that it leaves out.
 //!
-//! Those are: key usage, everything about the anchor itself (its dates, that it is an authority, its path length, its critical
-//! extensions), and extensions that are there twice.
+//! Those are: everything about the anchor itself (its dates, that it is an authority, its path length, its critical extensions,
+//! whether it may sign revocation lists), extensions that are there twice, issuers without a name, and all of [`leaf`].
+
+mod issuer;
+mod leaf;
+mod revocation;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use const_oid::AssociatedOid;
-use const_oid::db::rfc5280::{
-    ID_CE_BASIC_CONSTRAINTS, ID_CE_CERTIFICATE_POLICIES, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
-    ID_CE_NAME_CONSTRAINTS, ID_CE_SUBJECT_ALT_NAME,
-};
+use der::Decode;
 use der::asn1::ObjectIdentifier;
-use der::{Decode, Encode as _};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use types::limits;
 use types::time::Timestamp;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
+pub(crate) use issuer::Issuer;
+pub use revocation::Crls;
+
+use crate::anchors::Usable;
 use crate::{Anchors, Usage, VerifyError};
-
-/// What is wanted of the certificate of an issuer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Issuer {
-    /// Whether it bears its own name as issuer.
-    pub(crate) self_issued: bool,
-    /// Its path length constraint.
-    pub(crate) path_length: Option<u8>,
-    not_before: u64,
-    not_after: u64,
-}
-
-impl Issuer {
-    /// Reads the certificate (DER) of an authority.
-    ///
-    /// # Errors
-    /// In words, if it is no certificate, or not of an authority that may sign certificates.
-    pub(crate) fn read(der: &[u8]) -> Result<Self, String> {
-        let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
-        once_each(&certificate)?;
-        let tbs = certificate.tbs_certificate();
-        // For those in between `webpki` has checked this already, for anchors nobody has.
-        let mut critical = tbs.extensions().into_iter().flatten().filter(|e| e.critical);
-        if let Some(unknown) = critical.find(|e| !UNDERSTOOD.contains(&e.extn_id)) {
-            return Err(format!(
-                "an issuer has the unknown critical extension {}",
-                unknown.extn_id
-            ));
-        }
-        let constraints: Option<BasicConstraints> = extension(&certificate)?;
-        let constraints =
-            constraints.filter(|c| c.ca).ok_or("an issuer is no certificate authority")?;
-        if extension::<KeyUsage>(&certificate)?.is_some_and(|usage| !usage.key_cert_sign()) {
-            return Err("an issuer's key may not sign certificates".to_owned());
-        }
-        let name = |name: &x509_cert::name::Name| name.to_der().map_err(|error| error.to_string());
-        Ok(Self {
-            self_issued: name(tbs.subject())? == name(tbs.issuer())?,
-            path_length: constraints.path_len_constraint,
-            not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
-            not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
-        })
-    }
-
-    /// Whether its dates hold at `now`.
-    pub(crate) fn valid_at(&self, now: Timestamp) -> bool {
-        (self.not_before..=self.not_after).contains(&now.0)
-    }
-}
-
-/// Critical extensions of an anchor that may be there: those that are heeded here or by `webpki`, and policies, which bind nobody
-/// who asks for none.
-const UNDERSTOOD: [ObjectIdentifier; 6] = [
-    ID_CE_BASIC_CONSTRAINTS,
-    ID_CE_KEY_USAGE,
-    ID_CE_EXT_KEY_USAGE,
-    ID_CE_NAME_CONSTRAINTS,
-    ID_CE_SUBJECT_ALT_NAME,
-    ID_CE_CERTIFICATE_POLICIES,
-];
 
 /// Refuses a certificate in which an extension is there twice (RFC 5280 section 4.2).
 fn once_each(certificate: &Certificate) -> Result<(), String> {
@@ -115,55 +58,54 @@ pub(crate) fn extension<T: AssociatedOid + for<'a> Decode<'a>>(
         .transpose()
 }
 
-/// Validates the path from the leaf (first in `chain`) to one of the anchors, for this usage, at `now`.
+/// Validates the path from the leaf (first in `chain`) to one of the anchors, for this usage, at `now`. How many authorities stand
+/// between leaf and anchor, those not counted that certify themselves anew (RFC 5280 section 4.2.1.9).
 ///
 /// # Errors
-/// [`VerifyError::Chain`], [`VerifyError::NoAnchor`], [`VerifyError::Path`] or [`VerifyError::Malformed`].
+/// [`VerifyError::Chain`], [`VerifyError::NoAnchor`], [`VerifyError::Path`], [`VerifyError::Revocation`],
+/// [`VerifyError::Malformed`] or [`VerifyError::Usage`].
 pub(crate) fn validate(
     chain: &[CertificateDer<'_>],
     anchors: &Anchors,
     now: Timestamp,
     usage: Usage,
-) -> Result<(), VerifyError> {
+) -> Result<usize, VerifyError> {
     let (true, Some((leaf_der, issuers))) = (sensible(chain), chain.split_first()) else {
         return Err(VerifyError::Chain);
     };
     let usable = anchors.for_chain(chain, now)?;
-    let path = |error: webpki::Error| VerifyError::Path(explain(&error));
-    let usage = match usage {
+    let purpose = match usage {
         Usage::Client => webpki::KeyUsage::client_auth(),
         Usage::Server => webpki::KeyUsage::server_auth(),
     };
-    let leaf = webpki::EndEntityCert::try_from(leaf_der).map_err(path)?;
+    let end = webpki::EndEntityCert::try_from(leaf_der).map_err(|error| explain(&error))?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
     let roots: Vec<_> = usable.iter().map(|u| u.anchor.clone()).collect();
-    let verified = leaf
-        .verify_for_usage(algorithms().all, &roots, issuers, time, usage, None, None)
-        .map_err(path)?;
-
+    let lists = anchors.crls.current(now)?;
+    let lists: Vec<_> = lists.iter().collect();
+    let revoked = revocation::options(&lists);
+    let verified = end
+        .verify_for_usage(algorithms().all, &roots, issuers, time, purpose, revoked, None)
+        .map_err(|error| explain(&error))?;
+    let anchor = || usable.iter().filter(|u| u.anchor == *verified.anchor());
+    // The key usage of those in between is looked at by `webpki`, the anchor's by nobody.
+    let its = |u: &Usable<'_>| lists.iter().any(|list| list.issuer() == u.anchor.subject.as_ref());
+    if anchor().any(|u| !u.signs_lists && its(u)) {
+        let why = "the root that signed the revocation list may not sign any";
+        return Err(VerifyError::Revocation(why.to_owned()));
+    }
     let parsed = Certificate::from_der(leaf_der)
         .map_err(|error| VerifyError::Malformed(error.to_string()))?;
-    once_each(&parsed).map_err(VerifyError::Malformed)?;
-    let usage: Option<KeyUsage> = extension(&parsed).map_err(VerifyError::Malformed)?;
-    if usage.is_some_and(|usage| usage.key_cert_sign()) {
-        return Err(VerifyError::Path(
-            "its key may sign certificates, as only authorities' may".to_owned(),
-        ));
-    }
+    leaf::check(&parsed, usage)?;
     let mut between = 0;
     for issuer in verified.intermediate_certificates() {
         let issuer = Issuer::read(&issuer.der()).map_err(VerifyError::Path)?;
-        // Authorities that certify themselves anew do not count (RFC 5280 section 4.2.1.9).
         between += usize::from(!issuer.self_issued);
     }
-    let anchor = verified.anchor();
-    let too_long = |u: &crate::anchors::Usable<'_>| {
-        u.anchor == *anchor && u.path_length.is_some_and(|most| between > usize::from(most))
-    };
-    if usable.iter().any(too_long) {
+    if anchor().any(|u| u.path_length.is_some_and(|most| between > usize::from(most))) {
         return Err(VerifyError::Path("the path is longer than its root allows".to_owned()));
     }
-    Ok(())
+    Ok(between)
 }
 
 /// Whether a chain is no longer, and no certificate in it larger, than anybody needs.
@@ -181,10 +123,23 @@ pub(crate) fn algorithms() -> WebPkiSupportedAlgorithms {
     rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
 }
 
-fn explain(error: &webpki::Error) -> String {
+/// What path validation says, in words.
+fn explain(error: &webpki::Error) -> VerifyError {
     use webpki::Error;
     let at = |time: &UnixTime| Timestamp(time.as_secs());
-    match error {
+    let why = match error {
+        Error::CertRevoked => {
+            return VerifyError::Revocation("a certificate in the path is revoked".to_owned());
+        }
+        Error::CrlExpired { next_update, .. } => {
+            let next = at(next_update);
+            return VerifyError::Revocation(format!("the revocation list ended at {next}"));
+        }
+        Error::IssuerNotCrlSigner | Error::InvalidCrlSignatureForPublicKey => {
+            let why =
+                "the revocation list is not signed by its issuer, or that one may not sign any";
+            return VerifyError::Revocation(why.to_owned());
+        }
         Error::UnknownIssuer => "its issuer is not trusted".to_owned(),
         Error::CertExpired { time, not_after } => {
             format!("it expired at {}, and it is {}", at(not_after), at(time))
@@ -206,7 +161,8 @@ fn explain(error: &webpki::Error) -> String {
             "it has a critical extension that is not known here".to_owned()
         }
         other => other.to_string(),
-    }
+    };
+    VerifyError::Path(why)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Keeps {
     /// Keeps with certificates below these roots; simulated ones only if told so.
     pub fn new(roots: Vec<CertificateDer<'static>>, allow_simulated: bool) -> Self {
         Self {
-            anchors: verify::Anchors { roots, fingerprints: Vec::new() },
+            anchors: verify::Anchors { roots, ..Default::default() },
             requirements: verify::Requirements { allow_simulated, ..Default::default() },
         }
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use types::limits;
 use verify::{Anchors, Expectation, Refusal, Requirements, Unmet};
 
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::files;
 
 /// Flags of the commands that judge a server.
@@ -19,6 +19,9 @@ pub struct ExpectArgs {
     /// PEM file with the root of the Steward that you trust
     #[arg(long, value_name = "FILE", env = "ENARX_CA")]
     pub ca: PathBuf,
+    /// File with revocation lists, PEM or DER: what is on one is refused (may be repeated)
+    #[arg(long, value_name = "FILE", env = "ENARX_CRL", value_delimiter = ',')]
+    pub crl: Vec<PathBuf>,
     /// What the certificate has to prove: workload, digest, tee, tier, measurement, signer, policy or max-age. May be repeated: of
     /// those with one key any will do, and every key that is there has to hold
     #[arg(long, value_name = "KEY=VALUE", env = "ENARX_EXPECT", value_delimiter = '\n')]
@@ -36,9 +39,19 @@ impl ExpectArgs {
     pub fn anchors(&self) -> Result<Anchors, Failure> {
         let next = |failure: Failure| failure.next("name the Steward's root with --ca (ENARX_CA)");
         let roots = certificates(&self.ca).map_err(next)?;
-        Anchors::from_roots(roots).map_err(|error| {
+        let mut anchors = Anchors::from_roots(roots).map_err(|error| {
             next(Failure::new(format!("cannot trust {}", self.ca.display())).why(error))
-        })
+        })?;
+        for path in &self.crl {
+            let bytes = files::read_bounded(path, limits::POLICY_BYTES_MAX)?;
+            let what = format!("cannot use the revocation lists in {}", path.display());
+            anchors
+                .crls
+                .add(&bytes)
+                .context(what)
+                .map_err(|f| f.next("check --crl (ENARX_CRL)"))?;
+        }
+        Ok(anchors)
     }
 
     /// What to expect.

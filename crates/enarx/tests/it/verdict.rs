@@ -204,6 +204,28 @@ fn standard_input_will_do() {
 }
 
 #[test]
+fn what_is_revoked_is_refused() {
+    let steward = Steward::new();
+    let keep = steward.keep(&result());
+    let chain = file(keep.chain_pem());
+    let with = |list: &[u8]| {
+        let list = file(list);
+        verify(&[path(&chain), "--ca", steward.root(), "--json", "--crl", path(&list)])
+    };
+    let (from, to) = (now().minus(60), now().plus(3_600));
+    let list = |revoked: &[&[u8]], to| steward.ca.revoke_pem(revoked, from, to).unwrap();
+    assert_eq!(with(list(&[], to).as_bytes()).0, 0);
+    for list in [list(&[&keep.chain_der[0]], to), list(&[], now().minus(1))] {
+        let (code, stdout, _) = with(list.as_bytes());
+        let json: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, json["check"].as_str()), (1, Some("chain.revocation")));
+    }
+    let (code, _, stderr) = with(b"none");
+    assert_eq!(code, 2);
+    assert!(stderr.contains("cannot use the revocation lists in"), "{stderr}");
+}
+
+#[test]
 fn simulated_and_relaxed_are_let_in_by_name_only() {
     let steward = Steward::new();
     let mut simulated = result();

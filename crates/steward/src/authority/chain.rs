@@ -14,7 +14,8 @@ use types::time::Timestamp;
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints,
+    SubjectKeyIdentifier,
 };
 
 use super::AuthorityError;
@@ -126,6 +127,15 @@ fn may_issue(certificate: &Certificate, below: usize) -> Result<(), &'static str
         Ok(None) => {}
         Ok(Some((_, usage))) if usage.key_cert_sign() => {}
         _ => return Err("its key usage lacks keyCertSign"),
+    }
+    match tbs.get_extension::<NameConstraints>() {
+        Ok(None) => {}
+        Ok(Some((_, names)))
+            if [&names.permitted_subtrees, &names.excluded_subtrees]
+                .into_iter()
+                .flatten()
+                .any(|trees| !trees.is_empty()) => {}
+        _ => return Err("its name constraints constrain nothing"),
     }
     match tbs.get_extension::<ExtendedKeyUsage>() {
         Ok(None) => Ok(()),

@@ -4,6 +4,7 @@
 //!
 //! P-256 with ECDSA-SHA256 throughout. Every certificate names its purpose in the organisation, so that nobody takes one for real.
 
+mod crl;
 pub(crate) mod enc;
 
 use std::fmt;
@@ -260,6 +261,10 @@ impl DevCa {
     /// The CA's private key, PKCS#8 PEM.
     pub fn key_pem(&self) -> String {
         to_pem("PRIVATE KEY", &self.key_der)
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
     }
 
     /// SHA-256 of the CA's certificate.

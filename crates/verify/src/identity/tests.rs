@@ -105,6 +105,29 @@ fn an_ordinary_certificate_of_the_same_authority_is_no_keep() {
 }
 
 #[test]
+fn a_certificate_that_no_steward_writes_is_refused() {
+    // Name constraints; information about the issuer that is none; a purpose that is any.
+    for (id, value) in [
+        ("2.5.29.30", sequence(&[])),
+        ("1.3.6.1.5.5.7.1.1", sequence(&[])),
+        ("1.3.6.1.5.5.7.1.1", vec![4, 0]),
+    ] {
+        let mut profile = Profile::keep(&result());
+        let oid = ObjectIdentifier::new_unwrap(id);
+        profile.extensions.push(Extension { oid, critical: false, value });
+        assert_eq!(check_of(&profile), "certificate.malformed", "{id}");
+    }
+    let any = ObjectIdentifier::new_unwrap("2.5.29.37.0").to_der().unwrap();
+    let server = const_oid::db::rfc5280::ID_KP_SERVER_AUTH.to_der().unwrap();
+    for (critical, purposes) in [(false, [server.clone(), any].concat()), (true, server)] {
+        let mut profile = Profile { server: false, client: false, ..Profile::keep(&result()) };
+        let oid = ObjectIdentifier::new_unwrap("2.5.29.37");
+        profile.extensions.push(Extension { oid, critical, value: sequence(&purposes) });
+        assert_eq!(check_of(&profile), "certificate.usage");
+    }
+}
+
+#[test]
 fn an_authority_is_no_keep() {
     let profile = Profile { ca: true, ..Profile::keep(&result()) };
     assert_eq!(check_of(&profile), "chain.path");
@@ -195,9 +218,19 @@ fn other_kinds_of_names_are_refused() {
     let mut profile = Profile::keep(&unknown);
     profile.extensions.push(mail);
     assert_eq!(check_of(&profile), "certificate.malformed");
-    // A DNS name that would play tricks with a terminal.
-    let profile = Profile { dns: vec!["a\u{1b}[2J".into()], ..Profile::keep(&result()) };
-    assert_eq!(check_of(&profile), "certificate.malformed");
+    // DNS names that play tricks with a terminal, or that no policy can grant.
+    for name in [
+        "a\u{1b}[2J",
+        "*.example.com",
+        "a_b.example.com",
+        "A.example.com",
+        "127.0.0.1",
+        "a:443",
+        "",
+    ] {
+        let profile = Profile { dns: vec![name.into()], ..Profile::keep(&result()) };
+        assert_eq!(check_of(&profile), "certificate.malformed", "{name}");
+    }
 }
 
 #[test]
