@@ -30,8 +30,8 @@ macro_rules! checks {
 checks! {
     /// The request is a PKCS#10 request of the form that docs/FORMATS.md 3.5 allows.
     RequestMalformed = "request-malformed", "send a PKCS#10 request as docs/FORMATS.md section 3.5 describes it";
-    /// The request's key is a P-384 key.
-    RequestKey = "request-key", "make the Keep's key on the curve P-384";
+    /// The request's key is on P-256 or P-384.
+    RequestKey = "request-key", "make the Keep's key on the curve P-384 (or P-256)";
     /// The request is signed by its own key.
     RequestSignature = "request-signature", "sign the request with the private key of the public key in it";
     /// The request carries evidence.

@@ -10,10 +10,11 @@ use der::asn1::{BitStringRef, OctetStringRef};
 use der::{Decode as _, Tag, TagNumber};
 use types::limits;
 
-use crate::asn1::{self, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET, p384_point};
+use crate::asn1::{self, BIT_STRING, OCTET_STRING, OID, SEQUENCE, SET, p256_point, p384_point};
 use crate::check::{Check, Refusal, ensure};
 use crate::container::{self, Evidence};
 use crate::crypto::{Scheme, Verifier};
+use crate::intel;
 
 /// `extensionRequest` (PKCS#9).
 const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
@@ -21,11 +22,13 @@ const EXTENSION_REQUEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.84
 pub const EVIDENCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.5.4.9");
 /// SNP evidence without claims.
 pub const LEGACY_SNP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.3");
-/// Evidence of KVM (none) and of SGX, which this version does not appraise.
-const LEGACY_OTHERS: [ObjectIdentifier; 2] = [
-    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.1"),
-    ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.2"),
-];
+/// SGX evidence without claims.
+pub const LEGACY_SGX: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.2");
+/// What KVM had in the place of evidence: nothing.
+const LEGACY_KVM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.1");
+/// AlgorithmIdentifier `ecdsa-with-SHA256`.
+const ECDSA_SHA256: [u8; 12] =
+    [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// AlgorithmIdentifier `ecdsa-with-SHA384`.
 const ECDSA_SHA384: [u8; 12] =
     [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
@@ -35,30 +38,37 @@ const ATTRIBUTES: u8 = 0xa0;
 /// A certification request whose own signature has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The public key, DER of the SubjectPublicKeyInfo: P-384.
+    /// The public key, DER of the SubjectPublicKeyInfo: P-256 or P-384.
     pub spki_der: Vec<u8>,
     /// The evidence.
     pub evidence: Evidence,
+}
+
+/// What is signed in a request.
+struct Info<'a> {
+    subject: &'a [u8],
+    spki: &'a [u8],
+    attributes: &'a [u8],
 }
 
 struct Parts<'a> {
     info: &'a [u8],
     algorithm: &'a [u8],
     signature: &'a [u8],
-    subject: &'a [u8],
-    spki: &'a [u8],
-    attributes: &'a [u8],
 }
 
 fn parts(der: &[u8]) -> der::Result<Parts<'_>> {
-    let (info, algorithm, signature) = asn1::sequence(der, |reader| {
+    asn1::sequence(der, |reader| {
         let info = asn1::element(reader, Tag::Sequence)?;
         let algorithm = asn1::element(reader, Tag::Sequence)?;
         let signature = BitStringRef::decode(reader)?;
         let signature = signature.as_bytes().ok_or_else(|| asn1::wrong(reader))?;
-        Ok((info, algorithm, signature))
-    })?;
-    asn1::sequence(info, |reader| {
+        Ok(Parts { info, algorithm, signature })
+    })
+}
+
+fn info(der: &[u8]) -> der::Result<Info<'_>> {
+    asn1::sequence(der, |reader| {
         if u8::decode(reader)? != 0 {
             return Err(asn1::wrong(reader));
         }
@@ -66,7 +76,7 @@ fn parts(der: &[u8]) -> der::Result<Parts<'_>> {
         let spki = asn1::element(reader, Tag::Sequence)?;
         let tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
         let attributes = asn1::contents(asn1::element(reader, tag)?)?;
-        Ok(Parts { info, algorithm, signature, subject, spki, attributes })
+        Ok(Info { subject, spki, attributes })
     })
 }
 
@@ -93,6 +103,15 @@ fn extension(attributes: &[u8]) -> der::Result<Option<Extension<'_>>> {
     })
 }
 
+/// Algorithm of a request's signature, its scheme and the public point, by the kind of key.
+fn key(spki: &[u8]) -> Option<([u8; 12], Scheme, &[u8])> {
+    match (p256_point(spki), p384_point(spki)) {
+        (Some(point), _) => Some((ECDSA_SHA256, Scheme::EcdsaP256Sha256Der, point)),
+        (_, Some(point)) => Some((ECDSA_SHA384, Scheme::EcdsaP384Sha384Der, point)),
+        _ => None,
+    }
+}
+
 impl Request {
     /// Reads a request and checks that its own key signed it.
     ///
@@ -103,34 +122,35 @@ impl Request {
         if der.len() > limits::REQUEST_BYTES_MAX {
             return Err(malformed("the request is larger than 64 KiB".into()));
         }
-        let parts =
-            parts(der).map_err(|e| malformed(format!("it is no PKCS#10 request in DER: {e}")))?;
-        ensure(parts.subject == [SEQUENCE, 0], Check::RequestMalformed, || {
+        let parts = parts(der).and_then(|parts| Ok((info(parts.info)?, parts)));
+        let (info, parts) =
+            parts.map_err(|e| malformed(format!("it is no PKCS#10 request in DER: {e}")))?;
+        ensure(info.subject == [SEQUENCE, 0], Check::RequestMalformed, || {
             "the request asks for a subject; Steward gives names, the request does not".into()
         })?;
-        let point = p384_point(parts.spki).ok_or_else(|| {
-            Refusal::new(Check::RequestKey, "the request's key is not an uncompressed P-384 point")
+        let (algorithm, scheme, point) = key(info.spki).ok_or_else(|| {
+            let detail = "the request's key is not an uncompressed point of P-256 or P-384";
+            Refusal::new(Check::RequestKey, detail)
         })?;
-        let signed = parts.algorithm == ECDSA_SHA384
-            && verifier
-                .verify(Scheme::EcdsaP384Sha384Der, point, parts.info, parts.signature)
-                .is_ok();
+        let signed = parts.algorithm == algorithm
+            && verifier.verify(scheme, point, parts.info, parts.signature).is_ok();
         ensure(signed, Check::RequestSignature, || {
             "the request's own signature does not verify".into()
         })?;
         let extension =
-            if parts.attributes.is_empty() { Ok(None) } else { extension(parts.attributes) };
+            if info.attributes.is_empty() { Ok(None) } else { extension(info.attributes) };
         let extension = extension.map_err(|e| {
             malformed(format!("the request has not one extensionRequest with one extension: {e}"))
         })?;
         let Some((oid, critical, value)) = extension else {
             return Err(Refusal::new(Check::EvidenceMissing, "the request carries no evidence"));
         };
-        ensure(!LEGACY_OTHERS.contains(&oid), Check::EvidenceUnsupported, || {
-            "the request's evidence is none of SEV-SNP".into()
+        ensure(oid != LEGACY_KVM, Check::EvidenceUnsupported, || {
+            "the request says that its Keep runs without a TEE (KVM)".into()
         })?;
         let evidence = match oid {
             EVIDENCE => container::decode_evidence(value),
+            LEGACY_SGX => intel::decode_legacy(value),
             LEGACY_SNP => container::decode_legacy_snp(value),
             _ => {
                 return Err(Refusal::new(
@@ -143,7 +163,7 @@ impl Request {
         let evidence = evidence.ok_or_else(|| {
             Refusal::new(Check::EvidenceMalformed, "the evidence's container cannot be read")
         })?;
-        Ok(Self { spki_der: parts.spki.to_vec(), evidence })
+        Ok(Self { spki_der: info.spki.to_vec(), evidence })
     }
 }
 
@@ -152,7 +172,7 @@ impl Request {
 pub struct Tbs(Vec<u8>);
 
 impl Tbs {
-    /// The bytes to sign, with ECDSA and SHA-384.
+    /// The bytes to sign: a P-384 key with ECDSA and SHA-384, a P-256 key with SHA-256.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -163,10 +183,14 @@ impl Tbs {
     }
 }
 
-/// A request of any signed part, with its signature in DER.
+/// A request of any signed part, with its signature in DER. The algorithm follows from the key in the signed part.
 pub fn assemble(info: &[u8], signature: &[u8]) -> Vec<u8> {
+    let algorithm = match self::info(info).ok().and_then(|info| key(info.spki)) {
+        Some((algorithm, ..)) => algorithm,
+        None => ECDSA_SHA384,
+    };
     let signature = asn1::tlv(BIT_STRING, &[&[0], signature].concat());
-    asn1::tlv(SEQUENCE, &[info, &ECDSA_SHA384, &signature].concat())
+    asn1::tlv(SEQUENCE, &[info, &algorithm, &signature].concat())
 }
 
 /// A request for the key `spki_der` with evidence that carries claims; `extension` is from [`encode_evidence`](crate::encode_evidence).

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | [`csr`] | requests with evidence |
 //! | [`claims`] | what report data stand for |
+//! | [`intel`] | SGX and TDX quotes and their verification |
 //! | [`snp`] | SEV-SNP reports and their verification |
 //! | `amd` | AMD's products and certificates |
 //! | `nitro` | documents of AWS Nitro Enclaves and their verification |
@@ -38,6 +39,7 @@ mod container;
 mod cose;
 pub mod crypto;
 pub mod csr;
+pub mod intel;
 #[cfg(feature = "appraisal")]
 pub mod nitro;
 #[cfg(feature = "appraisal")]

@@ -47,6 +47,12 @@ pub const COLLATERAL_CHAIN_BYTES_MAX: usize = 48 * 1024;
 pub const COLLATERAL_PIECES_MAX: usize = 4096;
 /// Largest platform manifest that is registered with Intel.
 pub const PLATFORM_MANIFEST_BYTES_MAX: usize = 128 * 1024;
+/// Largest TCB info in a piece of evidence; the largest seen is 9 KiB.
+pub const TCB_INFO_BYTES_MAX: usize = 32 * 1024;
+/// Largest QE identity in a piece of evidence; the largest seen is 1.4 KiB.
+pub const QE_IDENTITY_BYTES_MAX: usize = 8 * 1024;
+/// Largest quote of Intel's; the largest seen is 8000 bytes, padding included.
+pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
 /// Largest set of claims (docs/FORMATS.md 3.1).
 pub const CLAIMS_BYTES_MAX: usize = 8 * 1024;
 /// Largest tag statement (docs/FORMATS.md 2.3).

@@ -78,16 +78,30 @@ pub(crate) fn wrong(reader: &mut SliceReader<'_>) -> der::Error {
     reader.error(ErrorKind::Failed)
 }
 
-/// AlgorithmIdentifier of a P-384 key and the BIT STRING header in front of its point.
+/// AlgorithmIdentifier of a P-256 key and the BIT STRING header in front of its point.
+const P256_SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// The same of a P-384 key.
 const P384_SPKI: [u8; 23] = [
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
     0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
 ];
 
+fn point<'a>(spki: &'a [u8], prefix: &[u8], bytes: usize) -> Option<&'a [u8]> {
+    let point = spki.strip_prefix(prefix)?;
+    (point.len() == bytes && point.first() == Some(&4)).then_some(point)
+}
+
+/// The uncompressed point (65 bytes) in the SPKI of a P-256 key.
+pub(crate) fn p256_point(spki: &[u8]) -> Option<&[u8]> {
+    point(spki, &P256_SPKI, 65)
+}
+
 /// The uncompressed point (97 bytes) in the SPKI of a P-384 key.
 pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
-    let point = spki.strip_prefix(&P384_SPKI)?;
-    (point.len() == 97 && point.first() == Some(&4)).then_some(point)
+    point(spki, &P384_SPKI, 97)
 }
 
 /// The contents of all PEM blocks with this label; at most `max`.

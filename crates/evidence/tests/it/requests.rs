@@ -167,11 +167,11 @@ fn the_form_of_a_request() {
     }
     assert_eq!(check(&vec![0x30; 65 * 1024], ""), "request-malformed");
     assert_eq!(check(&asks(oid("1.3.6.1.4.1.58270.1.1"), &[]), ""), "evidence-unsupported");
-    assert_eq!(check(&asks(oid("1.3.6.1.4.1.58270.1.2"), &[1]), ""), "evidence-unsupported");
     assert_eq!(check(&asks(oid("2.5.29.17"), &[0x30, 0]), ""), "evidence-missing");
     for value in [&[][..], &[0x30, 0], &[0xd9, 0xea, 0x61, 0x83, 0x40, 0x40, 0x40]] {
         assert_eq!(check(&asks(csr::EVIDENCE, value), ""), "evidence-malformed");
         assert_eq!(check(&asks(csr::LEGACY_SNP, value), ""), "evidence-malformed");
+        assert_eq!(check(&asks(csr::LEGACY_SGX, value), ""), "evidence-malformed");
     }
     let nothing = encode_evidence(Kind::Snp, &[0; 1184], &[0xa0], &[0x30, 0]);
     assert_eq!(check(&asks(csr::EVIDENCE, &nothing), ""), "evidence-malformed");
@@ -193,6 +193,21 @@ fn the_form_of_a_request() {
     let mut compressed = key.spki.clone();
     compressed[23] = 2;
     assert_eq!(check(&key.sign(&csr::build(&compressed, &[])), ""), "request-key");
+}
+
+#[test]
+fn keys_of_both_curves_sign_their_requests() {
+    for (key, spki_bytes) in [(Key::new(), 120), (Key::p256(), 91)] {
+        assert_eq!(key.spki.len(), spki_bytes);
+        let request = key.request(&MILAN, &key.claims(None));
+        assert_eq!(decide(&request, "").unwrap().spki_der, key.spki);
+        // The other curve's algorithm: its last byte tells SHA-256 from SHA-384.
+        let algorithm = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
+        let at = request.windows(7).rposition(|window| window == algorithm).unwrap() + 7;
+        let mut other = request.clone();
+        other[at] ^= 1;
+        assert_eq!(check(&other, ""), "request-signature");
+    }
 }
 
 /// Edits of the signed part of a request, which is then signed again: nothing but the one form is taken.

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING,
+    ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
 };
 use drawbridge_core::statement::{self, Statement};
 use enarx_evidence::amd::Roots;
@@ -82,7 +83,15 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        Self::on(&ECDSA_P384_SHA384_ASN1_SIGNING)
+    }
+
+    pub(crate) fn p256() -> Self {
+        Self::on(&ECDSA_P256_SHA256_ASN1_SIGNING)
+    }
+
+    fn on(curve: &'static EcdsaSigningAlgorithm) -> Self {
+        let pair = EcdsaKeyPair::generate(curve).unwrap();
         let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
         let spki = der.as_ref().to_vec();
         Self { pair, spki }
