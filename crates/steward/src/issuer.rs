@@ -18,7 +18,7 @@ use types::problem::Problem;
 use types::time::Timestamp;
 
 use crate::audit::{Audit, Caller, Decided, Verdict};
-use crate::authority::Authority;
+use crate::authority::{Authority, AuthorityError};
 use crate::certificate::{self, Order};
 use crate::lint;
 use crate::log::entry::Record;
@@ -335,7 +335,7 @@ impl Issuer {
             evidence: decision.evidence,
             result: decision.result,
         };
-        let made = certificate::make(&order, authority).map_err(|error| broken(&error))?;
+        let made = certificate::make(&order, authority).map_err(|error| not_made(&error))?;
         lint::check(&made.der, &order, authority).map_err(|flaw| broken(&flaw))?;
         Ok(Issued {
             certificate: made.der,
@@ -424,6 +424,20 @@ fn refused(refusal: &evidence::Refusal) -> Refused {
 fn broken(error: &dyn std::fmt::Display) -> Refused {
     tracing::error!(%error, "no certificate could be made");
     Box::new(Problem::new(500, "Internal Server Error", "").check("steward.internal"))
+}
+
+/// No signature: a token that is away comes back, everything else is our own fault.
+fn not_made(error: &AuthorityError) -> Refused {
+    let AuthorityError::Unavailable(_) = error else { return broken(error) };
+    tracing::warn!(%error, "no certificate could be made");
+    let problem = Problem::new(
+        503,
+        "Service Unavailable",
+        "the CA's key cannot be used at the moment",
+    )
+    .check("steward.key")
+    .hint("try again in a moment; if it stays so, the operator finds the reason in Steward's log");
+    Box::new(problem)
 }
 
 /// The certificate exists, but whoever audits would not know of it.

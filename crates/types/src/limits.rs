@@ -78,6 +78,8 @@ pub const CHAIN_CERTIFICATES_MAX: usize = 8;
 /// Largest chain answered by Steward (DER PkiPath).
 pub const CHAIN_BYTES_MAX: usize = 128 * 1024;
 
+/// Longest URI of a key in a token. Pushed by the operator; a longer one does not parse.
+pub const PKCS11_URI_BYTES_MAX: usize = 4096;
 /// Longest entry of the issuance log; a longer one is not written, and not read.
 pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Size at which the issuance log begins a new file.

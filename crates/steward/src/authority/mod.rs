@@ -5,6 +5,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `signer` | the private key: where it is, and signing with it |
+//! | `pkcs11` | a key that stays in a token |
 //! | `chain` | whether relying parties would accept the chain |
 //! | [`create`] | making roots and intermediates |
 //! | [`directory`] | where an intermediate in service is kept |
@@ -13,9 +14,13 @@ pub mod create;
 pub mod directory;
 
 mod chain;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod signer;
 
 pub use create::CA_SECONDS;
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{TokenError, Uri, UriError};
 pub use signer::{KeyError, KeySource, Signer};
 
 use std::fmt;
@@ -53,6 +58,8 @@ pub enum AuthorityError {
     Name,
     /// A certificate request that nothing is signed for, and why.
     Request(&'static str),
+    /// The key is in a token that cannot be reached at the moment, with its words.
+    Unavailable(String),
     /// The system's cryptography or an encoding failed.
     Internal(String),
 }
@@ -88,6 +95,7 @@ impl fmt::Display for AuthorityError {
             ),
             Self::Name => f.write_str("the common name needs 1 to 64 printable characters, those of an intermediate 1 to 55"),
             Self::Request(why) => write!(f, "the certificate request is refused: {why}"),
+            Self::Unavailable(why) => write!(f, "the CA's key cannot be used at the moment: {why}"),
             Self::Internal(why) => write!(f, "the CA failed: {why}"),
         }
     }
@@ -194,6 +202,14 @@ impl Authority {
 
     pub(crate) fn algorithm(&self) -> AlgorithmIdentifierOwned {
         self.public.suite.algorithm()
+    }
+
+    /// Whether the key signs now. A key in memory always does.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Unavailable`]
+    pub fn try_out(&self) -> Result<(), AuthorityError> {
+        self.signer.try_out()
     }
 
     /// Signs `message`; the signature as DER.

@@ -6,13 +6,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+#[cfg(feature = "pkcs11")]
+use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1,
     ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     EcdsaVerificationAlgorithm, KeyPair as _, UnparsedPublicKey,
 };
-use chassis::secret::{self, SecretError};
+use chassis::secret::{self, Secret, SecretError};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{
     ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ID_EC_PUBLIC_KEY, SECP_256_R_1, SECP_384_R_1,
@@ -24,6 +26,8 @@ use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::AuthorityError;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11::{self, TokenError, TokenKey, Uri, UriError};
 use crate::x509;
 
 /// A curve with the hash that goes with it.
@@ -33,6 +37,8 @@ pub(crate) struct Suite {
     verification: &'static EcdsaVerificationAlgorithm,
     signature: ObjectIdentifier,
     curve: ObjectIdentifier,
+    #[cfg(feature = "pkcs11")]
+    digest: &'static digest::Algorithm,
 }
 
 const P384: Suite = Suite {
@@ -40,16 +46,20 @@ const P384: Suite = Suite {
     verification: &ECDSA_P384_SHA384_ASN1,
     signature: ECDSA_WITH_SHA_384,
     curve: SECP_384_R_1,
+    #[cfg(feature = "pkcs11")]
+    digest: &digest::SHA384,
 };
 const P256: Suite = Suite {
     signing: &ECDSA_P256_SHA256_ASN1_SIGNING,
     verification: &ECDSA_P256_SHA256_ASN1,
     signature: ECDSA_WITH_SHA_256,
     curve: SECP_256_R_1,
+    #[cfg(feature = "pkcs11")]
+    digest: &digest::SHA256,
 };
 
 impl Suite {
-    fn of_curve(curve: ObjectIdentifier) -> Option<Self> {
+    pub(super) fn of_curve(curve: ObjectIdentifier) -> Option<Self> {
         [P384, P256].into_iter().find(|suite| suite.curve == curve)
     }
 
@@ -99,19 +109,25 @@ impl PublicKey {
     }
 }
 
+/// How the URI of a key in a token begins.
+pub(super) const SCHEME: &str = "pkcs11:";
+
 /// Where a private key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A file of mode 0600: PEM (PKCS#8 or SEC 1).
+    /// A file of mode 0600: PEM (PKCS#8 or SEC 1), or the URI of a key in a token.
     File(PathBuf),
+    /// A key in a token, by its URI.
+    #[cfg(feature = "pkcs11")]
+    Token(Box<Uri>),
 }
 
 impl FromStr for KeySource {
-    type Err = String;
+    type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Err("expected a file".to_owned());
+        if text.starts_with(SCHEME) {
+            return Self::token(text);
         }
         Ok(Self::File(PathBuf::from(text)))
     }
@@ -121,6 +137,8 @@ impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(uri) => uri.fmt(f),
         }
     }
 }
@@ -133,6 +151,14 @@ pub enum KeyError {
     Unreadable(SecretError),
     /// The file holds no key that a CA may have.
     NoKey(PathBuf, AuthorityError),
+    /// The text names no key in a token.
+    #[cfg(feature = "pkcs11")]
+    Uri(UriError),
+    /// The token does not have the key, or does not sign with it.
+    #[cfg(feature = "pkcs11")]
+    Token(Box<Uri>, TokenError),
+    /// This program was built without PKCS#11.
+    NoTokens,
 }
 
 impl fmt::Display for KeyError {
@@ -140,6 +166,13 @@ impl fmt::Display for KeyError {
         match self {
             Self::Unreadable(error) => error.fmt(f),
             Self::NoKey(path, error) => write!(f, "{}: {error}", path.display()),
+            #[cfg(feature = "pkcs11")]
+            Self::Uri(error) => error.fmt(f),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(uri, error) => write!(f, "the key {uri} cannot be used: {error}"),
+            Self::NoTokens => {
+                f.write_str("this Steward was built without PKCS#11; the key must be in a file")
+            }
         }
     }
 }
@@ -147,6 +180,28 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl KeySource {
+    #[cfg(feature = "pkcs11")]
+    fn token(uri: &str) -> Result<Self, KeyError> {
+        uri.parse().map(|uri| Self::Token(Box::new(uri))).map_err(KeyError::Uri)
+    }
+
+    #[cfg(not(feature = "pkcs11"))]
+    fn token(_: &str) -> Result<Self, KeyError> {
+        Err(KeyError::NoTokens)
+    }
+
+    /// What a key file must hold to stand for this key: its PEM, or its URI.
+    ///
+    /// # Errors
+    /// [`KeyError::Unreadable`]
+    pub fn to_file(&self) -> Result<Secret, KeyError> {
+        match self {
+            Self::File(path) => secret::read(path).map_err(KeyError::Unreadable),
+            #[cfg(feature = "pkcs11")]
+            Self::Token(uri) => Ok(Secret::new(format!("{}\n", uri.as_given()).into_bytes())),
+        }
+    }
+
     /// Opens the key.
     ///
     /// # Errors
@@ -155,8 +210,15 @@ impl KeySource {
         match self {
             Self::File(path) => {
                 let secret = secret::read(path).map_err(KeyError::Unreadable)?;
-                Signer::from_pem(secret.expose())
-                    .map_err(|error| KeyError::NoKey(path.clone(), error))
+                match std::str::from_utf8(secret.expose()) {
+                    Ok(text) if text.starts_with(SCHEME) => Self::token(text.trim_end())?.open(),
+                    _ => Signer::from_pem(secret.expose())
+                        .map_err(|error| KeyError::NoKey(path.clone(), error)),
+                }
+            }
+            #[cfg(feature = "pkcs11")]
+            Self::Token(uri) => {
+                Signer::in_token(uri).map_err(|error| KeyError::Token(uri.clone(), error))
             }
         }
     }
@@ -170,6 +232,8 @@ pub struct Signer {
 
 enum Key {
     Held(EcdsaKeyPair),
+    #[cfg(feature = "pkcs11")]
+    Token(Box<TokenKey>),
 }
 
 impl fmt::Debug for Signer {
@@ -207,6 +271,35 @@ impl Signer {
         Ok((Self::held(pair, P384), Zeroizing::new(pem)))
     }
 
+    /// The key in a token, which shows that it signs.
+    #[cfg(feature = "pkcs11")]
+    fn in_token(uri: &Uri) -> Result<Self, TokenError> {
+        let (key, public) = TokenKey::open(uri)?;
+        let this = Self { key: Key::Token(Box::new(key)), public };
+        this.try_out().map_err(|error| TokenError::other(error.to_string()))?;
+        Ok(this)
+    }
+
+    /// Signs something that is no certificate, and checks it; does nothing for a key that is held in memory.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Unavailable`]: the token does not sign.
+    pub fn try_out(&self) -> Result<(), AuthorityError> {
+        match &self.key {
+            Key::Held(_) => Ok(()),
+            #[cfg(feature = "pkcs11")]
+            Key::Token(_) => {
+                let message = b"steward: does this key sign?";
+                let signature = self.sign(message)?;
+                if self.public.verify(message, &signature) {
+                    return Ok(());
+                }
+                let why = "the token signs with another key than the one beside it";
+                Err(AuthorityError::Unavailable(why.to_owned()))
+            }
+        }
+    }
+
     fn held(pair: EcdsaKeyPair, suite: Suite) -> Self {
         let point = pair.public_key().as_ref().to_vec();
         Self { public: PublicKey { suite, point }, key: Key::Held(pair) }
@@ -228,6 +321,15 @@ impl Signer {
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| AuthorityError::Internal("signing failed".to_owned())),
+            #[cfg(feature = "pkcs11")]
+            Key::Token(key) => {
+                let unavailable =
+                    |why: &dyn fmt::Display| AuthorityError::Unavailable(why.to_string());
+                let digest = digest::digest(self.public.suite.digest, message);
+                let pair = key.sign(digest.as_ref()).map_err(|error| unavailable(&error))?;
+                pkcs11::to_der(&pair, digest.as_ref().len())
+                    .ok_or_else(|| unavailable(&"the token's signature has another length"))
+            }
         }
     }
 }
@@ -252,7 +354,7 @@ mod tests {
     #[test]
     fn public_keys_are_written_as_others_write_them() {
         let (signer, _) = Signer::generate().unwrap();
-        let Key::Held(pair) = &signer.key;
+        let Key::Held(pair) = &signer.key else { panic!("no key") };
         let theirs = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
         assert_eq!(signer.public.spki().unwrap().to_der().unwrap(), theirs.as_ref());
         let spki = SubjectPublicKeyInfoOwned::from_der(theirs.as_ref()).unwrap();

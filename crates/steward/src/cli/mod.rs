@@ -77,8 +77,8 @@ struct Serve {
     /// Certificate of the CA, PEM, followed by those above it; read again on SIGHUP
     #[arg(long, env = "STEWARD_CA_CERT", value_name = "FILE")]
     ca_cert: PathBuf,
-    /// Private key of the CA, PEM, mode 0600; read again on SIGHUP
-    #[arg(long, env = "STEWARD_CA_KEY", value_name = "KEY")]
+    /// Private key of the CA: PEM, mode 0600, or pkcs11:… for one in a token (RFC 7512); read again on SIGHUP
+    #[arg(long, env = "STEWARD_CA_KEY", value_name = "KEY", value_parser = ca::KeyParser)]
     ca_key: KeySource,
     /// Appraisal policy, TOML; read again on SIGHUP
     #[arg(long, env = "STEWARD_POLICY", value_name = "FILE")]

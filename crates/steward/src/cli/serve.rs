@@ -85,6 +85,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let router = http::router(issuer.clone(), Gate::new(options.frame.gate(), &metrics));
     let (ready, needed, recorded, audited) =
         (issuer.clone(), issuer.clone(), issuer.clone(), issuer.clone());
+    let signs = issuer.clone();
     let log_dir = options.issuance_log.clone();
     let reload = Reload {
         addr: options.addr,
@@ -98,6 +99,9 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         .version(env!("CARGO_PKG_VERSION"))
         .admin(admin)
         .ready_check("ca", move || needed.valid_now())
+        .ready_check("ca key", move || {
+            signs.authority().try_out().map_err(|error| error.to_string())
+        })
         .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
         .ready_check("audit log", move || audited.audit().ready().map_err(|e| e.to_string()))
         .metrics(metrics)

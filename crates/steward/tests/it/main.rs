@@ -22,3 +22,4 @@ mod program;
 mod recording;
 mod rotation;
 mod steward;
+mod token;

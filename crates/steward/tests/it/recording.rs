@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::issuance::believing;
 use crate::keep::{Keep, SILICON, policy, unnamed};
-use crate::steward::{Files, Setup, Steward, run, stderr, write};
+use crate::steward::{Files, Setup, Steward, run, stderr, wait_until, write};
 
 /// The entries of the log, by `steward log show --json`.
 fn entries(log: &Path) -> Vec<Value> {
@@ -223,9 +223,7 @@ fn whatever_a_client_holds_is_in_the_log_of_a_killed_steward() {
                     }
                 });
             }
-            while (answered.load(Ordering::SeqCst) as u64) < enough {
-                std::thread::yield_now();
-            }
+            wait_until(|| answered.load(Ordering::SeqCst) as u64 >= enough);
             // Anywhere in the next request.
             std::thread::sleep(std::time::Duration::from_micros(wait));
             steward.signal("KILL");

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chassis::clock::Clock;
 use der::Decode as _;
@@ -14,7 +13,7 @@ use x509_cert::Certificate;
 
 use crate::keep::{Keep, SILICON, policy, unnamed};
 use crate::outside::openssl;
-use crate::steward::{Answer, Files, Setup, Steward, run, stderr, write};
+use crate::steward::{Answer, Files, Setup, Steward, Stop, run, stderr, write};
 
 fn setup() -> Setup {
     Setup {
@@ -181,14 +180,14 @@ fn every_answer_while_the_ca_changes_is_of_one_piece() {
     ca(&with_root(&["intermediate", service, "--name", "Example"], &root));
     let command = files.serve(&setup());
     let steward = Steward::run(files.clone(), command);
-    let stop = AtomicBool::new(false);
+    let stop = Stop::default();
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..2)
             .map(|_| {
                 let (steward, stop, files) = (&steward, &stop, &files);
                 scope.spawn(move || {
                     let (request, mut issuers) = (request(), std::collections::HashSet::new());
-                    while !stop.load(Ordering::SeqCst) {
+                    while !stop.is_set() {
                         let answer = steward.request(&request);
                         trusted(&files.path("service/root.pem"), &answer);
                         issuers.insert(issuer_name(&answer));
@@ -197,12 +196,13 @@ fn every_answer_while_the_ca_changes_is_of_one_piece() {
                 })
             })
             .collect();
+        let stopping = stop.on_drop();
         for _ in 0..5 {
             let rotated = ca(&with_root(&["rotate", service], &root));
             steward.signal("HUP");
             steward.logged(&["the CA is read", rotated["key_id"].as_str().unwrap()]);
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(stopping);
         for client in clients {
             assert!(client.join().unwrap() > 1, "clients saw no change");
         }

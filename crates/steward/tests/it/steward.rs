@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,6 +43,38 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
     chassis::durable::write(path, text.as_ref(), mode).unwrap();
+}
+
+/// Tells threads to stop when it goes, also when a test fails.
+#[derive(Default)]
+pub(crate) struct Stop(AtomicBool);
+
+impl Stop {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// What sets it when it is dropped.
+    pub(crate) fn on_drop(&self) -> StopOnDrop<'_> {
+        StopOnDrop(self)
+    }
+}
+
+pub(crate) struct StopOnDrop<'a>(&'a Stop);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Waits until `holds`.
+pub(crate) fn wait_until(holds: impl Fn() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "nothing happens");
+        std::thread::yield_now();
+    }
 }
 
 /// What a Steward is started with.
@@ -258,6 +291,19 @@ impl Steward {
                 return line;
             }
             seen.push(line);
+        }
+    }
+
+    /// Does `work` again and again until the log has a line with all of `words`.
+    pub(crate) fn logged_while(&self, words: &[&str], work: impl Fn()) {
+        let start = std::time::Instant::now();
+        loop {
+            work();
+            let log = self.log.lock().unwrap();
+            if log.try_iter().any(|line| words.iter().all(|word| line.contains(word))) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "no line with {words:?}");
         }
     }
 

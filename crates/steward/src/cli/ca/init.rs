@@ -13,13 +13,14 @@ use types::digest::Sha256;
 use types::time::Timestamp;
 
 use super::{SKEW_SECONDS, Stop};
-use crate::authority;
 use crate::authority::directory::private;
+use crate::authority::{KeySource, create};
 
 /// Makes a root in `dir`; never over one that is there.
 pub(super) fn init(
     dir: &Path,
     name: &str,
+    source: Option<&KeySource>,
     not_before: Option<Timestamp>,
     json: bool,
 ) -> Result<String, Stop> {
@@ -34,11 +35,12 @@ pub(super) fn init(
         }
     }
     let first = not_before.unwrap_or_else(|| Clock::System.now().minus(SKEW_SECONDS));
-    let new = authority::generate(name, first)?;
+    let (signer, secret) = super::key(source)?;
+    let new = create::root(name, &signer, first)?;
     let write = || -> io::Result<()> {
         private(dir)?;
-        durable::write_new(&key, new.key_pem.as_bytes(), 0o600)?;
-        durable::write_new(&certificate, new.certificate_pem.as_bytes(), 0o644).inspect_err(|_| {
+        durable::write_new(&key, secret.expose(), 0o600)?;
+        durable::write_new(&certificate, new.chain_pem.as_bytes(), 0o644).inspect_err(|_| {
             // A key without certificate would be in the way of the next attempt.
             let _ = fs::remove_file(&key);
         })
@@ -46,7 +48,7 @@ pub(super) fn init(
     write().map_err(|error| {
         Stop::Failed(format!("cannot write the CA to {}: {error}", dir.display()))
     })?;
-    let fingerprint = Sha256::of(&new.certificate_der);
+    let fingerprint = Sha256::of(&new.der);
     if json {
         let made = serde_json::json!({
             "certificate": certificate,

@@ -13,7 +13,7 @@ use types::limits;
 use super::{CA_FILE_BYTES_MAX, From, Root, Stop, read};
 use crate::authority::create::{self, Candidate, NewCertificate};
 use crate::authority::directory::{CERTIFICATE, Directory, KEY, ROOT};
-use crate::authority::{Authority, KeySource, Signer, inspect};
+use crate::authority::{Authority, KeySource, inspect};
 
 /// Makes the first intermediate of a directory.
 pub(super) fn first(dir: &Path, name: &str, from: &From) -> Result<String, Stop> {
@@ -53,19 +53,19 @@ pub(super) fn next(dir: &Path, name: Option<&str>, from: &From) -> Result<String
 fn make(directory: &Directory, name: &str, from: &From) -> Result<String, Stop> {
     // What the root says comes first: nothing is left behind if it says no.
     let root = from.root.as_ref().map(Root::open).transpose()?;
-    let (signer, key) = Signer::generate()?;
+    let (signer, key) = super::key(from.key.as_ref())?;
     let key_id = signer.key_id();
     let failed =
         |error| Stop::Failed(format!("cannot write to {}: {error}", directory.path("").display()));
     let Some((root, first, at)) = root else {
         let request = create::request(name, &signer)?;
-        directory.keep_key(&key_id, key.as_bytes()).map_err(failed)?;
+        directory.keep_key(&key_id, key.expose()).map_err(failed)?;
         let path = directory.keep_request(&key_id, &request).map_err(failed)?;
         return Ok(requested(directory, &key_id, &path, from.json));
     };
     let days = from.root.as_ref().map_or(create::INTERMEDIATE_DAYS, |root| root.days);
     let made = create::intermediate(&Candidate::new(name, &signer), &root, first, days, at)?;
-    directory.keep_key(&key_id, key.as_bytes()).map_err(failed)?;
+    directory.keep_key(&key_id, key.expose()).map_err(failed)?;
     let before = directory.current();
     put(directory, &key_id, &made, before, from.json)
 }

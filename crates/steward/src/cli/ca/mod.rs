@@ -11,12 +11,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use chassis::clock::Clock;
+use chassis::secret::Secret;
 use clap::{Args, Subcommand};
 use types::time::Timestamp;
 
 use super::{failed, usage};
 use crate::authority::create::INTERMEDIATE_DAYS;
-use crate::authority::{Authority, KeySource};
+use crate::authority::{Authority, KeySource, Signer};
 
 /// How long before now a new certificate begins unless told otherwise, in seconds: clocks differ.
 const SKEW_SECONDS: u64 = 3_600;
@@ -33,6 +34,9 @@ pub(super) enum Ca {
         /// Common name of the root, 1 to 64 characters
         #[arg(long, env = "STEWARD_CA_NAME", value_name = "CN")]
         name: String,
+        /// Use this key, a file or the URI of one in a token, rather than a new one
+        #[arg(long, env = "STEWARD_CA_NEW_KEY", value_name = "KEY", value_parser = KeyParser)]
+        key: Option<KeySource>,
         /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
         #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
         not_before: Option<Timestamp>,
@@ -90,14 +94,40 @@ pub(super) enum Ca {
     },
 }
 
+/// Reads where a key is; unlike clap's own error, this one's does not repeat the text, which may hold a PIN.
+#[derive(Clone, Debug)]
+pub(super) struct KeyParser;
+
+impl clap::builder::TypedValueParser for KeyParser {
+    type Value = KeySource;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let refused = |why: &dyn std::fmt::Display| {
+            let argument = argument.map(ToString::to_string).unwrap_or_default();
+            clap::Error::raw(
+                clap::error::ErrorKind::ValueValidation,
+                format!("invalid value for '{argument}': {why}\n"),
+            )
+            .with_cmd(command)
+        };
+        let text = value.to_str().ok_or_else(|| refused(&"it is no UTF-8"))?;
+        text.parse().map_err(|error| refused(&error))
+    }
+}
+
 /// The root that signs.
 #[derive(Debug, Args)]
 pub(super) struct Root {
     /// Certificate of the root, PEM
     #[arg(long, env = "STEWARD_CA_ROOT_CERT", value_name = "FILE")]
     root_cert: PathBuf,
-    /// Private key of the root, PEM, mode 0600
-    #[arg(long, env = "STEWARD_CA_ROOT_KEY", value_name = "KEY")]
+    /// Private key of the root: PEM, mode 0600, or pkcs11:… for one in a token
+    #[arg(long, env = "STEWARD_CA_ROOT_KEY", value_name = "KEY", value_parser = KeyParser)]
     root_key: KeySource,
     /// How long the intermediate is valid, in days; never longer than the root
     #[arg(long, env = "STEWARD_CA_DAYS", value_name = "DAYS", default_value_t = INTERMEDIATE_DAYS, value_parser = clap::value_parser!(u32).range(1..))]
@@ -112,6 +142,9 @@ pub(super) struct Root {
 pub(super) struct From {
     #[command(flatten)]
     root: Option<Root>,
+    /// Use this key, a file or the URI of one in a token, rather than a new one
+    #[arg(long, env = "STEWARD_CA_NEW_KEY", value_name = "KEY", value_parser = KeyParser)]
+    key: Option<KeySource>,
     /// Only make key and request; have it signed on the machine of the root with `steward ca sign`
     #[arg(
         long,
@@ -147,10 +180,23 @@ impl Root {
     }
 }
 
+/// The key that is given, or a new one, with what a key file must hold for it.
+fn key(given: Option<&KeySource>) -> anyhow::Result<(Signer, Secret)> {
+    match given {
+        Some(source) => Ok((source.open()?, source.to_file()?)),
+        None => {
+            let (signer, pem) = Signer::generate()?;
+            Ok((signer, Secret::new(pem.as_bytes().to_vec())))
+        }
+    }
+}
+
 /// Runs one of the commands.
 pub(super) fn run(command: &Ca) -> ExitCode {
     let done = match command {
-        Ca::Init { dir, name, not_before, json } => init::init(dir, name, *not_before, *json),
+        Ca::Init { dir, name, key, not_before, json } => {
+            init::init(dir, name, key.as_ref(), *not_before, *json)
+        }
         Ca::Intermediate { dir, name, from } => intermediate::first(dir, name, from),
         Ca::Rotate { dir, name, from } => intermediate::next(dir, name.as_deref(), from),
         Ca::Sign { request, name, root, out } => {
