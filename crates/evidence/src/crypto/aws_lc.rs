@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{
     UnparsedPublicKey,
 };
 
-use super::{BadSignature, Scheme, Verifier};
+use super::{BadSignature, Scheme, Verifier, form};
 
 /// [`Verifier`] by AWS-LC.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +23,9 @@ impl Verifier for AwsLc {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), BadSignature> {
+        if !form::holds(scheme, public, signature) {
+            return Err(BadSignature);
+        }
         let algorithm: &'static dyn signature::VerificationAlgorithm = match scheme {
             Scheme::EcdsaP256Sha256Fixed => &ECDSA_P256_SHA256_FIXED,
             Scheme::EcdsaP256Sha256Der => &ECDSA_P256_SHA256_ASN1,

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Signature checks, behind a trait so that another implementation can take the place of AWS-LC.
+//! Signature checks, behind a trait: by AWS-LC (feature `aws-lc`), or in Rust alone (feature `pure`) where C does not
+//! compile. Both take the same keys and signatures and no others.
 
+#[cfg(feature = "aws-lc")]
 mod aws_lc;
+mod cached;
+#[cfg(any(feature = "aws-lc", feature = "pure"))]
+mod form;
+#[cfg(feature = "pure")]
+mod pure;
 
 use std::fmt;
 
+#[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;
+pub use cached::Cached;
+#[cfg(feature = "pure")]
+pub use pure::Pure;
 
 /// A signature that does not verify, or a key that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +57,48 @@ pub enum Scheme {
     RsaPkcs1Sha512,
 }
 
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::EcdsaP256Sha256Fixed,
+        Self::EcdsaP256Sha256Der,
+        Self::EcdsaP384Sha384Fixed,
+        Self::EcdsaP384Sha384Der,
+        Self::EcdsaP521Sha512Fixed,
+        Self::RsaPssSha384,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPkcs1Sha384,
+        Self::RsaPkcs1Sha512,
+    ];
+
+    #[cfg(any(feature = "aws-lc", feature = "pure"))]
+    const fn signature(self) -> Signature {
+        match self {
+            Self::EcdsaP256Sha256Fixed => Signature::Fixed(32),
+            Self::EcdsaP256Sha256Der => Signature::Der(32),
+            Self::EcdsaP384Sha384Fixed => Signature::Fixed(48),
+            Self::EcdsaP384Sha384Der => Signature::Der(48),
+            Self::EcdsaP521Sha512Fixed => Signature::Fixed(66),
+            Self::RsaPssSha384
+            | Self::RsaPkcs1Sha256
+            | Self::RsaPkcs1Sha384
+            | Self::RsaPkcs1Sha512 => Signature::Rsa,
+        }
+    }
+}
+
+/// The form of a scheme's signatures.
+#[cfg(any(feature = "aws-lc", feature = "pure"))]
+#[derive(Clone, Copy)]
+enum Signature {
+    /// `r ‖ s`, each in this many bytes.
+    Fixed(usize),
+    /// `SEQUENCE { r, s }`, each in at most this many bytes.
+    Der(usize),
+    /// A number below the modulus.
+    Rsa,
+}
+
 /// Checks signatures.
 pub trait Verifier: Send + Sync {
     /// Whether `signature` over `message` is one of the key `public`.
@@ -73,5 +126,27 @@ pub trait Verifier: Send + Sync {
         signature: &[u8],
     ) -> Result<(), BadSignature> {
         self.verify(scheme, public, message, signature)
+    }
+}
+
+impl<V: Verifier + ?Sized> Verifier for &V {
+    fn verify(
+        &self,
+        scheme: Scheme,
+        public: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        (**self).verify(scheme, public, message, signature)
+    }
+
+    fn verify_endorsement(
+        &self,
+        scheme: Scheme,
+        public: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        (**self).verify_endorsement(scheme, public, message, signature)
     }
 }

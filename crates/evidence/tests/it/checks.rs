@@ -2,6 +2,7 @@
 
 //! Each check of a report and its chain, failing: a table of what is wrong, and what has to say so.
 
+use crate::crypto::Both;
 use enarx_evidence::Check;
 use enarx_evidence::amd::Roots;
 use enarx_evidence::crypto::AwsLc;
@@ -362,11 +363,11 @@ fn keys_of_cloud_providers() {
         .unwrap();
     refused("issued by the ASK", &by_ask, "[snp]\nvlek = [\"CN=a\"]\n", "untrusted-root");
     // Roots without an ASVK know no VLEK.
-    let roots = Roots::from_der(MILAN.ark(), MILAN.ask(), None, &AwsLc).unwrap();
+    let roots = Roots::from_der(MILAN.ark(), MILAN.ask(), None, &Both).unwrap();
     let (report, endorsements) = parts(&vlek.attestation(&[7; 64], &MEASUREMENT).unwrap());
     let policy = policy("[snp]\nvlek = [\"CN=a\"]\n");
     let refusal =
-        verify_snp(&report, &endorsements, &policy.snp, &[roots], NOW, &AwsLc).unwrap_err();
+        verify_snp(&report, &endorsements, &policy.snp, &[roots], NOW, &Both).unwrap_err();
     assert_eq!(refusal.check, "untrusted-root");
 }
 
@@ -406,7 +407,7 @@ fn revocation_lists() {
         let mut endorsements = good.clone();
         endorsements.crls =
             crls.iter().map(|crl| ("https://a/crl".to_owned(), crl.to_vec())).collect();
-        verify_snp(&report, &endorsements, &strict.snp, &roots(&MILAN), NOW, &AwsLc)
+        verify_snp(&report, &endorsements, &strict.snp, &roots(&MILAN), NOW, &Both)
             .map(drop)
             .map_err(|refusal| refusal.check)
     };
@@ -424,8 +425,7 @@ fn revocation_lists() {
 fn authorities() {
     let ark = MILAN.ark();
     let ask = MILAN.ask();
-    let take =
-        |ark: &[u8], ask: &[u8], asvk: Option<&[u8]>| Roots::from_der(ark, ask, asvk, &AwsLc);
+    let take = |ark: &[u8], ask: &[u8], asvk: Option<&[u8]>| Roots::from_der(ark, ask, asvk, &Both);
     assert!(take(ark, ask, Some(MILAN.asvk())).unwrap().simulated());
     let other = |key, change: fn(&mut testkit::silicon::AuthoritySpec)| {
         MILAN.authority(key, change).unwrap()
@@ -463,7 +463,7 @@ fn authorities() {
     let roots = take(ark, &old, None).unwrap();
     let (report, endorsements) = parts(&MILAN.attestation(&[7; 64], &MEASUREMENT).unwrap());
     let refusal =
-        verify_snp(&report, &endorsements, &policy("").snp, &[roots], NOW, &AwsLc).unwrap_err();
+        verify_snp(&report, &endorsements, &policy("").snp, &[roots], NOW, &Both).unwrap_err();
     assert_eq!(refusal.check, "certificate-expired");
 }
 
@@ -471,7 +471,7 @@ fn authorities() {
 fn only_the_roots_that_are_given_count() {
     let (report, endorsements) = parts(&MILAN.attestation(&[7; 64], &MEASUREMENT).unwrap());
     let check = |anchors: &[Roots]| {
-        verify_snp(&report, &endorsements, &policy("").snp, anchors, NOW, &AwsLc)
+        verify_snp(&report, &endorsements, &policy("").snp, anchors, NOW, &Both)
             .map(drop)
             .map_err(|refusal| refusal.check)
     };
@@ -483,7 +483,7 @@ fn only_the_roots_that_are_given_count() {
     assert_eq!(check(&roots(&namesake)), Err("vek-signature"));
     assert_eq!(check(&[roots(&namesake), roots(&MILAN)].concat()), Ok(()));
     #[cfg(feature = "vendor-roots")]
-    assert_eq!(check(&enarx_evidence::amd::vendor_roots(&AwsLc).unwrap()), Err("untrusted-root"));
+    assert_eq!(check(&enarx_evidence::amd::vendor_roots(&Both).unwrap()), Err("untrusted-root"));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod checks;
+mod crypto;
 mod nitro;
 mod real;
 mod requests;

@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::crypto::Both;
 use enarx_evidence as evidence;
 use evidence::amd::{Roots, verify_vek};
-use evidence::crypto::AwsLc;
 use evidence::policy::Policy;
 use evidence::result::TeeFacts;
 use evidence::snp::{Endorsements, Report, verify_snp};
@@ -79,7 +79,7 @@ fn anchors(folder: &Path) -> Vec<Roots> {
     ["milan", "genoa", "turin"]
         .map(|product| {
             let der = |kind| read(&folder.join(format!("roots/vendor/{product}-{kind}.der")));
-            Roots::from_der(&der("ark"), &der("ask"), Some(&der("asvk")), &AwsLc).unwrap()
+            Roots::from_der(&der("ark"), &der("ask"), Some(&der("asvk")), &Both).unwrap()
         })
         .to_vec()
 }
@@ -168,7 +168,7 @@ fn reports_get_their_known_verdicts() {
         for verdict in &case.verdict {
             let policy = policy(&case, &verdict.policy, !endorsements.crls.is_empty());
             let outcome =
-                verify_snp(&report, &endorsements, &policy.snp, &anchors, verdict.at, &AwsLc);
+                verify_snp(&report, &endorsements, &policy.snp, &anchors, verdict.at, &Both);
             if let Ok(verified) = &outcome {
                 assert!(!verified.simulated && !verified.pinned);
                 facts_agree(name, &case, &verified.report);
@@ -279,10 +279,10 @@ fn a_revoked_authority_vouches_for_nothing() {
     for verdict in &case.verdict {
         let ask =
             if verdict.policy.contains("ica-current.der") { "ica-current.der" } else { "ica.der" };
-        let roots = Roots::from_der(&der("ark.der"), &der(ask), None, &AwsLc).unwrap();
+        let roots = Roots::from_der(&der("ark.der"), &der(ask), None, &Both).unwrap();
         assert!(!roots.simulated());
         let crl = der("genoa.crl");
-        let outcome = roots.check_revocation(&[&crl], &policy.snp, verdict.at, &AwsLc);
+        let outcome = roots.check_revocation(&[&crl], &policy.snp, verdict.at, &Both);
         hold("neg-genoa-revoked-ask", verdict, outcome);
     }
 }
@@ -297,7 +297,7 @@ fn certificates_without_a_report() {
     for verdict in &case.verdict {
         let Some(file) = verdict.policy.strip_prefix("chain of ") else { continue };
         let der = read(&path.join(file));
-        let outcome = verify_vek(&der, &[], &anchors, &policy.snp, verdict.at, &AwsLc);
+        let outcome = verify_vek(&der, &[], &anchors, &policy.snp, verdict.at, &Both);
         hold("vcek-shapes", verdict, outcome.map(drop));
         chains += 1;
     }
@@ -307,7 +307,7 @@ fn certificates_without_a_report() {
 #[cfg(feature = "vendor-roots")]
 #[test]
 fn the_built_in_roots_are_the_vendors() {
-    let built_in = evidence::amd::vendor_roots(&AwsLc).unwrap();
+    let built_in = evidence::amd::vendor_roots(&Both).unwrap();
     assert_eq!(built_in.len(), 3);
     assert!(built_in.iter().all(|roots| !roots.simulated() && roots.asvk_der().is_none()));
     let Some(folder) = folder("the_built_in_roots_are_the_vendors") else { return };
