@@ -13,6 +13,8 @@
 //! With an [`Admin`] listener it tells its operator whether it is ready, and its metrics; behind a proxy on the same
 //! machine it may speak [plain HTTP](Transport::Plain).
 //!
+//! Under systemd it says so too (`Type=notify`), and that it reloads, stops, and is alive.
+//!
 //! Logs go to standard error. Headers and query strings are never logged: they carry credentials.
 //!
 //! ```no_run
@@ -50,6 +52,7 @@ mod route;
 mod service;
 mod signals;
 mod stall;
+mod systemd;
 mod trace;
 mod transport;
 

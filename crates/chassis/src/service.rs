@@ -17,6 +17,7 @@ use crate::listener::{BindError, Bound};
 use crate::metrics::Registry;
 use crate::ready::ReadyCheck;
 use crate::signals::{Reloading, Signals};
+use crate::systemd::Manager;
 use crate::transport::{NotLoopback, Transport};
 
 /// What to do on SIGHUP: whether all that was read again came into force. It runs on a thread where it may block.
@@ -220,6 +221,8 @@ impl Service {
         );
         // Nobody may be reading; the log has it too.
         let _ = writeln!(io::stdout().lock(), "{said}");
+        let manager = Manager::from_environment();
+        manager.tell(&format!("READY=1\nSTATUS=listening at {listening}"));
         let name = self.name;
         let reloading = self.reload.clone().map(|reload| {
             let results = self.metrics.counters("reloads_total", "Reloads on SIGHUP.", ["result"]);
@@ -233,10 +236,14 @@ impl Service {
         let watch = {
             let (stop, cut) = (stop.clone(), cut.clone());
             async move {
-                signals.stop(reloading.as_ref()).await;
+                tokio::select! {
+                    () = signals.stop(reloading.as_ref(), &manager) => {}
+                    () = manager.stay_alive() => {}
+                }
+                manager.tell("STOPPING=1");
                 tracing::info!(service = name, "stopping: no new connections");
                 stop.notify_one();
-                signals.stop(None).await;
+                signals.stop(None, &manager).await;
                 tracing::info!(service = name, "stopping at once");
                 cut.notify_one();
             }

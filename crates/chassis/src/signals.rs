@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::metrics::{Counter, Family};
 use crate::service::Reload;
+use crate::systemd::Manager;
 
 /// SIGTERM, SIGINT and SIGHUP.
 pub(crate) struct Signals {
@@ -48,14 +49,16 @@ impl Signals {
     }
 
     /// Waits for SIGTERM or SIGINT and reloads on SIGHUP meanwhile.
-    pub(crate) async fn stop(&mut self, reloading: Option<&Reloading>) {
+    pub(crate) async fn stop(&mut self, reloading: Option<&Reloading>, manager: &Manager) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     if let Some(reloading) = reloading {
+                        manager.tell("RELOADING=1");
                         reloading.run().await;
+                        manager.tell("READY=1");
                     }
                 }
             }

@@ -20,13 +20,19 @@ use crate::store::Store;
 #[command(name = "drawbridge", version, propagate_version = true)]
 pub struct Cli {
     /// How the log looks: `human` or `json`.
-    #[arg(long, global = true, default_value = "human", value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        env = "DRAWBRIDGE_LOG_FORMAT",
+        default_value = "human",
+        value_name = "FORMAT"
+    )]
     log_format: chassis::log::Format,
     /// What is logged: a level, or target=level pairs.
     #[arg(
         long,
         global = true,
-        env = "DRAWBRIDGE_LOG",
+        env = "DRAWBRIDGE_LOG_FILTER",
         default_value = "info",
         value_name = "FILTER"
     )]
@@ -65,51 +71,56 @@ On SIGHUP it reads the TLS certificate and its key again.";
 #[derive(Args, Clone, Debug)]
 struct Serve {
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "[::]:8443", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "DRAWBRIDGE_ADDR", default_value = "[::]:8443", value_name = "ADDRESS:PORT")]
     addr: SocketAddr,
     /// The TLS certificate and those above it, PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "DRAWBRIDGE_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The private key of the TLS certificate, PEM, readable by its owner only.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "DRAWBRIDGE_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Speak plain HTTP, for a proxy on this machine that speaks TLS; only on a loopback address. Keeps cannot
     /// authenticate through a proxy, so there is no --keep-ca then.
-    #[arg(long, conflicts_with_all = ["keep_ca", "insecure_release_to_simulated"])]
+    #[arg(long, env = "DRAWBRIDGE_PLAIN")]
     plain: bool,
     /// Where to answer the operator (/livez, /readyz, /metrics), plain HTTP on a loopback address; nowhere if not given.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "DRAWBRIDGE_ADMIN_ADDR", value_name = "ADDRESS:PORT")]
     admin_addr: Option<SocketAddr>,
     /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics.
-    #[arg(long, requires = "admin_addr")]
+    #[arg(long, env = "DRAWBRIDGE_INSECURE_ADMIN_PUBLIC")]
     insecure_admin_public: bool,
     /// Most connections at once.
-    #[arg(long, value_name = "N", default_value = "1024")]
+    #[arg(long, env = "DRAWBRIDGE_CONNECTIONS_MAX", value_name = "N", default_value = "1024")]
     connections_max: NonZero<usize>,
     /// Requests a second that one client (IPv4 address or IPv6 /64) may make, twice as many at once; 0 for any number.
     /// 500 if not given; any number with --plain, where all clients look like the proxy.
-    #[arg(long, value_name = "N", conflicts_with = "plain")]
+    #[arg(long, env = "DRAWBRIDGE_CLIENT_RATE", value_name = "N")]
     client_rate: Option<u32>,
     /// Where to keep everything; made if it does not exist.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR")]
     store: PathBuf,
     /// The public name of this registry, with its port where it is not 443. Tags are stated under this name.
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, env = "DRAWBRIDGE_HOST", value_name = "HOST[:PORT]")]
     host: String,
     /// Who issues tokens to people: the URL of an OpenID Connect issuer, exactly as it names itself. https, or http on this machine.
-    #[arg(long, value_name = "URL", requires = "oidc_audience")]
+    #[arg(long, env = "DRAWBRIDGE_OIDC_ISSUER", value_name = "URL", requires = "oidc_audience")]
     oidc_issuer: Option<String>,
     /// What tokens must have as their audience.
-    #[arg(long, value_name = "AUDIENCE", requires = "oidc_issuer")]
+    #[arg(
+        long,
+        env = "DRAWBRIDGE_OIDC_AUDIENCE",
+        value_name = "AUDIENCE",
+        requires = "oidc_issuer"
+    )]
     oidc_audience: Option<String>,
     /// Roots for the issuer's TLS certificate, PEM, in place of the public ones.
-    #[arg(long, value_name = "FILE", requires = "oidc_issuer")]
+    #[arg(long, env = "DRAWBRIDGE_OIDC_CA", value_name = "FILE", requires = "oidc_issuer")]
     oidc_ca: Option<PathBuf>,
     /// Roots of Stewards, PEM. Private workloads are released to Keeps with certificates below these.
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[arg(long, env = "DRAWBRIDGE_KEEP_CA", value_name = "FILE", num_args = 1.., value_delimiter = ',')]
     keep_ca: Vec<PathBuf>,
     /// Release private workloads also to Keeps on simulated silicon, which protects nothing. For development only.
-    #[arg(long)]
+    #[arg(long, env = "DRAWBRIDGE_INSECURE_RELEASE_TO_SIMULATED")]
     insecure_release_to_simulated: bool,
 }
 
@@ -121,7 +132,7 @@ enum KeyCommand {
     )]
     Show {
         /// The registry's store.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR")]
         store: PathBuf,
         /// Print one JSON object with the PEM and the thumbprint (the `kid` of tag statements).
         #[arg(long)]
@@ -193,7 +204,6 @@ mod tests {
         assert!(with(&[]).is_ok());
         assert!(with(&["--oidc-issuer", "https://x"]).is_err());
         assert!(with(&["--oidc-issuer", "https://x", "--oidc-audience", "y"]).is_ok());
-        assert!(with(&["--plain", "--keep-ca", "a"]).is_err());
         assert!(with(&["--keep-ca", "a", "b", "--keep-ca", "c"]).is_ok());
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         );
     }
     let clock = Clock::System;
+    consistent(options)?;
     let transport = transport(options)?;
     let admin = options
         .admin_addr
@@ -101,6 +102,19 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
     // Work on files that nobody waits for any more does not keep the program alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(result?)
+}
+
+/// What is behind a proxy cannot know its clients.
+fn consistent(options: &Serve) -> anyhow::Result<()> {
+    if options.plain && (!options.keep_ca.is_empty() || options.insecure_release_to_simulated) {
+        bail!(
+            "--plain contradicts --keep-ca and --insecure-release-to-simulated: Keeps authenticate by TLS, and cannot through a proxy"
+        );
+    }
+    if options.plain && options.client_rate.is_some_and(|rate| rate > 0) {
+        bail!("--plain contradicts --client-rate: behind a proxy all clients have one address");
+    }
+    Ok(())
 }
 
 fn transport(options: &Serve) -> anyhow::Result<Transport> {

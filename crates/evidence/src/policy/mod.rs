@@ -47,7 +47,7 @@
 //!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
-//! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.2)
+//! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.4)
 //!
 //! [[registry]]                         # whose word on names counts; once more for another key of the same host
 //! host = "store.example.com"

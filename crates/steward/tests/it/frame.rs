@@ -2,8 +2,11 @@
 
 //! The program's frame: what its operator sees, TLS or none, limits.
 
+use std::os::unix::net::UnixDatagram;
 use std::process::Output;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::keep::{Keep, SILICON, policy, unnamed};
 use crate::steward::{Files, Setup, Steward, command, stderr, write};
@@ -143,6 +146,27 @@ fn a_client_that_asks_too_often_is_told_so() {
         steward.metric("http_shed_total{reason=\"client\"}") >= 1.0,
         "and the operator is heard"
     );
+}
+
+#[test]
+fn systemd_hears_what_it_does() {
+    let files = Arc::new(Files::new(&Setup::default()));
+    let path = files.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let heard = || {
+        let mut message = [0; 256];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    let mut command = files.serve(&Setup::default());
+    command.env("NOTIFY_SOCKET", &path);
+    let steward = Steward::run(files, command);
+    assert_eq!(heard(), format!("READY=1\nSTATUS=listening at {}", steward.url));
+    steward.signal("HUP");
+    assert_eq!((heard(), heard()), ("RELOADING=1".to_owned(), "READY=1".to_owned()));
+    assert_eq!(steward.stop(), Some(0));
+    assert_eq!(heard(), "STOPPING=1");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod issuance;
 mod keep;
 mod logs;
 mod outside;
+mod packaging;
 mod policy;
 mod program;
 mod recording;

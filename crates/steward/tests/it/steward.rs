@@ -326,6 +326,11 @@ impl Steward {
         self.files.clone()
     }
 
+    /// Waits for its end, which somebody else brings about; its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Ends it as an operator would; its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
