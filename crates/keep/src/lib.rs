@@ -33,6 +33,7 @@ compile_error!("Keeps are started on x86-64 Linux only");
 mod backend;
 mod error;
 mod filter;
+pub mod guest;
 pub mod host;
 mod image;
 mod jail;

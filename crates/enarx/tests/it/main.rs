@@ -11,6 +11,7 @@
     reason = "tests: a failure here is the result"
 )]
 
+mod attest;
 mod cli;
 mod collateral;
 mod collateral_intel;

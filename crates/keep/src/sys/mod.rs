@@ -16,7 +16,9 @@ pub(crate) use self::child::{
     EXEC_FD, FIRST_FREE_FD, HANDED, Jail, Maps, Step, idle, probe, spawn,
 };
 
-pub(crate) use self::ioctl::{DeviceError, sev_id, snp_status};
+pub(crate) use self::ioctl::{
+    DeviceError, sev_id, snp_ext_report, snp_report, snp_status, td_report,
+};
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

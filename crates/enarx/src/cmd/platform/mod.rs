@@ -2,6 +2,7 @@
 
 //! `enarx platform`: what this machine offers, and what its vendors say about it.
 
+pub mod attest;
 pub mod import;
 pub mod info;
 pub mod intel;
@@ -35,6 +36,8 @@ pub enum PlatformCommand {
     Update(update::UpdateArgs),
     /// Take collateral from files, for machines without a network
     Import(import::ImportArgs),
+    /// Get evidence about the confidential virtual machine that this runs in
+    Attest(attest::AttestArgs),
 }
 
 /// Runs the command.
@@ -50,5 +53,6 @@ pub fn run(command: &PlatformCommand) -> Outcome {
         PlatformCommand::Tdx(command) => intel::run(IntelTee::Tdx, command),
         PlatformCommand::Update(args) => update::run(args, update::Whose::All),
         PlatformCommand::Import(args) => import::run(args),
+        PlatformCommand::Attest(args) => attest::run(args),
     }
 }
