@@ -270,3 +270,29 @@ fn no_flipped_bit_gets_through() {
     assert!(judge(longer).is_err());
     assert_eq!(whole.leaf_der, good[0].to_vec());
 }
+
+#[test]
+fn nothing_in_a_certificate_makes_reading_panic() {
+    let ca = steward();
+    let mut profile = Profile::keep(&result());
+    profile.dns = vec!["app.example.com".to_owned()];
+    profile.ip = vec!["127.0.0.1".parse().unwrap()];
+    let uri = format!("https://steward.example.com/policy/{}", result().policy.to_hex());
+    profile.extensions.push(policies(&[&uri]));
+    let leaf = ca.issue(&profile, NOW).unwrap().chain_der.remove(0);
+    let whole = read(&leaf).unwrap();
+    // As if its issuer had signed all that: names and result contradict each other as soon as one of them is bent.
+    for index in 0..leaf.len() {
+        for mask in [0x01, 0x80] {
+            let mut bent = leaf.clone();
+            bent[index] ^= mask;
+            if let Ok(identity) = read(&bent) {
+                assert_eq!(
+                    (&identity.digest, &identity.slug),
+                    (&whole.digest, &whole.slug),
+                    "{index}"
+                );
+            }
+        }
+    }
+}
