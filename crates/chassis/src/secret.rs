@@ -89,6 +89,28 @@ pub fn read(path: &Path) -> Result<Secret, SecretError> {
     Ok(Secret(bytes))
 }
 
+/// Keeps this process's memory to itself from now on: no core dumps, and no other process of the same user reads it.
+///
+/// # Errors
+/// The system refuses.
+#[cfg(target_os = "linux")]
+pub fn keep_memory_private() -> io::Result<()> {
+    use nix::sys::prctl::set_dumpable;
+    use nix::sys::resource::{Resource, setrlimit};
+    set_dumpable(false)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(())
+}
+
+/// Does nothing on this system.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub fn keep_memory_private() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 fn mode(metadata: &std::fs::Metadata) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777
@@ -104,6 +126,15 @@ mod tests {
     use super::*;
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_is_private_once_asked_for() {
+        use nix::sys::resource::{Resource, getrlimit};
+        keep_memory_private().unwrap();
+        assert!(!nix::sys::prctl::get_dumpable().unwrap());
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+    }
 
     #[test]
     fn only_the_owners_files_are_taken() {

@@ -14,16 +14,16 @@ use aws_lc_rs::signature::{
     ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     EcdsaVerificationAlgorithm, KeyPair as _, UnparsedPublicKey,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chassis::secret::{self, Secret, SecretError};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912::{
     ECDSA_WITH_SHA_256, ECDSA_WITH_SHA_384, ID_EC_PUBLIC_KEY, SECP_256_R_1, SECP_384_R_1,
 };
 use der::asn1::Any;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::AuthorityError;
 #[cfg(feature = "pkcs11")]
@@ -248,13 +248,11 @@ impl Signer {
     /// # Errors
     /// [`AuthorityError::Key`]
     pub fn from_pem(pem: &[u8]) -> Result<Self, AuthorityError> {
-        let mut der = PrivateKeyDer::from_pem_slice(pem).map_err(|_| AuthorityError::Key)?;
+        let der = private_key(pem).ok_or(AuthorityError::Key)?;
         let pair = [P384, P256].into_iter().find_map(|suite| {
-            EcdsaKeyPair::from_private_key_der(suite.signing, der.secret_der())
-                .ok()
-                .map(|pair| (pair, suite))
+            let pair = EcdsaKeyPair::from_private_key_der(suite.signing, &der).ok()?;
+            Some((pair, suite))
         });
-        der.zeroize();
         let (pair, suite) = pair.ok_or(AuthorityError::Key)?;
         Ok(Self::held(pair, suite))
     }
@@ -334,10 +332,32 @@ impl Signer {
     }
 }
 
+/// The DER in the first block PRIVATE KEY (PKCS#8) or EC PRIVATE KEY (SEC 1) of a PEM file. Other readers of PEM leave copies
+/// of the key behind; here every buffer is wiped.
+fn private_key(pem: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut lines = std::str::from_utf8(pem).ok()?.lines().map(str::trim_end);
+    let label = lines.find_map(|line| {
+        let label = line.strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
+        ["PRIVATE KEY", "EC PRIVATE KEY"].contains(&label).then_some(label)
+    })?;
+    // Room for all of it at once: a growing buffer would leave copies behind.
+    let mut base64 = Zeroizing::new(Vec::with_capacity(pem.len()));
+    for line in lines {
+        if let Some(end) = line.strip_prefix("-----END ") {
+            let mut der = Zeroizing::new(vec![0; base64.len()]);
+            let length = STANDARD.decode_slice(&base64, &mut der).ok()?;
+            der.truncate(length);
+            return (end.strip_suffix("-----") == Some(label)).then_some(der);
+        }
+        base64.extend_from_slice(line.as_bytes());
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, PublicKeyX509Der};
     use der::{Decode as _, Encode as _};
 
     #[test]
@@ -349,6 +369,40 @@ mod tests {
         assert!(signer.public.verify(b"message", &signature));
         assert!(!signer.public.verify(b"another", &signature));
         assert_eq!(format!("{signer:?}"), "Signer(…)");
+    }
+
+    #[test]
+    fn pem_is_read_as_others_write_it() {
+        let (signer, pem) = Signer::generate().unwrap();
+        let parameters =
+            "-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n";
+        let Key::Held(pair) = &signer.key else { panic!("no key") };
+        let sec1 = AsDer::<EcPrivateKeyRfc5915Der<'_>>::as_der(&pair.private_key()).unwrap();
+        let sec1 = x509::to_pem("EC PRIVATE KEY", sec1.as_ref()).unwrap();
+        for text in [
+            pem.replace('\n', "\r\n"),
+            format!("some words\n{}", *pem),
+            format!("{parameters}{sec1}"),
+            pem.lines().collect::<Vec<_>>().join("  \n"),
+        ] {
+            let again = Signer::from_pem(text.as_bytes()).unwrap();
+            assert_eq!(again.public.point, signer.public.point);
+        }
+        for text in [
+            String::new(),
+            parameters.to_owned(),
+            pem.replace("END PRIVATE", "END EC PRIVATE"),
+            pem.replace("-----END PRIVATE KEY-----", ""),
+            pem.replacen('M', "Proc-Type: 4,ENCRYPTED\nM", 1),
+            pem.replacen('M', "!", 1),
+            pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
+        ] {
+            assert_eq!(
+                Signer::from_pem(text.as_bytes()).err(),
+                Some(AuthorityError::Key),
+                "{text}"
+            );
+        }
     }
 
     #[test]

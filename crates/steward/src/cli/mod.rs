@@ -214,6 +214,10 @@ fn url(text: &str) -> Result<String, String> {
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
+    // Before any key is read.
+    if let Err(error) = chassis::secret::keep_memory_private() {
+        return failed(&format!("core dumps cannot be turned off: {error}"));
+    }
     match Cli::parse().command {
         Command::Serve(options) => serve::run(&options),
         Command::Ca(command) => ca::run(&command),

@@ -22,5 +22,6 @@ mod policy;
 mod program;
 mod recording;
 mod rotation;
+mod secrecy;
 mod steward;
 mod token;

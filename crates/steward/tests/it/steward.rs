@@ -307,6 +307,16 @@ impl Steward {
         }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything in the log that nobody has read yet.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().try_iter().collect()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let killed =
             Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
