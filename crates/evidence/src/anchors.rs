@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::crypto::Verifier;
-use crate::{amd, nitro};
+use crate::{amd, cca, nitro};
 
 /// Why there are no anchors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Anchors {
     /// Roots of simulated virtual TPMs of Azure's form, DER. Microsoft's own comes with the evidence, and is known by its
     /// fingerprint.
     pub azure_vtpm: Vec<Vec<u8>>,
+    /// Keys of simulated platforms of Arm CCA. Those of real ones stand in policies: there is no authority above them.
+    pub cca: Vec<cca::PlatformKey>,
     /// AWS's, of Nitro Enclaves.
     pub nitro: Vec<nitro::Root>,
 }
@@ -51,19 +53,21 @@ impl Anchors {
         let amd =
             amd::Roots::among_pem(pem, verifier).map_err(|error| BadAnchors(error.to_string()))?;
         let nitro = nitro::Root::among_pem(pem, verifier).map_err(BadAnchors)?;
-        if amd.is_empty() && nitro.is_empty() {
+        let cca = cca::PlatformKey::among_pem(pem).map_err(BadAnchors)?;
+        if amd.is_empty() && nitro.is_empty() && cca.is_empty() {
             return Err(BadAnchors("there is no root of any kind of silicon in PEM".to_owned()));
         }
         if !amd.iter().all(amd::Roots::simulated) || !nitro.iter().all(nitro::Root::simulated) {
             return Err(BadAnchors("the vendors' own roots are built in".to_owned()));
         }
-        Ok(Self { amd, nitro, ..Self::default() })
+        Ok(Self { amd, cca, nitro, ..Self::default() })
     }
 
     /// Believes the roots of `other` too.
     pub fn extend(&mut self, other: Self) {
         self.amd.extend(other.amd);
         self.azure_vtpm.extend(other.azure_vtpm);
+        self.cca.extend(other.cca);
         self.nitro.extend(other.nitro);
     }
 }

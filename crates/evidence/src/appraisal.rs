@@ -18,7 +18,7 @@ use crate::crypto::{Scheme, Verifier};
 use crate::csr::Request;
 use crate::policy::Policy;
 use crate::result::{AttestationResult, Facts, WorkloadName};
-use crate::{nitro, snp, vtpm};
+use crate::{cca, nitro, snp, vtpm};
 
 /// How far in the future a tag statement may be, in seconds: clocks differ.
 const STATEMENT_SKEW_SECONDS: u64 = 300;
@@ -101,6 +101,7 @@ pub struct Verified {
 pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Refusal> {
     match evidence.kind {
         Kind::Snp => snp::verify(&evidence.statement, &evidence.endorsements, context),
+        Kind::Cca => cca::verify(&evidence.statement, &evidence.endorsements, context),
         Kind::Nitro => nitro::verify(&evidence.statement, &evidence.endorsements, context),
         kind @ (Kind::AzureSnp | Kind::AzureTdx) => {
             vtpm::verify(kind, &evidence.statement, &evidence.endorsements, context)

@@ -137,6 +137,23 @@ checks! {
     /// The registers have the policy's values.
     Pcr = "pcr", "boot the image that the policy names, or add its registers to `pcrs` in the policy";
 
+    /// The token is one, of a profile that is known.
+    TokenMalformed = "token-malformed", "send the token as the RMM gave it; profiles 1.0.0 of platform and realm are known";
+    /// The platform's key signed its token.
+    PlatformSignature = "platform-signature", "compare the key of the platform with the one in [[cca.platform]] of the policy";
+    /// The platform vouches for the realm's key.
+    RealmBinding = "realm-binding", "send the two tokens that the RMM gave together";
+    /// The realm's key signed its token.
+    RealmSignature = "realm-signature", "send the token as the RMM gave it";
+    /// The platform is secured.
+    Lifecycle = "lifecycle", "use a platform that is not debugged; see `lifecycles` in the policy's [cca]";
+    /// The realm's personalization value is one of the policy's.
+    Personalization = "personalization", "see `personalization` in the policy's [cca]";
+    /// An extensible measurement is one of the policy's.
+    Rem = "rem", "see `rems` in the policy's [cca]";
+    /// The platform's software is as the policy wants it.
+    Component = "component", "update the platform's firmware, or see [cca.component] in the policy";
+
     /// The attestation document is one, with the fields that AWS documents.
     DocumentMalformed = "document-malformed", "send the attestation document (COSE_Sign1) as the Nitro Security Module gave it";
     /// The key of its certificate signed the document.

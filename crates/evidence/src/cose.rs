@@ -16,7 +16,7 @@ use coset::{
 use minicbor::Decoder;
 use minicbor::data::Type;
 
-use crate::crypto::{Scheme, Verifier};
+use crate::crypto::{BadSignature, Scheme, Verifier};
 
 /// First byte of a message with its tag, 18.
 const TAGGED: u8 = 0xd2;
@@ -131,11 +131,28 @@ impl Sign1 {
 
     /// Whether the key with this uncompressed point signed this, by the algorithm of its curve.
     pub(crate) fn is_signed_by(&self, point: &[u8], verifier: &dyn Verifier) -> bool {
+        self.verifies(point, |scheme, message, signature| {
+            verifier.verify(scheme, point, message, signature)
+        })
+    }
+
+    /// The same where many pieces of evidence have this message in common.
+    pub(crate) fn is_endorsed_by(&self, point: &[u8], verifier: &dyn Verifier) -> bool {
+        self.verifies(point, |scheme, message, signature| {
+            verifier.verify_endorsement(scheme, point, message, signature)
+        })
+    }
+
+    fn verifies(
+        &self,
+        point: &[u8],
+        verify: impl FnOnce(Scheme, &[u8], &[u8]) -> Result<(), BadSignature>,
+    ) -> bool {
         let (scheme, bytes) = self.algorithm.row();
         let signature = &self.message.signature;
         Algorithm::of_point(point) == Some(self.algorithm)
             && signature.len() == 2 * bytes
-            && verifier.verify(scheme, point, &self.message.tbs_data(&[]), signature).is_ok()
+            && verify(scheme, &self.message.tbs_data(&[]), signature).is_ok()
     }
 }
 
@@ -197,6 +214,32 @@ pub(crate) fn bytes<'b>(
         ));
     }
     Ok(bytes)
+}
+
+/// Reads a hash: 32, 48 or 64 bytes.
+pub(crate) fn hash<'b>(d: &mut Decoder<'b>) -> Result<&'b [u8], Malformed> {
+    let bytes = d.bytes()?;
+    match bytes.len() {
+        32 | 48 | 64 => Ok(bytes),
+        other => malformed(format!("a hash has {other} bytes instead of 32, 48 or 64")),
+    }
+}
+
+/// The name of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Label<'b> {
+    /// A registered one.
+    Number(i64),
+    /// Another one.
+    Text(&'b str),
+}
+
+/// Reads the name of a claim.
+pub(crate) fn label<'b>(d: &mut Decoder<'b>) -> Result<Label<'b>, Malformed> {
+    match d.datatype()? {
+        Type::String => Ok(Label::Text(d.str()?)),
+        _ => Ok(Label::Number(d.i64()?)),
+    }
 }
 
 /// Nothing follows.

@@ -17,6 +17,7 @@
 //! | [`intel`] | SGX and TDX quotes and their verification |
 //! | [`snp`] | SEV-SNP reports and their verification |
 //! | `amd` | AMD's products and certificates |
+//! | `cca` | tokens of Arm CCA and their verification |
 //! | `nitro` | documents of AWS Nitro Enclaves and their verification |
 //! | `policy` | what is good enough |
 //! | [`result`] | what a certificate says about it |
@@ -32,6 +33,8 @@ mod anchors;
 #[cfg(feature = "appraisal")]
 mod appraisal;
 mod asn1;
+#[cfg(feature = "appraisal")]
+pub mod cca;
 mod check;
 pub mod claims;
 mod container;

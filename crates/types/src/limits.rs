@@ -67,6 +67,18 @@ pub const NITRO_CERTIFICATE_BYTES_MAX: usize = 1024;
 pub const NITRO_FIELD_BYTES_MAX: usize = 1024;
 /// Registers of a document, from 0 on.
 pub const NITRO_PCRS_MAX: usize = 32;
+/// Largest token of Arm CCA. Pushed as documents of Nitro are; refused.
+pub const CCA_TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Most claims of a token and most entries of a software component, unknown ones included.
+pub const CCA_CLAIMS_MAX: usize = 64;
+/// Most software components of a platform.
+pub const CCA_COMPONENTS_MAX: usize = 64;
+/// Longest text in a token.
+pub const CCA_TEXT_BYTES_MAX: usize = 512;
+/// Largest configuration of a platform.
+pub const CCA_CONFIG_BYTES_MAX: usize = 1024;
+/// Largest public key of a realm.
+pub const CCA_KEY_BYTES_MAX: usize = 512;
 /// Largest answer of `get_attestation`.
 pub const ATTESTATION_BYTES_MAX: usize = 64 * 1024;
 /// Largest attestation-result extension.

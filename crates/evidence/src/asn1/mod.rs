@@ -104,6 +104,35 @@ pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
     point(spki, &P384_SPKI, 97)
 }
 
+/// In front of the uncompressed point in a SubjectPublicKeyInfo, and bytes of the point: P-256, P-384, P-521.
+#[cfg(feature = "appraisal")]
+const EC_SPKIS: [(&[u8], usize); 3] = [
+    (
+        &[
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+            0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ],
+        65,
+    ),
+    (&P384_SPKI, 97),
+    (
+        &[
+            0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+            0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
+        ],
+        133,
+    ),
+];
+
+/// The uncompressed point in the SPKI of a key on one of three curves.
+#[cfg(feature = "appraisal")]
+pub(crate) fn ec_point(spki: &[u8]) -> Option<&[u8]> {
+    EC_SPKIS.iter().find_map(|(head, bytes)| {
+        let point = spki.strip_prefix(*head)?;
+        (point.len() == *bytes && point.first() == Some(&4)).then_some(point)
+    })
+}
+
 /// The contents of all PEM blocks with this label; at most `max`.
 #[cfg(feature = "appraisal")]
 pub(crate) fn pem(

@@ -45,6 +45,22 @@
 //! pcrs = { 3 = ["<96 hex>"] }          # what other registers may be
 //! allow = ["debug"]                    # the enclave may be started for debugging
 //!
+//! [cca]
+//! hash = ["<64, 96 or 128 hex>"]       # initial measurements (RIM); pins
+//! hash_blacklist = []                  # never these
+//! rems = { 0 = ["<hex>"] }             # what extensible measurements may be
+//! personalization = []                 # 128 hex each; without the key, zero only
+//! lifecycles = ["recoverable-debug"]   # states of platforms that are taken beside secured
+//! [[cca.platform]]                     # whose platforms are trusted; without, none is
+//! key = "PEM or JWK of its key (CPAK)"
+//! implementation_id = "<64 hex>"
+//! instance_id = ["<66 hex>"]           # without the key, all with this key
+//! simulated = false                    # it is a model
+//! [cca.component.RMM]                  # software that the platform must have measured
+//! measurement = ["<hex>"]
+//! signer = ["<hex>"]
+//! minimum_version = "1.2"
+//!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
 //! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.4)
@@ -59,6 +75,7 @@
 //! ip = ["192.0.2.7"]
 //! ```
 
+mod cca;
 mod explain;
 mod nitro;
 mod parse;
@@ -73,6 +90,8 @@ use types::digest::Sha256;
 use types::slug::Slug;
 use types::toml_error::TomlError;
 
+pub(crate) use cca::version_numbers;
+pub use cca::{CcaComponent, CcaPlatform, CcaPolicy};
 pub use explain::{Effect, Section, Sentence, explain};
 pub use nitro::NitroPolicy;
 pub use relax::Relaxation;
@@ -99,6 +118,8 @@ pub struct Policy {
     pub vtpm: Option<VtpmPolicy>,
     /// `[nitro]`.
     pub nitro: NitroPolicy,
+    /// `[cca]`.
+    pub cca: CcaPolicy,
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
     /// Whether certificates show the evidence itself.

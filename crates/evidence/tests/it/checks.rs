@@ -47,6 +47,7 @@ fn taken_at(
 #[test]
 fn every_check_is_seen_to_fail() {
     let tables = concat!(
+        include_str!("cca.rs"),
         include_str!("checks.rs"),
         include_str!("nitro.rs"),
         include_str!("requests.rs"),

@@ -8,6 +8,7 @@
     reason = "a test ends where something else happens than it says"
 )]
 
+mod cca;
 mod checks;
 mod crypto;
 mod nitro;

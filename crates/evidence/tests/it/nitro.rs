@@ -549,7 +549,7 @@ fn what_a_document_is_about() {
 
 /// Remembers which certificates verified before, as verifiers may.
 #[derive(Default)]
-struct Remembering(Mutex<BTreeSet<Vec<u8>>>);
+pub(crate) struct Remembering(Mutex<BTreeSet<Vec<u8>>>);
 
 impl Verifier for Remembering {
     fn verify(&self, scheme: Scheme, key: &[u8], message: &[u8], signature: &[u8]) -> Outcome {

@@ -96,6 +96,7 @@ fn reason(check: &str) -> &str {
         "tcb-minimum" => "tcb-too-old",
         "revoked" => "certificate-revoked",
         "document-signature" => "bad-signature",
+        "realm-binding" => "binding-broken",
         other => other,
     }
 }

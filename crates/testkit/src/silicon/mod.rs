@@ -6,6 +6,7 @@
 //! reached. It proves nothing, and each certificate says so: its subject's organisation is [`ORGANISATION`].
 
 pub mod azure;
+mod cca;
 mod chain;
 mod issue;
 mod nitro;
@@ -28,6 +29,7 @@ use types::time::Timestamp;
 use self::issue::Authorities;
 use crate::pki::enc;
 
+pub use cca::{CcaShape, Curve, SimulatedCca};
 pub use issue::{AuthoritySpec, CrlSpec, Key, VekSpec};
 pub use nitro::{NITRO_ORGANISATION, NitroCertificate, NitroShape, SimulatedNitro};
 pub use report::{Shape, Tcb};

@@ -4,6 +4,7 @@
 //!
 //! Each section takes its part of the policy apart field by field, so that no key can be without a sentence.
 
+mod cca;
 mod names;
 mod nitro;
 mod snp;
@@ -109,6 +110,7 @@ pub fn explain(policy: &Policy) -> Vec<Section> {
         snp::explain(&policy.snp),
         vtpm::explain(policy.vtpm.as_ref()),
         nitro::explain(&policy.nitro),
+        cca::explain(&policy.cca),
         names::explain(policy),
     ]
 }
@@ -168,6 +170,15 @@ mod tests {
             format!("[nitro]\nsigner = [\"{digest}\"]"),
             format!("[nitro]\npcrs.3 = [\"{digest}\"]"),
             "[nitro]\nallow = [\"debug\"]".into(),
+            format!("[cca]\nhash = [\"{digest}\"]"),
+            format!("[cca]\nhash_blacklist = [\"{digest}\"]"),
+            format!("[cca]\nrems.3 = [\"{digest}\"]"),
+            format!("[cca]\npersonalization = [\"{}\"]", "ab".repeat(64)),
+            "[cca]\nlifecycles = [\"recoverable-debug\"]".into(),
+            "[cca.component.RMM]".into(),
+            "[cca.component.RMM]\nminimum_version = \"1.2\"".into(),
+            format!("[cca.component.RMM]\nmeasurement = [\"{digest}\"]"),
+            format!("[cca.component.RMM]\nsigner = [\"{digest}\"]"),
             "[certificate]\nlifetime_hours = 1".into(),
             "[certificate]\ninclude_evidence = true".into(),
             "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),

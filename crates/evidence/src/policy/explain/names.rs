@@ -14,6 +14,7 @@ pub(super) fn explain(policy: &Policy) -> Section {
         snp: _,
         vtpm: _,
         nitro: _,
+        cca: _,
         lifetime_seconds,
         include_evidence,
         registries,

@@ -2,6 +2,8 @@
 
 //! Reading a policy file, strictly. One module for each table.
 
+mod cca;
+mod keys;
 mod names;
 mod nitro;
 mod snp;
@@ -21,13 +23,14 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     }
     let document = Document::new(text);
     let root = document.root()?;
-    let known = ["snp", "vtpm", "nitro", "certificate", "registry", "grant"];
+    let known = ["snp", "vtpm", "nitro", "cca", "certificate", "registry", "grant"];
     let mut root = document.fields(root.span(), root.into_inner(), &known)?;
     let snp = match root.value("snp") {
         Some(value) => snp::read(value)?,
         None => SnpPolicy::default(),
     };
     let vtpm = root.value("vtpm").map(vtpm::read).transpose()?;
+    let cca = root.value("cca").map(cca::read).transpose()?.unwrap_or_default();
     let nitro = root.value("nitro").map(nitro::read).transpose()?.unwrap_or_default();
     let mut include_evidence = false;
     let mut hours = LIFETIME_HOURS_DEFAULT;
@@ -58,6 +61,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         snp,
         vtpm,
         nitro,
+        cca,
         lifetime_seconds: hours.saturating_mul(3600),
         include_evidence,
         registries,

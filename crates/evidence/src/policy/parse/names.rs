@@ -4,14 +4,12 @@
 
 use std::net::IpAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use drawbridge_core::statement;
-use serde::Deserialize;
 use types::config::ParsePatternError;
 use types::slug;
 use types::toml_error::Fields;
 
+use super::keys::ec_point;
 use super::values::array;
 use crate::policy::{Grant, PolicyError, Registry};
 
@@ -23,34 +21,13 @@ const P256_SPKI: [u8; 27] = [
 /// Bytes of an uncompressed P-256 point.
 const P256_POINT_BYTES: usize = 65;
 
-/// As much of a JWK (RFC 7517, RFC 7518 section 6.2) as a public P-256 key has.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    crv: String,
-    x: String,
-    y: String,
-    /// The private key, which has no place here.
-    d: Option<String>,
-}
-
 /// SubjectPublicKeyInfo of a key in PEM or JWK.
 pub(super) fn p256_spki(text: &str) -> Result<Vec<u8>, &'static str> {
-    let text = text.trim();
-    if !text.starts_with('{') {
-        return match der::pem::decode_vec(text.as_bytes()) {
-            Ok(("PUBLIC KEY", der)) => Ok(der),
-            _ => Err("the key is neither PEM (PUBLIC KEY) nor a JWK"),
-        };
-    }
-    let jwk: Jwk = serde_json::from_str(text).map_err(|_| "the key is no JWK of an EC key")?;
-    if jwk.d.is_some() {
-        return Err("this JWK holds the private key, which is the registry's alone");
-    }
-    let part = |text: &str| URL_SAFE_NO_PAD.decode(text).ok().filter(|part| part.len() == 32);
-    match (jwk.kty.as_str(), jwk.crv.as_str(), part(&jwk.x), part(&jwk.y)) {
-        ("EC", "P-256", Some(x), Some(y)) => Ok([&P256_SPKI[..], &x, &y].concat()),
-        _ => Err("the JWK is no P-256 key"),
+    match ec_point(text)?.as_slice() {
+        [4, coordinates @ ..] if coordinates.len() + 1 == P256_POINT_BYTES => {
+            Ok([&P256_SPKI[..], coordinates].concat())
+        }
+        _ => Err("the key is no P-256 key"),
     }
 }
 

@@ -6,11 +6,11 @@ use super::*;
 use crate::amd::{Product, Tcb};
 use crate::policy::{Relaxation, Requirement};
 
-const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n\
     6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n\
     -----END PUBLIC KEY-----\n";
-const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU","use":"sig"}"#;
+pub(super) const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU","use":"sig"}"#;
 
 /// Refused at this line, in these words.
 pub(super) fn refused(text: &str, line: usize, says: &str) {
@@ -179,11 +179,13 @@ proptest! {
         text in "\\PC{0,200}",
         key in prop::sample::select(snp::KEYS),
         nitro in prop::sample::select(nitro::KEYS),
+        cca in prop::sample::select(cca::KEYS),
         value in "(\\[\"[a-z0-9]{0,100}\"\\]|-?[0-9]{1,30}|\"[ -~&&[^\"\\\\]]{0,20}\")",
     ) {
         let _ = Policy::parse(&text);
         let _ = Policy::parse(&format!("[snp]\n{key} = {value}"));
         let _ = Policy::parse(&format!("[nitro]\n{nitro} = {value}"));
+        let _ = Policy::parse(&format!("[cca]\n{cca} = {value}"));
         let _ = names::p256_spki(&text);
     }
 }
