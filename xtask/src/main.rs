@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode};
 mod checks;
 mod demo;
 mod fuzz;
+mod image;
 mod test;
 
 /// Flags of the Keep's runtime: one static, position-independent file that needs nothing from the host's file system.
@@ -30,6 +31,8 @@ cargo xtask build          build enarx, steward, drawbridge and the Keep's runti
 cargo xtask lint           formatting and clippy, warnings denied
 cargo xtask demo           rebuild the committed Wasm of the demo and of the tests (--check compares)
 cargo xtask fuzz [SECONDS] [NAME]  every fuzz target for 20 seconds, or those whose name holds NAME
+cargo xtask image [SERVICE...]  write target/image/steward and target/image/drawbridge, or those that are named: OCI image
+                           layouts, made without a daemon
 cargo xtask bench [WASMTIME]  start-up of a Keep beside `wasmtime run`, as a ratio; without the program
                            WASMTIME (crates.io: wasmtime-cli), beside PyPI's wasmtime
 ";
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Some("build") => build(rest.iter().any(|a| a == "--release")).map(drop),
         Some("lint") => lint(),
         Some("demo") => demo::run(rest.iter().any(|a| a == "--check")),
+        Some("image") => image::run(&rest),
         Some("bench") => bench(&rest),
         Some("fuzz") => fuzz::fuzz(&rest),
         Some("help" | "--help" | "-h") => {
