@@ -14,6 +14,7 @@ use super::cache::{Cache, Entry, Put};
 use super::fetch::{Answer, Base, FetchError, Fetcher, Request};
 use super::piece::{Piece, Vek};
 use super::recognise::Recognised;
+use super::standing::{revoked, void};
 use super::{kds, pcs};
 use crate::failure::Failure;
 
@@ -177,6 +178,7 @@ impl Collector {
     fn is_due(&self, entry: &Entry, ask: Ask) -> bool {
         let dated = entry.found.piece.is_dated();
         entry.expired(self.now)
+            || void(&entry.found, &self.cache, self.roots).is_some()
             || match ask {
                 Ask::IfNeeded => dated && entry.age(self.now) >= AGE_MAX_SECONDS,
                 Ask::Dated => dated,
@@ -239,6 +241,9 @@ impl Collector {
         if let Err(why) = authenticate(found, &self.cache, self.roots) {
             return Ok(self.without(piece, format!("{url} answers with a false one: {why}")));
         }
+        if let Some(why) = revoked(found, &self.cache) {
+            return Ok(self.without(piece, format!("{url} has one that is void: {why}")));
+        }
         let outcome = match self.cache.put(found, url, self.now)? {
             Put::New => Outcome::Fetched,
             Put::Same => Outcome::Unchanged,
@@ -253,15 +258,15 @@ impl Collector {
     /// What there is when the source is no help.
     fn without(&self, piece: &Piece, why: String) -> Row {
         let entry = self.cache.get(piece);
-        let outcome = match &entry {
-            Some(entry) if !entry.expired(self.now) => Outcome::Kept(why),
-            Some(entry) if self.accept_expired => {
-                Outcome::Kept(format!("{why}; the cache's ended on {}", entry.found.until))
+        let void = entry.as_ref().and_then(|e| void(&e.found, &self.cache, self.roots));
+        let outcome = match (&entry, void) {
+            (None, _) => Outcome::Failed(why),
+            (Some(_), Some(void)) => Outcome::Failed(format!("{why}; the cache's is void: {void}")),
+            (Some(entry), None) if !entry.expired(self.now) => Outcome::Kept(why),
+            (Some(entry), None) => {
+                let why = format!("{why}; the cache's ended on {}", entry.found.until);
+                if self.accept_expired { Outcome::Kept(why) } else { Outcome::Failed(why) }
             }
-            Some(entry) => {
-                Outcome::Failed(format!("{why}; the cache's ended on {}", entry.found.until))
-            }
-            None => Outcome::Failed(why),
         };
         Row { piece: piece.clone(), outcome, entry }
     }

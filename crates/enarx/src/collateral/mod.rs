@@ -15,6 +15,7 @@
 //! | [`fetch`] | HTTPS, patiently |
 //! | [`kds`], [`pcs`] | the vendors' services |
 //! | [`cache`] | the directory |
+//! | [`standing`] | whether a piece is revoked, or no longer signed by who is there |
 //! | [`collect`] | when to ask, what to keep |
 
 pub mod authentic;
@@ -25,4 +26,5 @@ pub mod kds;
 pub mod pcs;
 pub mod piece;
 pub mod recognise;
+pub mod standing;
 mod x509;

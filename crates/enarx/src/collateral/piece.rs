@@ -192,6 +192,11 @@ impl Piece {
         }
     }
 
+    /// Whether it is a revocation list.
+    pub const fn is_list(&self) -> bool {
+        matches!(self, Self::SnpCrl { .. } | Self::IntelRootCrl | Self::IntelPckCrl { .. })
+    }
+
     /// Whether AMD makes it; otherwise Intel does.
     pub const fn is_amd(&self) -> bool {
         matches!(self, Self::SnpChain { .. } | Self::SnpCrl { .. } | Self::SnpVcek { .. })

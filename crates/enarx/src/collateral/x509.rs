@@ -30,6 +30,8 @@ pub(super) struct Cert {
     pub(super) subject: String,
     /// Common name of the issuer.
     pub(super) issuer: String,
+    /// Contents of the serial number.
+    pub(super) serial: Vec<u8>,
     /// First second.
     pub(super) from: Timestamp,
     /// Last second.
@@ -50,6 +52,8 @@ pub(super) struct List {
     pub(super) from: Timestamp,
     /// When the next one comes.
     pub(super) until: Timestamp,
+    /// Contents of the serial numbers that it lists.
+    pub(super) revoked: Vec<Vec<u8>>,
 }
 
 /// What Intel says in a PCK certificate.
@@ -89,6 +93,7 @@ impl Cert {
             .map(|extension| extension.extn_value.as_bytes().to_vec());
         Ok(Self {
             der: der.to_vec(),
+            serial: tbs.serial_number().as_bytes().to_vec(),
             subject: common_name(tbs.subject()),
             issuer: common_name(tbs.issuer()),
             from: seconds(&tbs.validity().not_before),
@@ -216,6 +221,12 @@ impl List {
             issuer: common_name(&tbs.issuer),
             from: seconds(&tbs.this_update),
             until: seconds(until),
+            revoked: tbs
+                .revoked_certificates
+                .iter()
+                .flatten()
+                .map(|entry| entry.serial_number.as_bytes().to_vec())
+                .collect(),
         })
     }
 }

@@ -15,9 +15,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use testkit::kds::{self, Kds};
-use testkit::mirror::{Mirror, Misbehaviour, Running};
+use testkit::mirror::{Mirror, Misbehaviour, Piece, Running};
 use testkit::pki::{DevCa, Profile};
-use testkit::silicon::{Options, SimulatedSnp};
+use testkit::silicon::{ASK_SERIAL, Key, Options, SimulatedSnp};
 use types::time::Timestamp;
 
 use crate::bare_enarx;
@@ -242,6 +242,49 @@ fn what_is_past_its_end_counts_for_nothing_unless_named() {
     assert_eq!((ran.code, ran.result("snp-crl-milan").0.as_str()), (1, "failed"));
     let ran = run(place.crl(&kds.url()).arg("--accept-expired"));
     assert_eq!((ran.code, ran.result("snp-crl-milan").0.as_str()), (0, "kept"));
+}
+
+#[test]
+fn a_revoked_authority_is_replaced_with_all_that_it_signed() {
+    let (place, kds) = (Place::new(), kds());
+    assert_eq!(run(&mut place.vcek(&kds.url())).code, 0);
+    let chain = place.cache().join("snp-chain-vcek-milan.pem");
+    let old = fs::read(&chain).unwrap();
+    // AMD revokes its ASK, as it once did.
+    let revoking = CHIP.with_crl(|spec| spec.revoked = vec![ASK_SERIAL.to_vec()]).unwrap();
+    kds.mirror().put("/vcek/v1/Milan/crl", Piece::new("application/pkix-crl", revoking.crl()));
+    let update = || run(&mut place.simulated(&["update", "--kds", &kds.url()]));
+    // The service has no other yet: what is kept is void, though its dates are good.
+    let ran = update();
+    assert_eq!(ran.code, 1);
+    for name in ["snp-chain-vcek-milan", "snp-vcek-milan"] {
+        let (result, why) = ran.result(name);
+        assert!(result == "failed" && why.contains("is revoked"), "{name}: {result} {why}");
+    }
+    assert_eq!(ran.result("snp-crl-milan").0, "fetched");
+    let info = run(&mut place.platform(&["info", "--json"])).json();
+    let void = info["collateral"]["pieces"][0]["void"].as_str().unwrap();
+    assert!(void.contains("\"SEV-Milan\" with serial 0x7f0001 is revoked"), "{void}");
+    let ran = run(&mut place.vcek(&kds.url()));
+    assert_eq!((ran.code, ran.result("snp-vcek").0.as_str()), (1, "failed"));
+    // And now it has, with a new certificate for the chip too.
+    let other = SimulatedSnp::generate(now(), Options::default()).unwrap();
+    let ask = other.authority(Key::Ask, |spec| spec.serial = vec![0x7f, 0, 2]).unwrap();
+    let pem =
+        |der: &[u8]| der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der).unwrap();
+    let body = pem(&ask) + &pem(other.ark());
+    kds.mirror().put("/vcek/v1/Milan/cert_chain", Piece::new("application/x-pem-file", body));
+    kds.mirror().put(&kds::vcek_target(&CHIP), Piece::new("application/pkix-cert", other.vcek()));
+    let list = other.with_crl(|spec| spec.revoked = vec![ASK_SERIAL.to_vec()]).unwrap();
+    kds.mirror().put("/vcek/v1/Milan/crl", Piece::new("application/pkix-crl", list.crl()));
+    let ran = run(&mut place.vcek(&kds.url()));
+    assert_eq!((ran.code, ran.result("snp-vcek").0.as_str()), (0, "fetched"), "{}", ran.stdout);
+    assert_ne!(fs::read(&chain).unwrap(), old);
+    let ran = update();
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    let info = run(&mut place.platform(&["info", "--json"])).json();
+    let pieces = info["collateral"]["pieces"].as_array().unwrap();
+    assert!(pieces.len() == 3 && pieces.iter().all(|piece| piece["void"].is_null()), "{info}");
 }
 
 /// Each way to misbehave, and what is said about it.

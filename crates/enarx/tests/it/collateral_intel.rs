@@ -51,10 +51,21 @@ fn utc(at: Timestamp) -> Vec<u8> {
 
 /// An empty revocation list of `ca`.
 fn crl(ca: &DevCa, from: Timestamp, until: Timestamp) -> Vec<u8> {
+    crl_over(ca, from, until, None)
+}
+
+/// A revocation list of `ca` that lists this certificate, if there is one.
+fn crl_over(ca: &DevCa, from: Timestamp, until: Timestamp, revoked: Option<&[u8]>) -> Vec<u8> {
     let certificate = x509_cert::Certificate::from_der(ca.certificate_der()).unwrap();
     let issuer = certificate.tbs_certificate().subject().to_der().unwrap();
     let algorithm = tlv(0x30, &oid("1.2.840.10045.4.3.2"));
-    let parts = [&[2, 1, 1][..], &algorithm, &issuer, &utc(from), &utc(until)].concat();
+    let entries = revoked.map_or_else(Vec::new, |der| {
+        let certificate = x509_cert::Certificate::from_der(der).unwrap();
+        let serial = certificate.tbs_certificate().serial_number().to_der().unwrap();
+        tlv(0x30, &tlv(0x30, &[serial, utc(from)].concat()))
+    });
+    let times = [utc(from), utc(until)].concat();
+    let parts = [&[2, 1, 1][..], &algorithm, &issuer, &times, &entries].concat();
     let tbs = tlv(0x30, &parts);
     let key = PrivatePkcs8KeyDer::from_pem_slice(ca.key_pem().as_bytes()).unwrap();
     let signature = sign(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &tbs);
@@ -304,6 +315,20 @@ fn lists_of_the_root_and_of_its_authorities() {
     let ran = run(command.args(["--insecure-plain-http", "--pcs", &pcs.url()]));
     assert!(ran.result("intel-root-crl").1.contains("not signed by Intel's root"));
     assert!(ran.result("intel-pck-crl").1.contains("its root is not Intel's"));
+}
+
+#[test]
+fn what_the_root_revokes_is_void() {
+    let (place, world) = (Place::new(), World::new());
+    let pcs = world.serve();
+    assert_eq!(tcb(&place, &pcs, &[]).code, 0);
+    let signing = &world.signing.chain_der[0];
+    pcs.put_root_crl(&crl_over(&world.root, now(), now().plus(86_400), Some(signing)));
+    assert_eq!(ask(&place, &pcs.url(), &["tdx", "crl", "--pck-ca", "platform"], &[]).code, 0);
+    let ran = tcb(&place, &pcs, &[]);
+    let (result, why) = ran.result("tdx-tcb");
+    assert_eq!((ran.code, result.as_str()), (1, "failed"));
+    assert!(why.contains("\"Intel SGX TCB Signing\" with serial"), "{why}");
 }
 
 #[test]

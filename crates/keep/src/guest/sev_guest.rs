@@ -213,6 +213,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_table_and_no_response_panics(bytes in proptest::collection::vec(0_u8.., 0..2_000)) {
+            let _ = certificates(&bytes);
+            let _ = snp(&bytes, &bytes, &[0; 64]);
+            let _ = check(&bytes, &[0; 64]);
+        }
+    }
+
     #[test]
     fn responses_of_the_firmware() {
         let mut response = vec![0; 4000];

@@ -12,7 +12,9 @@ use types::time::Timestamp;
 
 use super::rows;
 use super::sources::CacheArgs;
+use crate::collateral::authentic::Roots;
 use crate::collateral::cache::Entry;
+use crate::collateral::standing::void;
 use crate::failure::Outcome;
 use crate::{files, keeps, output, reach, silicon};
 
@@ -62,8 +64,15 @@ pub fn info(args: &InfoArgs) -> Outcome {
     let cache = CacheArgs { cache_dir: args.cache_dir.clone(), ..CacheArgs::default() }.cache()?;
     let (entries, broken) = cache.list()?;
     let now = reach::now();
+    // Whose root it is was asked when it came in.
+    let worthless = |entry: &Entry| void(&entry.found, &cache, Roots::Any);
     if args.json {
-        let pieces: Vec<Value> = entries.iter().map(|entry| rows::entry_json(entry, now)).collect();
+        let piece = |entry: &Entry| {
+            let mut piece = rows::entry_json(entry, now);
+            piece["void"] = json!(worthless(entry));
+            piece
+        };
+        let pieces: Vec<Value> = entries.iter().map(piece).collect();
         output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"), "backends": backends,
             "collateral": {"directory": cache.directory(), "pieces": pieces, "damaged": broken},
@@ -73,6 +82,15 @@ pub fn info(args: &InfoArgs) -> Outcome {
     let directory = cache.directory().display().to_string();
     output::data(&format!("{}{}", tree(&backends), kept(&directory, &entries, now)))?;
     rows::note_broken(&broken);
+    for entry in &entries {
+        if let Some(why) = worthless(entry) {
+            let note = output::stderr_style().warn("note");
+            output::talk(&format!(
+                "{note}: {}: it is void, and `enarx platform update` asks anew: {why}",
+                entry.found.piece
+            ));
+        }
+    }
     Ok(0)
 }
 

@@ -72,8 +72,13 @@ pub fn run(args: &UpdateArgs, whose: Whose) -> Outcome {
             .code(EXIT_USAGE));
     }
     let ask = if args.source.refresh { Ask::Always } else { Ask::Dated };
-    let rows: Vec<Row> =
-        wanted.iter().map(|piece| collector.obtain(piece, ask)).collect::<Result<_, _>>()?;
+    // Lists first: what they revoke is asked for anew.
+    let (mut order, rest): (Vec<&Piece>, Vec<&Piece>) =
+        wanted.iter().partition(|piece| piece.is_list());
+    order.extend(rest);
+    let mut rows: Vec<Row> =
+        order.into_iter().map(|piece| collector.obtain(piece, ask)).collect::<Result<_, _>>()?;
+    rows.sort_by(|a, b| a.piece.cmp(&b.piece));
     rows::show(&rows, &broken, args.source.json, collector.now)
 }
 

@@ -149,6 +149,43 @@ fn what_a_platform_is_is_in_its_quote() {
     assert!(fmspc(&quote[..begin + 200]).is_err());
 }
 
+/// Pieces of Intel's form, by other keys.
+fn samples() -> Vec<Vec<u8>> {
+    use testkit::pki::{DevCa, Profile};
+    let now = Timestamp(1_800_000_000);
+    let root = DevCa::generate(INTEL_ROOT, now).unwrap();
+    let profile = Profile { common_name: TCB_SIGNING.to_owned(), ..Profile::default() };
+    let chain = root.issue(&profile, now).unwrap().chain_pem() + &root.certificate_pem();
+    let document = format!(
+        r#"{{"tcbInfo":{{"id":"TDX","version":3,"issueDate":"{now}","nextUpdate":"{now}","fmspc":"00906ED50000","tcbEvaluationDataNumber":1,"tcbLevels":[{{}}]}},"signature":"{}"}}"#,
+        "00".repeat(64)
+    );
+    vec![chain.into_bytes(), document.into_bytes(), root.certificate_der().to_vec()]
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_comes_panics(
+        which in 0_usize..3,
+        flips in proptest::collection::vec((0_usize..8_192, 0_u8..), 0..6),
+        noise in proptest::collection::vec(0_u8.., 0..200),
+    ) {
+        static SAMPLES: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(samples);
+        let mut bytes = SAMPLES[which].clone();
+        for (at, value) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= value;
+        }
+        for bytes in [bytes, noise] {
+            if let Ok(Found::Piece(found)) = recognise(&bytes) {
+                let _ = authenticate(&found, &Only(bytes.clone()), Roots::Any);
+                let _ = authenticate(&found, &Only(Vec::new()), Roots::Vendors);
+            }
+            let _ = fmspc(&bytes);
+        }
+    }
+}
+
 #[test]
 fn noise_is_nothing() {
     for bytes in [
