@@ -169,3 +169,27 @@ fn authority(certificate: &Certificate<'_>, below: usize) -> Result<(), Refusal>
         "a certificate of the AK's chain may not issue the one below it".into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::AwsLc;
+    use testkit::silicon::azure::SimulatedAzure;
+    use testkit::silicon::{Options, SimulatedSnp};
+
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    #[test]
+    fn a_root_of_somebody_elses_is_simulated() {
+        let snp = SimulatedSnp::generate(NOW, Options::default()).unwrap();
+        let azure = SimulatedAzure::generate(snp, NOW).unwrap();
+        let (bundle, _) = azure.evidence(&[1; 48], &azure.knobs()).unwrap();
+        let leaf = Certificate::parse(&bundle.certificates[0]).unwrap();
+        let ak = rsa_key(leaf.spki).unwrap();
+        let roots = [azure.root().unwrap()];
+        let judge = |chain: &[Vec<u8>], roots: &[Vec<u8>]| verify(chain, ak, roots, NOW, &AwsLc);
+        assert_eq!(judge(&bundle.certificates, &roots), Ok(true));
+        assert_eq!(judge(&bundle.certificates, &[]).unwrap_err().check, "untrusted-root");
+        assert_eq!(judge(&[], &roots).unwrap_err().check, "ak-certificate");
+    }
+}

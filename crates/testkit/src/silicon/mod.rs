@@ -8,6 +8,7 @@
 pub mod azure;
 mod cca;
 mod chain;
+pub mod intel;
 mod issue;
 mod nitro;
 mod report;
