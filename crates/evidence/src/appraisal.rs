@@ -97,7 +97,7 @@ pub struct Verified {
 /// Verifies evidence as such: that it is genuine, and that the policy takes platform and Keep.
 ///
 /// # Errors
-/// The first check that fails.
+/// The first check that fails; once the evidence is known to be genuine, all that fail.
 pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Refusal> {
     match evidence.kind {
         Kind::Snp => snp::verify(&evidence.statement, &evidence.endorsements, context),
@@ -136,13 +136,14 @@ pub fn appraise_evidence(
 ) -> Result<Appraisal, Refusal> {
     let Verified { bound, public_key, mut facts } = verify(evidence, context)?;
     let bound = Bound { data: bound, public_key: public_key.as_deref() };
-    let workload = binding(evidence, &bound, spki_der, context)?;
-    let names = match workload {
-        Some(workload) if facts.pinned => {
-            names(workload, context.policy, context.now, context.verifier)?
-        }
-        _ => Names::default(),
-    };
+    let names = binding(evidence, &bound, spki_der, context)
+        .and_then(|workload| match workload {
+            Some(workload) if facts.pinned => {
+                names(workload, context.policy, context.now, context.verifier)
+            }
+            _ => Ok(Names::default()),
+        })
+        .map_err(|refusal| refusal.about(|| facts.seen(evidence.kind)))?;
     facts.workload = names.digest.map(|digest| WorkloadName { digest, slug: names.slug.clone() });
     let result = AttestationResult {
         build: context.build.to_owned(),

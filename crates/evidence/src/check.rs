@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::container::Kind;
+
 macro_rules! checks {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $hint:literal;)*) => {
         /// One check of an appraisal. Its name is stable: scripts, logs and tests use it.
@@ -182,6 +184,21 @@ pub struct Refusal {
     pub hint: String,
     /// Further checks that failed. Only genuine evidence gets so far that there is more than one.
     pub others: Vec<Failure>,
+    /// What genuine evidence showed, for logs; `None` for evidence that was not found to be genuine. Nothing follows from it.
+    pub seen: Option<Box<Seen>>,
+}
+
+/// What genuine evidence that was refused all the same is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The TEE.
+    pub kind: Kind,
+    /// Processor line or platform, as in [`crate::result::TeeFacts::product`].
+    pub product: String,
+    /// Measurement, hex.
+    pub measurement: String,
+    /// Whether the root is not the vendor's.
+    pub simulated: bool,
 }
 
 /// A check that failed beside the first one.
@@ -197,7 +214,14 @@ impl Refusal {
     /// `check` failed, because of `detail`.
     pub fn new(check: Check, detail: impl Into<String>) -> Self {
         let (check, hint) = (check.name(), check.hint().to_owned());
-        Self { check, detail: detail.into(), hint, others: Vec::new() }
+        Self { check, detail: detail.into(), hint, others: Vec::new(), seen: None }
+    }
+
+    /// The same, about genuine evidence; what is known already stays.
+    #[cfg(feature = "appraisal")]
+    pub(crate) fn about(mut self, seen: impl FnOnce() -> Seen) -> Self {
+        self.seen.get_or_insert_with(|| Box::new(seen()));
+        self
     }
 }
 
@@ -222,7 +246,6 @@ pub(crate) fn ensure(
 ///
 /// For what comes after the signatures; what comes before fails at once.
 #[cfg(feature = "appraisal")]
-#[allow(dead_code, reason = "verifiers move to it one by one")]
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     refusal: Option<Refusal>,
@@ -230,7 +253,6 @@ pub(crate) struct Findings {
 }
 
 #[cfg(feature = "appraisal")]
-#[allow(dead_code, reason = "verifiers move to it one by one")]
 impl Findings {
     /// A check that nothing relaxes.
     pub(crate) fn ensure(&mut self, passed: bool, check: Check, detail: impl FnOnce() -> String) {

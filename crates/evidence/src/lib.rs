@@ -58,5 +58,5 @@ pub use appraisal::{
     Appraisal, Context, Decision, Names, Nonces, Verified, appraise, appraise_evidence,
     appraise_request, verify,
 };
-pub use check::{Check, Failure, Refusal};
+pub use check::{Check, Failure, Refusal, Seen};
 pub use container::{Evidence, Kind, encode_evidence, encode_legacy_snp};

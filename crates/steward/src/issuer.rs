@@ -138,6 +138,7 @@ fn write_down(
             policy: Some(issued.result.policy),
             problem,
             others: &[],
+            genuine: None,
             issued: Some(issued),
             place: (bundle > 1).then_some((place + 1, bundle)),
         })
@@ -150,6 +151,7 @@ struct Seen {
     kind: Option<Kind>,
     policy: Option<Sha256>,
     others: Vec<Failure>,
+    genuine: Option<Box<evidence::Seen>>,
 }
 
 impl Issuer {
@@ -279,6 +281,7 @@ impl Issuer {
             policy: seen.policy,
             problem: Some(&problem),
             others: &seen.others,
+            genuine: seen.genuine.as_deref(),
             issued: None,
             place: (bundle > 1).then_some((place, bundle)),
         });
@@ -313,6 +316,7 @@ impl Issuer {
         let decision = evidence::appraise_request(request, &context).map_err(|refusal| {
             let problem = refused(&refusal);
             seen.others = refusal.others;
+            seen.genuine = refusal.seen;
             problem
         })?;
         let workload = decision.result.facts.workload.as_ref();

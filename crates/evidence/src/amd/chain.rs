@@ -13,9 +13,9 @@ use super::roots::{Roots, signed_by, split_name};
 use super::vek::{Vek, VekKind};
 use super::{Product, Tcb};
 use crate::asn1::{Certificate, Crl};
-use crate::check::{Check, Refusal, ensure};
+use crate::check::{Check, Findings, Refusal, ensure};
 use crate::crypto::Verifier;
-use crate::policy::{Relaxation, Relaxed, SnpPolicy};
+use crate::policy::{Relaxation, SnpPolicy};
 
 impl Roots {
     /// Checks ARK and ASK against the ARK's revocation lists (DER). Lists of other issuers play no role.
@@ -32,8 +32,9 @@ impl Roots {
         let reread = |_| Refusal::new(Check::UntrustedRoot, "the root cannot be read");
         let ark = Certificate::parse(self.ark_der()).map_err(reread)?;
         let ask = Certificate::parse(self.ask_der()).map_err(reread)?;
-        let mut relaxed = Relaxed::new(policy);
-        revocation(&ark, &[&ark, &ask], crls, now, &mut relaxed, verifier)
+        let mut findings = Findings::default();
+        revocation(&ark, &[&ark, &ask], crls, policy, now, verifier, &mut findings)?;
+        findings.finish().map(drop)
     }
 }
 
@@ -64,17 +65,23 @@ pub fn verify_vek<'a>(
     now: Timestamp,
     verifier: &dyn Verifier,
 ) -> Result<Endorsed<'a>, Refusal> {
-    verify_chain(vek, crls, anchors, now, &mut Relaxed::new(policy), verifier)
+    let mut findings = Findings::default();
+    let endorsed = verify_chain(vek, crls, anchors, policy, now, verifier, &mut findings)?;
+    findings.finish()?;
+    Ok(endorsed)
 }
 
 /// Verifies the certificate of a chip's key up to one of `anchors`, with the revocation lists `crls` (DER).
+///
+/// Fails at once but for a list that is missing or past its time, which goes to `findings`.
 pub(crate) fn verify_chain<'a>(
     vek: &'a [u8],
     crls: &[&[u8]],
     anchors: &[Roots],
+    policy: &SnpPolicy,
     now: Timestamp,
-    relaxed: &mut Relaxed<'_>,
     verifier: &dyn Verifier,
+    findings: &mut Findings,
 ) -> Result<Endorsed<'a>, Refusal> {
     let vek = Vek::parse(vek)?;
     let (roots, issuer_der) = issuer(&vek, anchors, verifier)?;
@@ -103,7 +110,7 @@ pub(crate) fn verify_chain<'a>(
             format!("the {name} certificate is valid from {from} to {to}, and it is {now}")
         })?;
     }
-    revocation(&ark, &[&ark, &issuer], crls, now, relaxed, verifier)?;
+    revocation(&ark, &[&ark, &issuer], crls, policy, now, verifier, findings)?;
     Ok(Endorsed {
         product: roots.product(),
         tcb: vek.tcb,
@@ -162,9 +169,10 @@ fn revocation(
     ark: &Certificate<'_>,
     chain: &[&Certificate<'_>],
     crls: &[&[u8]],
+    policy: &SnpPolicy,
     now: Timestamp,
-    relaxed: &mut Relaxed<'_>,
     verifier: &dyn Verifier,
+    findings: &mut Findings,
 ) -> Result<(), Refusal> {
     let mut fresh = false;
     let mut stale = None;
@@ -207,13 +215,21 @@ fn revocation(
             stale = Some(next);
         }
     }
-    match stale {
-        _ if fresh => Ok(()),
-        Some(next) => relaxed.take(Relaxation::CrlExpired, Check::CrlExpired, || {
-            format!("the revocation list expired on {next}, and it is {now}")
-        }),
-        None => relaxed.take(Relaxation::CrlMissing, Check::CrlMissing, || {
-            "there is no revocation list of the product's root".into()
-        }),
+    if fresh {
+        return Ok(());
     }
+    let (relaxation, check, detail) = match stale {
+        Some(next) => (
+            Relaxation::CrlExpired,
+            Check::CrlExpired,
+            format!("the revocation list expired on {next}, and it is {now}"),
+        ),
+        None => (
+            Relaxation::CrlMissing,
+            Check::CrlMissing,
+            "there is no revocation list of the product's root".to_owned(),
+        ),
+    };
+    findings.ensure_or_relax(false, relaxation.name(), policy.allows(relaxation), check, || detail);
+    Ok(())
 }

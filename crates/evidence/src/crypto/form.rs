@@ -44,6 +44,7 @@ pub(super) struct Rsa<'a> {
     /// Big endian, without zeros in front.
     pub(super) modulus: &'a [u8],
     /// Big endian, without zeros in front.
+    #[cfg_attr(not(feature = "pure"), allow(dead_code, reason = "AWS-LC reads the key itself"))]
     pub(super) exponent: &'a [u8],
 }
 

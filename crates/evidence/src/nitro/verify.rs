@@ -8,7 +8,8 @@ use types::time::Timestamp;
 use super::chain::{self, Leaf};
 use super::document::Document;
 use crate::appraisal::{Context, Verified};
-use crate::check::{Check, Findings, Refusal, ensure};
+use crate::check::{Check, Findings, Refusal, Seen, ensure};
+use crate::container::Kind;
 use crate::cose::{Algorithm, Malformed, Sign1};
 use crate::policy::NitroPolicy;
 use crate::result::{Facts, NitroFacts, TeeFacts};
@@ -85,7 +86,14 @@ fn judge(
             format!("register {index} is {}, which the policy does not list", hex::encode(value))
         });
     }
-    let relaxations = findings.finish()?;
+    let relaxations = findings.finish().map_err(|refusal| {
+        refusal.about(|| Seen {
+            kind: Kind::Nitro,
+            product: "AWS".to_owned(),
+            measurement: hex::encode(image),
+            simulated: leaf.simulated,
+        })
+    })?;
     let set = |value: &[u8; 48]| *value != [0; 48];
     let pcrs = document.pcrs.iter().filter(|(_, value)| set(value));
     let facts = Facts {

@@ -95,7 +95,6 @@ pub use cca::{CcaComponent, CcaPlatform, CcaPolicy};
 pub use explain::{Effect, Section, Sentence, explain};
 pub use nitro::NitroPolicy;
 pub use relax::Relaxation;
-pub(crate) use relax::Relaxed;
 pub use snp::{Requirement, SnpPolicy};
 pub use vtpm::{VtpmPolicy, VtpmRequirement};
 

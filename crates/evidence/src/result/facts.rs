@@ -9,6 +9,8 @@ use types::digest::Sha256;
 use types::slug::Slug;
 
 use super::{NotAResult, Status, Vector};
+#[cfg(feature = "appraisal")]
+use crate::{Kind, Seen};
 
 /// AR4SI: recognised and good, in every claim.
 const AFFIRMING: i8 = 2;
@@ -347,6 +349,17 @@ impl TryFrom<Wire> for Facts {
 }
 
 impl Facts {
+    /// What a refusal of this genuine evidence tells logs about it.
+    #[cfg(feature = "appraisal")]
+    pub(crate) fn seen(&self, kind: Kind) -> Seen {
+        Seen {
+            kind,
+            product: self.tee.product().to_owned(),
+            measurement: self.measurement.clone(),
+            simulated: self.simulated,
+        }
+    }
+
     /// The status that follows from the facts.
     pub fn status(&self) -> Status {
         if self.simulated || self.debug {

@@ -3,8 +3,8 @@
 //! What the report says about guest and platform, held against the policy.
 
 use super::report::Report;
-use crate::check::{Check, Refusal, ensure};
-use crate::policy::{Relaxation, Relaxed, Requirement, SnpPolicy};
+use crate::check::{Check, Findings};
+use crate::policy::{Relaxation, Requirement, SnpPolicy};
 
 /// The guest policy's bits that `policy_flags` speaks of: SMT, Debug, SingleSocket.
 const FLAGS: u64 = 1 << 16 | 1 << 19 | 1 << 20;
@@ -12,62 +12,68 @@ const FLAGS: u64 = 1 << 16 | 1 << 19 | 1 << 20;
 const PLATFORM_FLAGS: u64 = 3;
 
 /// Guest policy, platform, privilege level.
-pub(super) fn check(
-    report: &Report,
-    policy: &SnpPolicy,
-    relaxed: &mut Relaxed<'_>,
-) -> Result<(), Refusal> {
+pub(super) fn check(report: &Report, policy: &SnpPolicy, findings: &mut Findings) {
     let guest = report.policy;
-    if guest.debug() {
-        relaxed.take(Relaxation::Debug, Check::Debug, || {
-            "the guest policy lets the host debug the guest, so nothing in it is protected".into()
-        })?;
-    }
-    if guest.migrate_ma() {
-        relaxed.take(Relaxation::MigrationAgent, Check::MigrationAgent, || {
-            "the guest policy lets a migration agent move the guest".into()
-        })?;
-    }
-    if report.vmpl != 0 {
-        let named = report.vmpl <= policy.max_vmpl;
-        relaxed.decide(named, Relaxation::Vmpl, Check::Vmpl, || {
+    let mut relaxable = |passed, relaxation: Relaxation, check, detail: &str| {
+        let allowed = policy.allows(relaxation);
+        findings.ensure_or_relax(passed, relaxation.name(), allowed, check, || detail.to_owned());
+    };
+    relaxable(
+        !guest.debug(),
+        Relaxation::Debug,
+        Check::Debug,
+        "the guest policy lets the host debug the guest, so nothing in it is protected",
+    );
+    relaxable(
+        !guest.migrate_ma(),
+        Relaxation::MigrationAgent,
+        Check::MigrationAgent,
+        "the guest policy lets a migration agent move the guest",
+    );
+    relaxable(
+        report.platform_info.alias_check_complete(),
+        Relaxation::AliasCheck,
+        Check::AliasCheck,
+        "the platform does not say that its memory was checked for aliases",
+    );
+    let allowed = report.vmpl <= policy.max_vmpl;
+    findings.ensure_or_relax(
+        report.vmpl == 0,
+        Relaxation::Vmpl.name(),
+        allowed,
+        Check::Vmpl,
+        || {
             format!(
                 "the report was asked for at VMPL {}, below the guest's highest privilege",
                 report.vmpl
             )
-        })?;
-    }
-    if !report.platform_info.alias_check_complete() {
-        relaxed.take(Relaxation::AliasCheck, Check::AliasCheck, || {
-            "the platform does not say that its memory was checked for aliases".into()
-        })?;
-    }
+        },
+    );
     let abi = guest.abi();
     let current = report.current_version;
-    ensure(abi <= (current.major, current.minor), Check::Abi, || {
+    findings.ensure(abi <= (current.major, current.minor), Check::Abi, || {
         format!("the guest policy wants firmware ABI {}.{}, but {current} runs", abi.0, abi.1)
-    })?;
+    });
     let version = semver::Version::new(abi.0.into(), abi.1.into(), 0);
     let met = policy.abi.as_ref().is_none_or(|wanted| wanted.matches(&version));
-    ensure(met, Check::Abi, || {
+    findings.ensure(met, Check::Abi, || {
         format!("the guest policy's firmware ABI {}.{} does not meet the policy's", abi.0, abi.1)
-    })?;
+    });
     let denied = policy.policy_flags.map_or(0, |allowed| guest.0 & FLAGS & !allowed);
-    ensure(denied == 0, Check::PolicyFlags, || {
+    findings.ensure(denied == 0, Check::PolicyFlags, || {
         format!("the guest policy has bits {denied:#x} that the policy does not list")
-    })?;
+    });
     let found = report.platform_info.0 & PLATFORM_FLAGS;
-    ensure(
+    findings.ensure(
         policy.platform_info_flags.is_none_or(|wanted| wanted == found),
         Check::PlatformFlags,
         || format!("the platform's SMT and TSME bits are {found:02b}"),
-    )?;
+    );
     for requirement in &policy.require {
-        ensure(met_by(*requirement, report), Check::Require, || {
+        findings.ensure(met_by(*requirement, report), Check::Require, || {
             format!("\"{}\" is required and not there", requirement.name())
-        })?;
+        });
     }
-    Ok(())
 }
 
 fn met_by(requirement: Requirement, report: &Report) -> bool {
@@ -94,20 +100,20 @@ fn listed<const N: usize>(value: &[u8; N], list: Option<&Vec<[u8; N]>>) -> bool 
 }
 
 /// Who the guest is. Whether the policy pins it: at least one of its lists speaks of it, and each that does, holds it.
-pub(super) fn pin(report: &Report, policy: &SnpPolicy) -> Result<bool, Refusal> {
-    ensure(listed(&report.family_id, policy.family_id.as_ref()), Check::FamilyId, || {
+pub(super) fn pin(report: &Report, policy: &SnpPolicy, findings: &mut Findings) -> bool {
+    findings.ensure(listed(&report.family_id, policy.family_id.as_ref()), Check::FamilyId, || {
         format!("the guest's family is {}", hex::encode(report.family_id))
-    })?;
-    ensure(listed(&report.image_id, policy.image_id.as_ref()), Check::ImageId, || {
+    });
+    findings.ensure(listed(&report.image_id, policy.image_id.as_ref()), Check::ImageId, || {
         format!("the guest's image is {}", hex::encode(report.image_id))
-    })?;
-    ensure(listed(&report.host_data, policy.host_data.as_ref()), Check::HostData, || {
+    });
+    findings.ensure(listed(&report.host_data, policy.host_data.as_ref()), Check::HostData, || {
         format!("the host gave the guest the data {}", hex::encode(report.host_data))
-    })?;
-    ensure(report.guest_svn >= policy.minimum_guest_svn, Check::GuestSvn, || {
+    });
+    findings.ensure(report.guest_svn >= policy.minimum_guest_svn, Check::GuestSvn, || {
         let (found, wanted) = (report.guest_svn, policy.minimum_guest_svn);
         format!("the guest's security version is {found}, and the policy wants at least {wanted}")
-    })?;
+    });
     let author = report.key_info.author_key().then_some(&report.author_key_digest);
     let lists = [
         (
@@ -131,16 +137,16 @@ pub(super) fn pin(report: &Report, policy: &SnpPolicy) -> Result<bool, Refusal> 
         // Zero stands for no key; nobody is pinned by that.
         let value = value.filter(|value| **value != [0; 48]);
         let shown = || value.map_or("none".to_owned(), hex::encode);
-        ensure(!value.is_some_and(|value| refused.contains(value)), check, || {
+        findings.ensure(!value.is_some_and(|value| refused.contains(value)), check, || {
             format!("the guest's {name}, {}, is one that the policy refuses", shown())
-        })?;
+        });
         if wanted.is_empty() {
             continue;
         }
-        ensure(value.is_some_and(|value| wanted.contains(value)), check, || {
+        findings.ensure(value.is_some_and(|value| wanted.contains(value)), check, || {
             format!("the guest's {name}, {}, is none that the policy takes", shown())
-        })?;
+        });
         pinned = true;
     }
-    Ok(pinned)
+    pinned
 }

@@ -9,15 +9,16 @@ use super::guest;
 use super::report::{Malformed, Report, SIGNED_BYTES, SigningKey};
 use crate::amd::{Endorsed, Product, Roots, Tcb, VekKind, verify_chain};
 use crate::appraisal::{self, Context};
-use crate::check::{Check, Refusal, ensure};
+use crate::check::{Check, Findings, Refusal, Seen, ensure};
+use crate::container::Kind;
 use crate::crypto::{Scheme, Verifier};
-use crate::policy::{Relaxation, Relaxed, SnpPolicy};
+use crate::policy::{Relaxation, SnpPolicy};
 use crate::result::{Facts, SnpFacts, TeeFacts};
 
 /// Verifies a report (1184 bytes) with its endorsements (DER, docs/FORMATS.md 3.2).
 ///
 /// # Errors
-/// The first check that fails.
+/// The first check that fails; once the report is known to be genuine, all that fail.
 pub(crate) fn verify(
     report: &[u8],
     endorsements: &[u8],
@@ -38,7 +39,7 @@ fn facts(verified: &Verified) -> Facts {
         debug: report.policy.debug(),
         measurement: hex::encode(report.measurement),
         pinned: verified.pinned,
-        relaxations: verified.relaxations.iter().map(Relaxation::to_string).collect(),
+        relaxations: verified.relaxations.clone(),
         signer: key(&report.author_key_digest).filter(|_| report.key_info.author_key()),
         simulated: verified.simulated,
         tee: TeeFacts::Snp(SnpFacts {
@@ -68,13 +69,13 @@ pub struct Verified {
     /// Whether the policy pins this Keep, by measurement, author key or ID key.
     pub pinned: bool,
     /// Relaxations of the policy without which the report would have been refused, in the order of their names.
-    pub relaxations: Vec<Relaxation>,
+    pub relaxations: Vec<String>,
 }
 
 /// Checks a report (1184 bytes, as received) with what came with it. Whether it is about the right key is not checked here.
 ///
 /// # Errors
-/// The first check that fails.
+/// The first check that fails; once the report is known to be genuine, all that fail.
 pub fn verify_snp(
     report: &[u8],
     endorsements: &Endorsements,
@@ -92,9 +93,10 @@ pub fn verify_snp(
         };
         Refusal::new(check, error.to_string())
     })?;
-    let mut relaxed = Relaxed::new(policy);
+    let mut findings = Findings::default();
     let crls: Vec<&[u8]> = endorsements.crls.iter().map(|(_, crl)| crl.as_slice()).collect();
-    let vek = verify_chain(&endorsements.vcek, &crls, anchors, now, &mut relaxed, verifier)?;
+    let vcek = &endorsements.vcek;
+    let vek = verify_chain(vcek, &crls, anchors, policy, now, verifier, &mut findings)?;
     let signed = bytes.get(..SIGNED_BYTES).unwrap_or_default();
     ensure(
         verifier
@@ -103,29 +105,35 @@ pub fn verify_snp(
         Check::ReportSignature,
         || "the report is not signed by the key of the certificate that came with it".into(),
     )?;
-    signing_key(&report, &vek, policy, &mut relaxed)?;
-    product(&report, &vek, policy)?;
-    let tcb = tcb(&report, &vek, policy)?;
-    chip(&report, &vek, policy, &mut relaxed)?;
-    guest::check(&report, policy, &mut relaxed)?;
-    let pinned = guest::pin(&report, policy)?;
+    signing_key(&report, &vek)?;
+    provider(&vek, policy, &mut findings);
+    product(&report, &vek, policy, &mut findings);
+    tcb(&report, &vek, policy, &mut findings);
+    chip(&report, &vek, policy, &mut findings);
+    guest::check(&report, policy, &mut findings);
+    let pinned = guest::pin(&report, policy, &mut findings);
+    let relaxations = findings.finish().map_err(|refusal| refusal.about(|| seen(&report, &vek)))?;
     Ok(Verified {
         report,
         product: vek.product,
-        tcb,
+        tcb: vek.tcb,
         simulated: vek.simulated,
         pinned,
-        relaxations: relaxed.into_taken(),
+        relaxations,
     })
 }
 
-/// The key that the report names is of the kind that the certificate is for, and of a kind that is taken.
-fn signing_key(
-    report: &Report,
-    vek: &Endorsed<'_>,
-    policy: &SnpPolicy,
-    relaxed: &mut Relaxed<'_>,
-) -> Result<(), Refusal> {
+fn seen(report: &Report, vek: &Endorsed<'_>) -> Seen {
+    Seen {
+        kind: Kind::Snp,
+        product: vek.product.name().to_owned(),
+        measurement: hex::encode(report.measurement),
+        simulated: vek.simulated,
+    }
+}
+
+/// The key that the report names is of the kind that the certificate is for.
+fn signing_key(report: &Report, vek: &Endorsed<'_>) -> Result<(), Refusal> {
     let kind = match vek.kind {
         VekKind::Vcek(_) => SigningKey::Vcek,
         VekKind::Vlek(_) => SigningKey::Vlek,
@@ -134,94 +142,93 @@ fn signing_key(
         format!(
             "the certificate is one for a {kind:?}, but the report says that it was signed by the other kind"
         )
-    })?;
-    match &vek.kind {
-        VekKind::Vcek(_) => Ok(()),
-        VekKind::Vlek(provider) => {
-            let named = policy.vlek.contains(provider);
-            relaxed.decide(named, Relaxation::Vlek, Check::Vlek, || {
-                let provider = provider.escape_debug();
-                format!("the report is signed by a key (VLEK) of the cloud provider \"{provider}\"")
-            })
-        }
-    }
+    })
 }
 
-fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<(), Refusal> {
+/// Keys of cloud providers are taken of those that are named.
+fn provider(vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
+    let VekKind::Vlek(provider) = &vek.kind else { return };
+    let named = policy.vlek.contains(provider);
+    findings.ensure_or_relax(false, Relaxation::Vlek.name(), named, Check::Vlek, || {
+        let provider = provider.escape_debug();
+        format!("the report is signed by a key (VLEK) of the cloud provider \"{provider}\"")
+    });
+}
+
+fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
     if let Some(cpuid) = report.cpuid {
         let found = Product::of_cpuid(cpuid.family, cpuid.model);
-        ensure(found == Some(vek.product), Check::Product, || {
+        findings.ensure(found == Some(vek.product), Check::Product, || {
             let (family, model) = (cpuid.family, cpuid.model);
             format!(
                 "the report is of family {family:#x}, model {model:#x}, and the certificate of a {}",
                 vek.product
             )
-        })?;
+        });
     }
-    ensure(policy.products.contains(&vek.product), Check::Product, || {
+    findings.ensure(policy.products.contains(&vek.product), Check::Product, || {
         format!("the policy does not take {}", vek.product)
-    })
+    });
 }
 
 /// REPORTED_TCB is that of the certificate, and REPORTED <= COMMITTED <= CURRENT, in each part; all are of the
 /// product's layout; none that matters is below the policy's floor.
-fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy) -> Result<Tcb, Refusal> {
-    let decode = |name: &str, bytes| {
-        Tcb::decode(bytes, vek.product).ok_or_else(|| {
-            let detail = format!("the {name} TCB has reserved bits of {} set", vek.product);
-            Refusal::new(Check::ReportReserved, detail)
-        })
+fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
+    let mut decode = |name: &str, bytes| {
+        let tcb = Tcb::decode(bytes, vek.product);
+        findings.ensure(tcb.is_some(), Check::ReportReserved, || {
+            format!("the {name} TCB has reserved bits of {} set", vek.product)
+        });
+        tcb
     };
-    let reported = decode("reported", report.reported_tcb)?;
-    let committed = decode("committed", report.committed_tcb)?;
-    let current = decode("current", report.current_tcb)?;
-    let launch = decode("launch", report.launch_tcb)?;
-    ensure(reported == vek.tcb, Check::TcbMismatch, || {
+    let reported = decode("reported", report.reported_tcb);
+    let committed = decode("committed", report.committed_tcb);
+    let current = decode("current", report.current_tcb);
+    let launch = decode("launch", report.launch_tcb);
+    let (Some(reported), Some(committed), Some(current), Some(launch)) =
+        (reported, committed, current, launch)
+    else {
+        return;
+    };
+    findings.ensure(reported == vek.tcb, Check::TcbMismatch, || {
         format!("the report says TCB {reported}, and the certificate is for TCB {}", vek.tcb)
-    })?;
-    ensure(current.at_least(&committed), Check::TcbOrder, || {
+    });
+    findings.ensure(current.at_least(&committed), Check::TcbOrder, || {
         format!("the committed TCB ({committed}) is above the current one ({current})")
-    })?;
-    ensure(committed.at_least(&reported), Check::TcbOrder, || {
+    });
+    findings.ensure(committed.at_least(&reported), Check::TcbOrder, || {
         format!("the reported TCB ({reported}) is above the committed one ({committed})")
-    })?;
-    ensure(report.committed_version <= report.current_version, Check::TcbOrder, || {
+    });
+    findings.ensure(report.committed_version <= report.current_version, Check::TcbOrder, || {
         let (committed, current) = (report.committed_version, report.current_version);
         format!("the committed firmware ({committed}) is newer than the current one ({current})")
-    })?;
+    });
     if let Some(floor) = policy.minimum_tcb.get(&vek.product) {
         for (name, tcb) in [("reported", &reported), ("committed", &committed), ("launch", &launch)]
         {
-            ensure(tcb.at_least(floor), Check::TcbMinimum, || {
+            findings.ensure(tcb.at_least(floor), Check::TcbMinimum, || {
                 format!("the {name} TCB ({tcb}) is below the policy's minimum ({floor})")
-            })?;
+            });
         }
     }
-    Ok(reported)
 }
 
 /// CHIP_ID is the certificate's HWID. A VLEK is of no chip, so there is nothing to compare.
-fn chip(
-    report: &Report,
-    vek: &Endorsed<'_>,
-    policy: &SnpPolicy,
-    relaxed: &mut Relaxed<'_>,
-) -> Result<(), Refusal> {
+fn chip(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
     if let VekKind::Vcek(hwid) = &vek.kind {
-        if report.chip_id_masked() {
-            relaxed.take(Relaxation::ChipIdMasked, Check::ChipIdMasked, || {
-                "the report hides which chip it is of".into()
-            })?;
-        } else {
-            let (id, rest) = report.chip_id.split_at_checked(hwid.len()).unwrap_or_default();
-            let same = id == hwid.as_slice() && rest.iter().all(|byte| *byte == 0);
-            ensure(same, Check::ChipIdMismatch, || {
-                "the report is of another chip than the certificate".into()
-            })?;
-        }
+        let relaxation = Relaxation::ChipIdMasked;
+        let (masked, allowed) = (report.chip_id_masked(), policy.allows(relaxation));
+        findings.ensure_or_relax(!masked, relaxation.name(), allowed, Check::ChipIdMasked, || {
+            "the report hides which chip it is of".into()
+        });
+        let (id, rest) = report.chip_id.split_at_checked(hwid.len()).unwrap_or_default();
+        let same = id == hwid.as_slice() && rest.iter().all(|byte| *byte == 0);
+        findings.ensure(masked || same, Check::ChipIdMismatch, || {
+            "the report is of another chip than the certificate".into()
+        });
     }
     let listed = policy.chip_id.is_empty() || policy.chip_id.contains(&report.chip_id);
-    ensure(listed, Check::Chip, || {
+    findings.ensure(listed, Check::Chip, || {
         format!("the chip {} is not in the policy's list", hex::encode(report.chip_id))
-    })
+    });
 }

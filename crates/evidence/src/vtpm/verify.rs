@@ -70,8 +70,9 @@ pub(crate) fn verify(
             Some(ak::verify(chain, &hcl.ak, anchors, context.now, context.verifier)?)
         }
     };
-    let relaxations = judge(policy, &bundle.pcrs, hcl.configuration, certified.is_some())?;
     let mut facts = hardware.facts;
+    let relaxations = judge(policy, &bundle.pcrs, hcl.configuration, certified.is_some())
+        .map_err(|refusal| refusal.about(|| facts.seen(kind)))?;
     facts.simulated |= certified.unwrap_or_default();
     facts.pinned &= !policy.pcrs.is_empty();
     facts.relaxations.extend(relaxations);

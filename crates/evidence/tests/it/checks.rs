@@ -3,10 +3,10 @@
 //! Each check of a report and its chain, failing: a table of what is wrong, and what has to say so.
 
 use crate::crypto::Both;
-use enarx_evidence::Check;
 use enarx_evidence::amd::Roots;
 use enarx_evidence::crypto::AwsLc;
 use enarx_evidence::snp::verify_snp;
+use enarx_evidence::{Check, Kind};
 use testkit::silicon::{ARK_SERIAL, ASK_SERIAL, CrlSpec, Key, Shape, SimulatedSnp, VekSpec};
 use types::time::Timestamp;
 
@@ -22,6 +22,7 @@ fn refused_at(what: &str, silicon: &SimulatedSnp, policy: &str, now: Timestamp, 
         Err(refusal) => {
             assert_eq!(refusal.check, check, "{what}: {refusal}");
             assert!(!refusal.detail.is_empty() && !refusal.hint.is_empty());
+            assert!(refusal.seen.is_some() || refusal.others.is_empty(), "{what}: {refusal:?}");
         }
     }
 }
@@ -40,8 +41,7 @@ fn taken_at(
 ) {
     let verified =
         verify_at(silicon, policy, now).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
-    let names: Vec<_> = verified.relaxations.iter().map(|relaxation| relaxation.name()).collect();
-    assert_eq!(names, relaxations, "{what}");
+    assert_eq!(verified.relaxations, relaxations, "{what}");
 }
 
 #[test]
@@ -129,6 +129,71 @@ fn what_a_report_says() {
     }
     let chip = verify(&MILAN, "").unwrap().report.chip_id;
     taken("a listed chip", &MILAN, &format!("[snp]\nchip_id = [\"{}\"]\n", hex::encode(chip)), &[]);
+}
+
+#[test]
+fn all_failures_of_a_genuine_report_are_told() {
+    let wrong = MILAN.with_shape(|s| {
+        s.policy |= 1 << 19 | 1 << 18;
+        s.vmpl = 2;
+        s.platform_info &= !(1 << 5);
+        s.mask_chip_id = true;
+        s.overwrite.push((192, 1));
+    });
+    let text = format!(
+        "[snp]\nproducts = [\"Turin\"]\nhash = [\"{}\"]\n[snp.minimum_tcb.Milan]\nsnp = 99\n",
+        "11".repeat(48)
+    );
+    let refusal = verify(&wrong, &text).unwrap_err();
+    let mut names = vec![refusal.check];
+    names.extend(refusal.others.iter().map(|other| other.check));
+    names.dedup();
+    let expected = [
+        "product",
+        "tcb-minimum",
+        "chip-id-masked",
+        "debug",
+        "migration-agent",
+        "alias-check",
+        "vmpl",
+        "host-data",
+        "measurement",
+    ];
+    assert_eq!(names, expected);
+    let seen = refusal.seen.unwrap();
+    assert_eq!((seen.kind, seen.product.as_str(), seen.simulated), (Kind::Snp, "Milan", true));
+    assert_eq!(seen.measurement, hex::encode(MEASUREMENT));
+    // What is allowed is not told as a failure, whatever else fails.
+    let some = text.replace("products", "allow = [\"debug\", \"alias-check\"]\nproducts");
+    let refusal = verify(&wrong, &some).unwrap_err();
+    let names: Vec<_> = refusal.others.iter().map(|other| other.check).collect();
+    assert!(!names.contains(&"debug") && !names.contains(&"alias-check"), "{names:?}");
+    assert!(names.contains(&"migration-agent"));
+}
+
+#[test]
+fn what_is_not_genuine_shows_nothing() {
+    let wrong = MILAN.with_shape(|s| s.policy |= 1 << 19);
+    let (mut report, endorsements) = parts(&wrong.attestation(&[7; 64], &MEASUREMENT).unwrap());
+    let strict = policy("");
+    let check = |report: &[u8], roots: &[Roots]| {
+        let refusal =
+            verify_snp(report, &endorsements, &strict.snp, roots, NOW, &Both).unwrap_err();
+        (refusal.check, refusal.others.len(), refusal.seen.is_some())
+    };
+    assert_eq!(check(&report, &roots(&MILAN)), ("debug", 0, true));
+    assert_eq!(check(&report, &roots(&TURIN)), ("untrusted-root", 0, false));
+    report[144] ^= 1;
+    assert_eq!(check(&report, &roots(&MILAN)), ("report-signature", 0, false));
+    // A list that is missing is a failure like others, if the rest is genuine, and only then.
+    let missing = wrong.with_crl(|crl| crl.issuer = "ARK-Genoa".into()).unwrap();
+    let refusal = verify(&missing, "").unwrap_err();
+    assert_eq!((refusal.check, refusal.others[0].check), ("crl-missing", "debug"));
+    assert!(refusal.seen.is_some());
+    let forged = missing.with_vek(|v| v.spki = Some(crate::world::Key::new().spki)).unwrap();
+    let refusal = verify(&forged, "").unwrap_err();
+    assert_eq!((refusal.check, refusal.others.len()), ("report-signature", 0));
+    assert!(refusal.seen.is_none());
 }
 
 #[test]

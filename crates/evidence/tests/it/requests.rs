@@ -122,7 +122,11 @@ fn evidence_is_bound_to_key_and_claims() {
     };
     assert!(decide(&request(&key, &claims.to_bytes()), "").is_ok());
     // The evidence with another key; with claims about that key; with another workload.
-    assert_eq!(check(&request(&thief, &claims.to_bytes()), ""), "key-binding");
+    let stolen = request(&thief, &claims.to_bytes());
+    assert_eq!(check(&stolen, ""), "key-binding");
+    // The evidence is genuine all the same: the log may know of what it was.
+    let seen = decide(&stolen, "").unwrap_err().seen.unwrap();
+    assert_eq!((seen.kind, seen.measurement), (Kind::Snp, hex::encode(MEASUREMENT)));
     assert_eq!(check(&request(&thief, &thief.claims(None).to_bytes()), ""), "key-binding");
     assert_eq!(check(&request(&key, &key.claims(None).to_bytes()), ""), "key-binding");
     // A nonce that nobody handed out would only look like freshness.

@@ -48,6 +48,13 @@ struct Keep<'a> {
     product: &'a str,
     simulated: bool,
     measurement: &'a str,
+    #[serde(flatten)]
+    made: Option<Made<'a>>,
+}
+
+/// What was made of it.
+#[derive(Debug, Serialize)]
+struct Made<'a> {
     status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<String>,
@@ -66,7 +73,7 @@ impl<'a> Line<'a> {
             .others
             .iter()
             .map(|failure| Failed { check: failure.check, detail: cut(&failure.detail) });
-        let keep = decided.issued.map(|issued| {
+        let issued = decided.issued.map(|issued| {
             let facts = &issued.result.facts;
             let workload = facts.workload.as_ref();
             Keep {
@@ -74,11 +81,20 @@ impl<'a> Line<'a> {
                 product: facts.tee.product(),
                 simulated: facts.simulated,
                 measurement: &facts.measurement,
-                status: issued.result.status().to_string(),
-                workload: workload.map(|workload| workload.digest.to_string()),
-                slug: workload.and_then(|w| w.slug.as_ref()).map(ToString::to_string),
-                serial: &issued.serial,
+                made: Some(Made {
+                    status: issued.result.status().to_string(),
+                    workload: workload.map(|workload| workload.digest.to_string()),
+                    slug: workload.and_then(|w| w.slug.as_ref()).map(ToString::to_string),
+                    serial: &issued.serial,
+                }),
             }
+        });
+        let genuine = decided.genuine.map(|seen| Keep {
+            tee: seen.kind.name(),
+            product: &seen.product,
+            simulated: seen.simulated,
+            measurement: &seen.measurement,
+            made: None,
         });
         Self {
             time: decided.time.to_string(),
@@ -89,7 +105,7 @@ impl<'a> Line<'a> {
             checks: first.into_iter().chain(others).take(CHECKS_MAX).collect(),
             evidence: decided.kind.map(Kind::name),
             policy: decided.policy.map(|policy| policy.to_string()),
-            keep,
+            keep: issued.or(genuine),
         }
     }
 

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use chassis::metrics::Registry;
-use evidence::{Failure, Kind};
+use evidence::{Failure, Kind, Seen};
 use types::digest::Sha256;
 use types::problem::Problem;
 use types::time::Timestamp;
@@ -83,6 +83,8 @@ pub struct Decided<'a> {
     pub problem: Option<&'a Problem>,
     /// Further checks that failed.
     pub others: &'a [Failure],
+    /// What evidence that was refused, but is genuine, is of.
+    pub genuine: Option<&'a Seen>,
     /// The certificate, if there is one, also if it does not leave.
     pub issued: Option<&'a Issued>,
     /// Where it stands in a bundle of more than one.

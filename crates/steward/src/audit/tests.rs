@@ -17,6 +17,7 @@ fn refused<'a>(caller: &'a Caller, problem: &'a Problem, others: &'a [Failure]) 
         policy: Some(Sha256::of(b"policy")),
         problem: Some(problem),
         others,
+        genuine: None,
         issued: None,
         place: Some((2, 3)),
     }
@@ -46,6 +47,25 @@ fn a_line_names_every_failed_check_and_nothing_in_it_is_a_control_character() {
     });
     assert_eq!(parsed, expected);
     assert!(line.starts_with("{\"time\":"), "{line}");
+}
+
+#[test]
+fn a_line_about_genuine_evidence_says_what_it_is_of() {
+    let problem = Problem::new(400, "Evidence refused", "").check("debug");
+    let (caller, others) = (caller(), []);
+    let seen = Seen {
+        kind: Kind::Snp,
+        product: "Milan".to_owned(),
+        measurement: "ab".repeat(48),
+        simulated: true,
+    };
+    let decided = Decided { genuine: Some(&seen), ..refused(&caller, &problem, &others) };
+    let line = Line::of(&decided).to_ascii_json();
+    let shown = format!(
+        "\"tee\":\"snp\",\"product\":\"Milan\",\"simulated\":true,\"measurement\":\"{}\"}}\n",
+        seen.measurement
+    );
+    assert!(line.ends_with(&shown), "{line}");
 }
 
 #[test]
