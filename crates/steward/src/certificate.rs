@@ -14,11 +14,12 @@ use types::time::Timestamp;
 use x509_cert::certificate::Version;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::certpolicy::{PolicyInformation, PolicyQualifierInfo};
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{
     AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
-    CertificatePolicies, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-    SubjectKeyIdentifier,
+    CertificatePolicies, CrlDistributionPoints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+    SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::serial_number::SerialNumber;
 
@@ -52,6 +53,8 @@ pub struct Order {
     pub policy_uri: String,
     /// Where the certificate of the issuer can be fetched, DER.
     pub issuer_uri: String,
+    /// Where the issuer's revocation list can be fetched; none if nobody revokes.
+    pub list_uri: Option<String>,
     /// The evidence itself, if the policy shows it.
     pub evidence: Option<Vec<u8>>,
     /// What was attested. Digest and name of the workload come from here, and from nowhere else.
@@ -149,13 +152,27 @@ impl Order {
             x509::extension(false, &SubjectKeyIdentifier(OctetString::new(key_id)?))?,
             x509::extension(false, &CertificatePolicies(vec![policy]))?,
             x509::extension(false, &AuthorityInfoAccessSyntax(vec![access]))?,
-            x509::raw_extension(NO_REV_AVAIL, false, NULL.to_vec())?,
+            self.revocation()?,
             x509::raw_extension(EXTENSION, false, self.result.to_extension())?,
         ]);
         if let Some(evidence) = &self.evidence {
             extensions.push(x509::raw_extension(EVIDENCE, false, evidence.clone())?);
         }
         Ok(extensions)
+    }
+
+    /// Where to ask whether it is revoked, or that there is no need to (RFC 9608).
+    fn revocation(&self) -> der::Result<Extension> {
+        let Some(uri) = &self.list_uri else {
+            return x509::raw_extension(NO_REV_AVAIL, false, NULL.to_vec());
+        };
+        let uri = GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?);
+        let point = DistributionPoint {
+            distribution_point: Some(DistributionPointName::FullName(vec![uri])),
+            reasons: None,
+            crl_issuer: None,
+        };
+        x509::extension(false, &CrlDistributionPoints(vec![point]))
     }
 
     fn tbs(&self, serial: &[u8], authority: &Authority) -> der::Result<Vec<u8>> {

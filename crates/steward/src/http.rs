@@ -7,7 +7,7 @@
 //! | `POST /`, `application/pkcs10`: one request, DER | PkiPath, DER: issuer's chain, then the certificate |
 //! | `POST /`, `application/vnd.steward.pkcs10-bundle.v1`: SEQUENCE OF requests, DER | `SEQUENCE { chain, issued }`, DER; all or none |
 //! | `GET /` | nothing, 200: it is alive |
-//! | `GET /ca.cer` | the issuer's certificate, DER (RFC 5280 4.2.2.1) |
+//! | `GET /ca/<key id>.cer`, `.crl` | certificate and revocation list of an issuer, DER (RFC 5280 4.2.2.1, 4.2.1.13) |
 //! | `GET /ca.pem` | the CA's chain, the issuer first |
 //! | `GET /policy/<64 hex>` | the policy with this digest |
 //!
@@ -53,7 +53,7 @@ pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
     Router::new()
         .route("/", get(alive).post(issue))
         .route("/ca.pem", get(ca))
-        .route("/ca.cer", get(issuer_certificate))
+        .route("/ca/{file}", get(published))
         .route("/policy/{digest}", get(policy))
         .with_state(interface)
 }
@@ -69,13 +69,18 @@ async fn ca(State(interface): State<Arc<Interface>>) -> Result<Response, Answer>
     Ok(([(CONTENT_TYPE, "application/pem-certificate-chain")], pem).into_response())
 }
 
-async fn issuer_certificate(State(interface): State<Arc<Interface>>) -> Result<Response, Answer> {
-    let authority = interface.issuer.authority();
-    let der = authority
-        .chain()
-        .first()
-        .ok_or_else(|| Problem::new(500, "Internal Server Error", "the CA has no certificate"))?;
-    Ok(([(CONTENT_TYPE, "application/pkix-cert")], der.clone()).into_response())
+async fn published(
+    State(interface): State<Arc<Interface>>,
+    Path(name): Path<String>,
+) -> Result<Response, Answer> {
+    match interface.issuer.published().file(&name) {
+        Some((media_type, der)) => Ok(([(CONTENT_TYPE, media_type)], der).into_response()),
+        None => {
+            let detail = "no issuer that is known here publishes this";
+            let hint = "take the address from a certificate of this Steward";
+            Err(Problem::new(404, "Not Found", detail).check("steward.ca").hint(hint).into())
+        }
+    }
 }
 
 async fn policy(

@@ -18,12 +18,13 @@ use types::problem::Problem;
 use types::time::Timestamp;
 
 use crate::audit::{Audit, Caller, Decided, Verdict};
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::{Authority, AuthorityError, crl};
 use crate::certificate::{self, Order};
 use crate::lint;
 use crate::log::entry::Record;
 use crate::log::{IssuanceLog, LogError, Receipt};
 use crate::policies::Policies;
+use crate::published::Published;
 
 /// Who appraised, as it stands in attestation results.
 pub const BUILD: &str = concat!("steward ", env!("CARGO_PKG_VERSION"));
@@ -37,6 +38,7 @@ pub struct Issuer {
     clock: Clock,
     log: IssuanceLog,
     audit: Arc<Audit>,
+    published: Published,
     /// `https://host[:port]`, without slash at the end; known once Steward listens.
     url: OnceLock<String>,
 }
@@ -165,7 +167,8 @@ impl Issuer {
     ) -> Self {
         let authority = RwLock::new(Arc::new(authority));
         let audit = Arc::new(Audit::new(&Registry::new()));
-        Self { authority, policies, anchors, clock, log, audit, url: OnceLock::new() }
+        let (published, url) = (Published::default(), OnceLock::new());
+        Self { authority, policies, anchors, clock, log, audit, published, url }
     }
 
     /// The same, with its decisions written down here.
@@ -202,9 +205,30 @@ impl Issuer {
         validity(&self.authority(), self.clock.now())
     }
 
+    /// Whether the revocation list of the CA in service is valid by the clock, if certificates name it.
+    ///
+    /// # Errors
+    /// It is not, and why.
+    pub fn list_valid_now(&self) -> Result<(), String> {
+        let authority = self.authority();
+        if !authority.names_list() {
+            return Ok(());
+        }
+        let known = self.published.known();
+        let files = known.get(&hex::encode(authority.key_id()));
+        let list = files.and_then(|files| Some((files.list.as_ref()?, &files.certificate)));
+        let (list, certificate) = list.ok_or("it is not there")?;
+        crl::read(list, certificate, self.clock.now()).map(drop).map_err(|error| error.to_string())
+    }
+
     /// The policies.
     pub const fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// What anybody may fetch about the issuers.
+    pub const fn published(&self) -> &Published {
+        &self.published
     }
 
     /// The issuance log.
@@ -328,6 +352,7 @@ impl Issuer {
         let (not_before, not_after) =
             certificate::window(now, decision.lifetime_seconds, authority);
         let url = self.url.get().map_or("", String::as_str);
+        let key_id = hex::encode(authority.key_id());
         let order = Order {
             spki_der: decision.spki_der,
             dns: decision.names.dns,
@@ -335,7 +360,8 @@ impl Issuer {
             not_before,
             not_after,
             policy_uri: format!("{url}/policy/{}", loaded.digest().to_hex()),
-            issuer_uri: format!("{url}/ca.cer"),
+            issuer_uri: format!("{url}/ca/{key_id}.cer"),
+            list_uri: authority.names_list().then(|| format!("{url}/ca/{key_id}.crl")),
             evidence: decision.evidence,
             result: decision.result,
         };

@@ -13,6 +13,7 @@
 //! | [`roots`] | whose silicon is believed |
 //! | [`issuer`] | from a request to a certificate, or to a refusal |
 //! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
+//! | [`published`] | certificates and revocation lists of the issuers, for anybody |
 //! | [`log`] | recording certificates before they leave |
 //! | [`audit`], [`metrics`] | writing decisions down, and counting them |
 //! | [`recorded`] | evidence on disk, for trying a policy |
@@ -31,6 +32,7 @@ pub mod lint;
 pub mod log;
 pub mod metrics;
 pub mod policies;
+pub mod published;
 pub mod recorded;
 pub mod roots;
 

@@ -162,6 +162,7 @@ mod tests {
             not_after,
             policy_uri: format!("https://steward.example.com/policy/{}", policy.to_hex()),
             issuer_uri: "https://steward.example.com/ca.cer".to_owned(),
+            list_uri: None,
             evidence: None,
             result: AttestationResult {
                 build: "steward test".to_owned(),
@@ -229,6 +230,10 @@ mod tests {
         let other = Sha256::of(b"other");
         differs(&|o| o.result.facts.workload.as_mut().unwrap().digest = other, "extensions");
         differs(&|o| o.policy_uri.push('1'), "extensions");
+        differs(
+            &|o| o.list_uri = Some("https://steward.example.com/x.crl".to_owned()),
+            "extensions",
+        );
         differs(&|o| o.issuer_uri.push('1'), "extensions");
         differs(&|o| o.evidence = Some(vec![0xf6]), "extensions");
         differs(&|o| o.result.issued_at = NOW.plus(1), "extensions");

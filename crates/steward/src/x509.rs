@@ -151,7 +151,8 @@ pub(crate) fn validity(first: Timestamp, last: Timestamp) -> der::Result<Validit
     Ok(Validity::new(time(first)?, time(last)?))
 }
 
-fn time(at: Timestamp) -> der::Result<Time> {
+/// A time as [`validity`] writes it.
+pub(crate) fn time(at: Timestamp) -> der::Result<Time> {
     let moment = DateTime::from_unix_duration(std::time::Duration::from_secs(at.0))?;
     if moment.year() < 2050 {
         UtcTime::from_date_time(moment).map(Time::UtcTime)

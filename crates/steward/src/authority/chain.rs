@@ -166,8 +166,8 @@ fn issued(below: &Certificate, above: &Certificate) -> Result<(), &'static str> 
     }
 }
 
-/// Whether the signature of a certificate (DER) is by the key of `signer`.
-fn signature_is_of(certificate: &[u8], signer: &Certificate) -> bool {
+/// Whether the signature of a certificate or list (DER) is by the key of `signer`.
+pub(super) fn signature_is_of(certificate: &[u8], signer: &Certificate) -> bool {
     let check = || {
         let signed = x509::split(certificate).ok()?;
         let spki = signer.tbs_certificate().subject_public_key_info();

@@ -57,6 +57,12 @@ impl Directory {
         Some(target.file_name()?.to_str()?.to_owned())
     }
 
+    /// The files of all intermediates that were ever in service, the present one included.
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let issuers = fs::read_dir(self.0.join(ISSUERS)).into_iter().flatten().flatten();
+        issuers.map(|item| item.path().join(CERTIFICATE)).filter(|path| path.exists()).collect()
+    }
+
     /// Whether something is there that a new CA would hide.
     pub fn is_taken(&self) -> bool {
         [CERTIFICATE, KEY, CURRENT].iter().any(|name| fs::symlink_metadata(self.path(name)).is_ok())
@@ -68,7 +74,7 @@ impl Directory {
     /// Any failure of the file system; also if there is a key with this identifier.
     pub fn keep_key(&self, key_id: &str, key: &[u8]) -> io::Result<()> {
         let path = self.issuer(key_id, KEY);
-        private(path.parent().unwrap_or(&self.0))?;
+        make(path.parent().unwrap_or(&self.0))?;
         durable::sync_parent(&self.path(ISSUERS))?;
         durable::write_new(&path, key, 0o600)?;
         durable::sync_parent(path.parent().unwrap_or(&self.0))
@@ -115,9 +121,9 @@ impl Directory {
     }
 }
 
-/// The directory, for its owner only if it is new.
-pub(crate) fn private(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+/// A directory of certificates, for everybody to read if it is new; keys in it are guarded by their own modes.
+pub(crate) fn make(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)
 }
 
 #[cfg(test)]
@@ -138,6 +144,7 @@ mod tests {
             assert_eq!((read(KEY), read(ROOT)), (format!("key of {id}"), "root".to_owned()));
         }
         assert!(ca.is_taken());
+        assert_eq!(ca.certificates().len(), 2);
         assert!(ca.keep_key("aa", b"another").is_err(), "keys are not overwritten");
         let names = fs::read_dir(dir.path().join("ca")).unwrap().count();
         assert_eq!(names, 5, "no temporary file is left");

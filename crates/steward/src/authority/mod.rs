@@ -8,9 +8,11 @@
 //! | `pkcs11` | a key that stays in a token |
 //! | `chain` | whether relying parties would accept the chain |
 //! | [`create`] | making roots and intermediates |
+//! | [`crl`] | revocation lists |
 //! | [`directory`] | where an intermediate in service is kept |
 
 pub mod create;
+pub mod crl;
 pub mod directory;
 
 mod chain;
@@ -30,7 +32,7 @@ use der::{Decode as _, Encode as _};
 use spki::AlgorithmIdentifierOwned;
 use types::time::Timestamp;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::ext::pkix::{BasicConstraints, SubjectKeyIdentifier};
 use zeroize::Zeroizing;
 
 use crate::x509;
@@ -117,6 +119,10 @@ pub struct Authority {
     key_id: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
+    /// Whether CAs are allowed below it.
+    above_others: bool,
+    /// Whether certificates say where its revocation list is.
+    names_list: bool,
 }
 
 impl fmt::Debug for Authority {
@@ -148,14 +154,14 @@ impl Authority {
     pub fn new(chain_pem: &[u8], signer: Signer, now: Timestamp) -> Result<Self, AuthorityError> {
         let chain = chain::read(chain_pem, now)?;
         let tbs = chain.issuer.tbs_certificate();
-        let public = PublicKey::of(tbs.subject_public_key_info())
-            .ok_or(AuthorityError::NoIssuer(1, "its key is neither of P-256 nor of P-384"))?;
+        let public = public_key(&chain.issuer)?;
         if public.point != signer.public().point {
             return Err(AuthorityError::OtherKey);
         }
-        let key_id = match tbs.get_extension::<SubjectKeyIdentifier>() {
-            Ok(Some((_, id))) => id.0.as_bytes().to_vec(),
-            _ => public.id().to_vec(),
+        let key_id = subject_key_id(&chain.issuer, &public);
+        let above_others = match tbs.get_extension::<BasicConstraints>() {
+            Ok(Some((_, constraints))) => constraints.path_len_constraint != Some(0),
+            _ => true,
         };
         let subject = tbs.subject().to_der().map_err(internal)?;
         Ok(Self {
@@ -165,8 +171,26 @@ impl Authority {
             key_id,
             not_before: chain.not_before,
             not_after: chain.not_after,
+            above_others,
+            names_list: false,
             chain: chain.der,
         })
+    }
+
+    /// The same, with certificates that say where its revocation list is (instead of that there is none).
+    #[must_use]
+    pub fn naming_list(self) -> Self {
+        Self { names_list: true, ..self }
+    }
+
+    /// Whether certificates say where its revocation list is.
+    pub const fn names_list(&self) -> bool {
+        self.names_list
+    }
+
+    /// Whether it issues for Keeps only, so that nothing of it lives longer than their certificates.
+    const fn issues_for_keeps(&self) -> bool {
+        !self.above_others
     }
 
     /// The chain, DER, the issuer first.
@@ -226,8 +250,14 @@ impl Authority {
 /// What a CA file says of its first certificate. Nothing of it is checked.
 #[derive(Clone, Debug)]
 pub struct Inspected {
-    /// Identifier of its key, hex.
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Identifier of its key as Steward derives it, hex: the name of its directory.
     pub key_id: String,
+    /// Identifier of its key as the certificate has it, hex: the name of what it publishes.
+    pub subject_key_id: String,
+    /// Its last second.
+    pub not_after: Timestamp,
     /// Its common name, without what intermediates have behind it, if that is all of its name.
     pub base_name: Option<String>,
 }
@@ -237,16 +267,32 @@ pub struct Inspected {
 /// # Errors
 /// [`AuthorityError::Chain`], or [`AuthorityError::NoIssuer`] if its key is not one that a CA may have.
 pub fn inspect(pem: &[u8]) -> Result<Inspected, AuthorityError> {
-    let der = chain::blocks(pem)?;
-    let first = der.first().and_then(|der| Certificate::from_der(der).ok());
-    let first = first.ok_or(AuthorityError::Chain)?;
-    let tbs = first.tbs_certificate();
-    let key = PublicKey::of(tbs.subject_public_key_info())
-        .ok_or(AuthorityError::NoIssuer(1, "its key is neither of P-256 nor of P-384"))?;
+    let der = chain::blocks(pem)?.into_iter().next().ok_or(AuthorityError::Chain)?;
+    let certificate = Certificate::from_der(&der).map_err(|_| AuthorityError::Chain)?;
+    let tbs = certificate.tbs_certificate();
+    let key = public_key(&certificate)?;
     let subject = tbs.subject().to_der().map_err(internal)?;
     let base_name = create::common_name(&subject)
         .map(|name| create::base_of(&name).map(str::to_owned).unwrap_or(name));
-    Ok(Inspected { key_id: hex::encode(key.id()), base_name })
+    Ok(Inspected {
+        key_id: hex::encode(key.id()),
+        subject_key_id: hex::encode(subject_key_id(&certificate, &key)),
+        not_after: x509::seconds(&tbs.validity().not_after),
+        base_name,
+        der,
+    })
+}
+
+fn public_key(certificate: &Certificate) -> Result<PublicKey, AuthorityError> {
+    PublicKey::of(certificate.tbs_certificate().subject_public_key_info())
+        .ok_or(AuthorityError::NoIssuer(1, "its key is neither of P-256 nor of P-384"))
+}
+
+fn subject_key_id(certificate: &Certificate, key: &PublicKey) -> Vec<u8> {
+    match certificate.tbs_certificate().get_extension::<SubjectKeyIdentifier>() {
+        Ok(Some((_, id))) => id.0.as_bytes().to_vec(),
+        _ => key.id().to_vec(),
+    }
 }
 
 /// A new root with its key.

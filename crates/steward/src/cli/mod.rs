@@ -3,6 +3,7 @@
 //! The program: its command line, and what each command does.
 
 mod ca;
+mod ca_files;
 mod frame;
 mod log;
 mod policy;
@@ -83,6 +84,10 @@ struct Serve {
     /// Appraisal policy, TOML; read again on SIGHUP
     #[arg(long, env = "STEWARD_POLICY", value_name = "FILE")]
     policy: PathBuf,
+    /// Directory of revocation lists (see `steward ca crl`), read again on SIGHUP; certificates name them. Without it,
+    /// certificates say that nobody revokes them
+    #[arg(long, env = "STEWARD_CRL_DIR", value_name = "DIR")]
+    crl_dir: Option<PathBuf>,
     /// Directory where every certificate is recorded before it leaves; made if it is not there
     #[arg(
         long,

@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use chassis::clock::Clock;
 use chassis::metrics::Registry;
 use chassis::{Gate, Service, Transport, durable, exit, log};
 use types::limits;
 
+use super::ca_files::CaFiles;
 use super::frame::Frame;
-use super::{Serve, ca, failed, usage};
-use crate::authority::{Authority, KeySource};
-use crate::certificate::LIFETIME_SECONDS_MAX;
+use super::{Serve, failed, usage};
 use crate::http;
 use crate::issuer::Issuer;
 use crate::log::{IssuanceLog, Receipt};
@@ -57,8 +56,13 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let transport = options.frame.transport(options.addr)?;
     let admin = options.frame.admin()?;
     let bounds = options.frame.limits()?;
-    let ca = CaFiles { certificate: options.ca_cert.clone(), key: options.ca_key.clone(), clock };
-    let authority = ca.read()?;
+    let ca = CaFiles {
+        certificate: options.ca_cert.clone(),
+        key: options.ca_key.clone(),
+        lists: options.crl_dir.clone(),
+        clock,
+    };
+    let (authority, published) = ca.read()?;
     let policy = Loaded::read(&options.policy)?;
     let mut anchors = roots::vendors()?;
     if let Some(path) = &options.insecure_simulated_roots {
@@ -77,6 +81,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let metrics = Registry::new();
     let audit = options.frame.audit(&metrics)?;
     let issuer = Issuer::new(authority, policies, anchors, clock, issuance_log).audited(audit);
+    issuer.published().replace(published);
     let issuer = Arc::new(issuer);
     crate::metrics::watch(&metrics, &issuer);
     if let Some(url) = &options.url {
@@ -85,7 +90,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let router = http::router(issuer.clone(), Gate::new(options.frame.gate(), &metrics));
     let (ready, needed, recorded, audited) =
         (issuer.clone(), issuer.clone(), issuer.clone(), issuer.clone());
-    let signs = issuer.clone();
+    let (signs, lists) = (issuer.clone(), issuer.clone());
     let log_dir = options.issuance_log.clone();
     let reload = Reload {
         addr: options.addr,
@@ -102,6 +107,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         .ready_check("ca key", move || {
             signs.authority().try_out().map_err(|error| error.to_string())
         })
+        .ready_check("revocation list", move || lists.list_valid_now())
         .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
         .ready_check("audit log", move || audited.audit().ready().map_err(|e| e.to_string()))
         .metrics(metrics)
@@ -118,31 +124,6 @@ fn recordable(issuer: &Issuer, dir: Option<&Path>) -> Result<(), String> {
     // Nothing is appended, but a log that a failure closed says so.
     let nothing = issuer.log().append(&[]).map_err(Arc::new);
     nothing.and_then(Receipt::wait).map_err(|error| error.to_string())
-}
-
-/// Where the CA is.
-struct CaFiles {
-    certificate: PathBuf,
-    key: KeySource,
-    clock: Clock,
-}
-
-impl CaFiles {
-    fn read(&self) -> anyhow::Result<Authority> {
-        let path = &self.certificate;
-        let chain = ca::read(path, ca::CA_FILE_BYTES_MAX).context("the CA certificate")?;
-        let signer = self.key.open()?;
-        let now = self.clock.now();
-        let authority = Authority::new(&chain, signer, now).with_context(|| {
-            format!("the CA of {} and {} cannot be used", path.display(), self.key)
-        })?;
-        let (key_id, not_after) = (hex::encode(authority.key_id()), authority.not_after());
-        tracing::info!(ca_key_id = key_id, ca_not_after = %not_after, "the CA is read");
-        if not_after < now.plus(LIFETIME_SECONDS_MAX) {
-            tracing::warn!(ca_not_after = %not_after, "the CA ends soon, and no certificate outlives it; see: steward ca rotate");
-        }
-        Ok(authority)
-    }
 }
 
 /// Says loudly what must not happen by accident. Not through the log: no filter hides it.
@@ -221,7 +202,9 @@ impl Reload {
 
     fn ca(&self) -> bool {
         match self.ca.read() {
-            Ok(authority) => {
+            Ok((authority, published)) => {
+                // First, so that no certificate names what is not there.
+                self.issuer.published().replace(published);
                 self.issuer.replace_authority(authority);
                 true
             }

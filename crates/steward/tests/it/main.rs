@@ -21,6 +21,7 @@ mod packaging;
 mod policy;
 mod program;
 mod recording;
+mod revocation;
 mod rotation;
 mod secrecy;
 mod steward;

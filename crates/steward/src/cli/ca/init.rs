@@ -13,7 +13,7 @@ use types::digest::Sha256;
 use types::time::Timestamp;
 
 use super::{SKEW_SECONDS, Stop};
-use crate::authority::directory::private;
+use crate::authority::directory;
 use crate::authority::{KeySource, create};
 
 /// Makes a root in `dir`; never over one that is there.
@@ -38,7 +38,7 @@ pub(super) fn init(
     let (signer, secret) = super::key(source)?;
     let new = create::root(name, &signer, first)?;
     let write = || -> io::Result<()> {
-        private(dir)?;
+        directory::make(dir)?;
         durable::write_new(&key, secret.expose(), 0o600)?;
         durable::write_new(&certificate, new.chain_pem.as_bytes(), 0o644).inspect_err(|_| {
             // A key without certificate would be in the way of the next attempt.

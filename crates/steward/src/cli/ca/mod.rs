@@ -2,6 +2,7 @@
 
 //! `steward ca`: roots, and intermediates under a root that stays elsewhere.
 
+mod crl;
 mod init;
 mod intermediate;
 
@@ -17,7 +18,7 @@ use types::time::Timestamp;
 
 use super::{failed, usage};
 use crate::authority::create::INTERMEDIATE_DAYS;
-use crate::authority::{Authority, KeySource, Signer};
+use crate::authority::{self, Authority, KeySource, Signer};
 
 /// How long before now a new certificate begins unless told otherwise, in seconds: clocks differ.
 const SKEW_SECONDS: u64 = 3_600;
@@ -80,6 +81,14 @@ pub(super) enum Ca {
         #[arg(long, env = "STEWARD_CA_OUT", value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Make the next revocation list of a CA: DIR/<key id>.crl; what the one before it revokes stays revoked
+    Crl {
+        /// Directory of revocation lists, as `steward serve --crl-dir` serves it
+        #[arg(env = "STEWARD_CRL_DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        list: List,
+    },
     /// Put an intermediate into service whose request was signed elsewhere
     Install {
         /// Directory where the request was made
@@ -135,6 +144,29 @@ pub(super) struct Root {
     /// First second of its validity, RFC 3339 in UTC; an hour ago if not given
     #[arg(long, env = "STEWARD_CA_NOT_BEFORE", value_name = "TIME")]
     not_before: Option<Timestamp>,
+}
+
+/// A revocation list.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Certificate of the CA, PEM, followed by those above it
+    #[arg(long, env = "STEWARD_CA_CERT", value_name = "FILE")]
+    ca_cert: PathBuf,
+    /// Private key of the CA: PEM, mode 0600, or pkcs11:… for one in a token
+    #[arg(long, env = "STEWARD_CA_KEY", value_name = "KEY", value_parser = KeyParser)]
+    ca_key: KeySource,
+    /// Serial number of a certificate to revoke, hex; may be given many times
+    #[arg(long, env = "STEWARD_CA_REVOKE", value_name = "HEX", value_delimiter = ',')]
+    revoke: Vec<String>,
+    /// Refuse to revoke what is not in this issuance log
+    #[arg(long, env = "STEWARD_ISSUANCE_LOG", value_name = "DIR")]
+    issuance_log: Option<PathBuf>,
+    /// How long the list is valid, in hours
+    #[arg(long, env = "STEWARD_CRL_HOURS", value_name = "HOURS", default_value_t = authority::crl::HOURS, value_parser = clap::value_parser!(u32).range(1..=672))]
+    hours: u32,
+    /// Print what was made as JSON
+    #[arg(long, env = "STEWARD_JSON")]
+    json: bool,
 }
 
 /// Where a new intermediate comes from.
@@ -202,6 +234,7 @@ pub(super) fn run(command: &Ca) -> ExitCode {
         Ca::Sign { request, name, root, out } => {
             intermediate::sign(request, name.as_deref(), root, out.as_deref())
         }
+        Ca::Crl { dir, list } => crl::next(dir, list),
         Ca::Install { dir, chain, json } => intermediate::install(dir, chain, *json),
     };
     match done {
