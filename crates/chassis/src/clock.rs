@@ -34,6 +34,16 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds since 1970 by the system's clock, for what people look at only.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place where services read the time"
+    )]
+    pub(crate) fn nanoseconds() -> u64 {
+        let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// The same as a closure, for libraries that take one.
     pub fn closure(self) -> Arc<dyn Fn() -> Timestamp + Send + Sync> {
         Arc::new(move || self.now())

@@ -35,6 +35,7 @@ pub mod durable;
 pub mod exit;
 pub mod log;
 pub mod metrics;
+pub mod otlp;
 pub mod problem;
 pub mod secret;
 pub mod tls;

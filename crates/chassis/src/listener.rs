@@ -175,10 +175,8 @@ impl Accepting {
     fn new(service: Service) -> Self {
         let limits = service.limits.clone();
         let metrics = HttpMetrics::new(&service.metrics, service.name, service.version);
-        let router = service.router.clone();
         let clients = Arc::new(Clients::new(limits.client));
-        let requests =
-            Requests::new(router, limits.clone(), metrics.clone(), clients.clone(), service.quiet);
+        let requests = Requests::new(&service, metrics.clone(), clients.clone());
         Self {
             slots: Arc::new(Semaphore::new(limits.connections_max)),
             refusals: Arc::new(Semaphore::new((limits.connections_max / REFUSED_SHARE).max(1))),

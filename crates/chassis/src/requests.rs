@@ -25,11 +25,14 @@ use tracing::Instrument as _;
 
 use crate::body::{AnswerBody, Held, Outcome, RequestBody, drain};
 use crate::clients::Clients;
+use crate::clock::Clock;
 use crate::connection::Peer;
 use crate::limits::Limits;
-use crate::metrics::{Conclusion, HttpMetrics};
+use crate::metrics::{Conclusion, HttpMetrics, method_name};
+use crate::otlp::{Exporter, Span};
 use crate::problem::{Answer, busy, name_request, normalise, of_status, too_often};
 use crate::route::{self, Route};
+use crate::service::Service;
 use crate::trace::Trace;
 
 /// Header of an answer with the name of its request.
@@ -46,26 +49,23 @@ pub(crate) struct Requests {
     slots: Arc<Semaphore>,
     metrics: HttpMetrics,
     clients: Arc<Clients>,
+    traces: Option<Exporter>,
     /// See [`crate::Service`].
     quiet: bool,
 }
 
 impl Requests {
-    pub(crate) fn new(
-        router: Router,
-        limits: Limits,
-        metrics: HttpMetrics,
-        clients: Arc<Clients>,
-        quiet: bool,
-    ) -> Self {
+    pub(crate) fn new(service: &Service, metrics: HttpMetrics, clients: Arc<Clients>) -> Self {
+        let Service { router, limits, traces, quiet, .. } = service;
         Self {
             // The bound below holds for every body, however it is read.
-            router: route::noted(router).layer(DefaultBodyLimit::disable()),
+            router: route::noted(router.clone()).layer(DefaultBodyLimit::disable()),
             slots: Arc::new(Semaphore::new(limits.requests_max)),
-            limits,
+            limits: limits.clone(),
             metrics,
             clients,
-            quiet,
+            traces: traces.clone(),
+            quiet: *quiet,
         }
     }
 
@@ -140,6 +140,17 @@ impl Requests {
         let duration = started.elapsed();
         let (route, status) = (route.get(), response.status());
         self.metrics.concluded(&Conclusion { route, method: &method, status, duration });
+        if let Some(traces) = &self.traces {
+            traces.take(Span {
+                trace,
+                method: method_name(&method).to_owned(),
+                route: route.to_owned(),
+                status: status.as_u16(),
+                client: peer.address.0,
+                ended: Clock::nanoseconds(),
+                duration,
+            });
+        }
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (method, status, peer) = (method.as_str(), status.as_u16(), peer.address.0);
         if self.quiet {

@@ -15,6 +15,7 @@ use crate::admin::Admin;
 use crate::limits::Limits;
 use crate::listener::{BindError, Bound};
 use crate::metrics::Registry;
+use crate::otlp::Exporter;
 use crate::ready::ReadyCheck;
 use crate::signals::{Reloading, Signals};
 use crate::systemd::Manager;
@@ -51,6 +52,8 @@ pub struct Service {
     pub metrics: Registry,
     /// Where it answers its operator; without it, nowhere.
     pub admin: Option<Admin>,
+    /// Where it sends traces; without it, nowhere.
+    pub traces: Option<Exporter>,
     /// Its requests are of no interest: they are logged for those who debug.
     pub(crate) quiet: bool,
 }
@@ -120,6 +123,7 @@ impl Service {
             checks: Vec::new(),
             metrics: Registry::new(),
             admin: None,
+            traces: None,
             quiet: false,
         }
     }
@@ -177,6 +181,13 @@ impl Service {
         self
     }
 
+    /// With a span for each request.
+    #[must_use]
+    pub fn traces(mut self, exporter: Option<Exporter>) -> Self {
+        self.traces = exporter;
+        self
+    }
+
     /// Runs as a program does: listens, prints `{"listening":…}` on standard output, serves until SIGTERM or SIGINT,
     /// lets requests in progress end. A second signal cuts them.
     ///
@@ -223,7 +234,7 @@ impl Service {
         let _ = writeln!(io::stdout().lock(), "{said}");
         let manager = Manager::from_environment();
         manager.tell(&format!("READY=1\nSTATUS=listening at {listening}"));
-        let name = self.name;
+        let (name, traces) = (self.name, self.traces.clone());
         let reloading = self.reload.clone().map(|reload| {
             let results = self.metrics.counters("reloads_total", "Reloads on SIGHUP.", ["result"]);
             // A rate needs a first value to start from.
@@ -251,6 +262,9 @@ impl Service {
         let watcher = tokio::spawn(watch);
         let result = bound.serve_until(self, stop.notified_owned(), cut.notified_owned()).await;
         watcher.abort();
+        if let Some(traces) = traces {
+            let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
+        }
         tracing::info!(service = name, "stopped");
         result
     }

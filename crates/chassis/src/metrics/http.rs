@@ -30,6 +30,14 @@ pub(crate) struct Conclusion<'a> {
     pub(crate) duration: Duration,
 }
 
+/// The method, if it is one of those that everybody knows.
+pub(crate) fn method_name(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => known,
+        _ => "other",
+    }
+}
+
 impl HttpMetrics {
     /// Registers them all.
     pub(crate) fn new(registry: &Registry, service: &'static str, version: &'static str) -> Self {
@@ -72,11 +80,9 @@ impl HttpMetrics {
 
     pub(crate) fn concluded(&self, conclusion: &Conclusion<'_>) {
         let route = conclusion.route;
-        let method = match conclusion.method.as_str() {
-            known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "PATCH" | "OPTIONS") => known,
-            _ => "other",
-        };
-        self.requests.with([route, method, conclusion.status.as_str()]).inc();
+        self.requests
+            .with([route, method_name(conclusion.method), conclusion.status.as_str()])
+            .inc();
         self.duration.with([route]).observe(conclusion.duration);
     }
 }

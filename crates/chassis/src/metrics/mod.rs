@@ -18,7 +18,7 @@ mod http;
 mod process;
 mod text;
 
-pub(crate) use http::{Conclusion, HttpMetrics};
+pub(crate) use http::{Conclusion, HttpMetrics, method_name};
 
 use std::collections::BTreeMap;
 use std::fmt;

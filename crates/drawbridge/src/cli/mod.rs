@@ -89,6 +89,13 @@ struct Serve {
     /// INSECURE: let --admin-addr be an address that others reach; whoever reaches it reads the metrics.
     #[arg(long, env = "DRAWBRIDGE_INSECURE_ADMIN_PUBLIC")]
     insecure_admin_public: bool,
+    /// Send a span for each request to the OpenTelemetry collector at this URL (OTLP/HTTP, JSON): https, or http on this
+    /// machine.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Roots of the collector's certificate, PEM; needed for https.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE", value_name = "FILE")]
+    otlp_ca: Option<PathBuf>,
     /// Most connections at once.
     #[arg(long, env = "DRAWBRIDGE_CONNECTIONS_MAX", value_name = "N", default_value = "1024")]
     connections_max: NonZero<usize>,

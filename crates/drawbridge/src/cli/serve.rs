@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chassis::clock::Clock;
+use chassis::metrics::Registry as Metrics;
+use chassis::otlp::Exporter;
 use chassis::tls::ServerTls;
 use chassis::{Admin, ClientLimits, Limits, Rate, Service, Transport};
 use rustls::pki_types::CertificateDer;
@@ -72,10 +74,18 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         body_bytes_max: limits::FILE_BYTES_MAX as u64,
         ..Limits::default()
     };
+    let metrics = Metrics::new();
+    let program = ("drawbridge", env!("CARGO_PKG_VERSION"));
+    let exporter =
+        |url: &String| Exporter::from_options(url, options.otlp_ca.as_deref(), program, &metrics);
+    let traces = options.otlp_endpoint.as_ref().map(exporter).transpose();
+    let traces = traces.context("--otlp-endpoint")?;
     let (stored, asked) = (Arc::clone(&registry), Arc::clone(&registry));
     let service =
         Service::new("drawbridge", options.addr, transport.clone(), router(Arc::clone(&registry)))
-            .version(env!("CARGO_PKG_VERSION"))
+            .version(program.1)
+            .metrics(metrics)
+            .traces(traces)
             .limits(bounds)
             .admin(admin)
             .ready_check("store", move || stored.store.probe().map_err(|error| error.to_string()))

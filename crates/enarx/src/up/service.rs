@@ -67,10 +67,8 @@ pub(super) fn tied(program: &Path, arguments: &[OsString]) -> Result<Command, Fa
 /// Keeps settings for services of the user's own from those started here.
 pub(super) fn forget_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("STEWARD_") || name.starts_with("DRAWBRIDGE_"))
-        {
+        let of_services = ["STEWARD_", "DRAWBRIDGE_", "OTEL_"];
+        if name.to_str().is_some_and(|name| of_services.iter().any(|its| name.starts_with(its))) {
             command.env_remove(name);
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chassis::metrics::Registry;
+use chassis::otlp::Exporter;
 use chassis::tls::ServerTls;
 use chassis::{Admin, ClientLimits, GateLimits, Limits, Rate, Transport};
 use clap::Args;
@@ -37,6 +38,13 @@ pub(super) struct Frame {
     /// Write each decision here too, one line of JSON; nothing leaves that cannot be written. Opened again on SIGHUP
     #[arg(long, env = "STEWARD_AUDIT_LOG", value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// Send a span for each request to the OpenTelemetry collector at this URL (OTLP/HTTP, JSON): https, or http on this
+    /// machine
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Roots of the collector's certificate, PEM; needed for https
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_CERTIFICATE", value_name = "FILE")]
+    otlp_ca: Option<PathBuf>,
     /// Most connections at once
     #[arg(long, env = "STEWARD_CONNECTIONS_MAX", value_name = "N", default_value = "1024")]
     connections_max: NonZero<usize>,
@@ -96,6 +104,15 @@ impl Frame {
                 .with_context(|| format!("the audit log {} cannot be written", path.display())),
             None => Ok(audit),
         }
+    }
+
+    /// Where traces go.
+    pub(super) fn traces(&self, registry: &Registry) -> anyhow::Result<Option<Exporter>> {
+        let Some(endpoint) = &self.otlp_endpoint else { return Ok(None) };
+        let program = ("steward", env!("CARGO_PKG_VERSION"));
+        Exporter::from_options(endpoint, self.otlp_ca.as_deref(), program, registry)
+            .map(Some)
+            .context("--otlp-endpoint")
     }
 
     /// The bounds of the service.

@@ -87,6 +87,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     if let Some(url) = &options.url {
         issuer.set_url(url);
     }
+    let traces = options.frame.traces(&metrics)?;
     let router = http::router(issuer.clone(), Gate::new(options.frame.gate(), &metrics));
     let (ready, needed, recorded, audited) =
         (issuer.clone(), issuer.clone(), issuer.clone(), issuer.clone());
@@ -111,6 +112,7 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         .ready_check("issuance log", move || recordable(&recorded, log_dir.as_deref()))
         .ready_check("audit log", move || audited.audit().ready().map_err(|e| e.to_string()))
         .metrics(metrics)
+        .traces(traces)
         .limits(bounds)
         .on_ready(move |addr: SocketAddr| ready.set_url(&format!("https://{addr}")))
         .on_reload(move || reload.run()))

@@ -2,6 +2,8 @@
 
 //! The program's frame: what its operator sees, TLS or none, limits.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::Output;
 use std::sync::Arc;
@@ -44,6 +46,10 @@ fn contradictions_on_the_command_line_are_refused() {
         ),
         (&["--plain", URL[0], URL[1], "--client-rate", "5"], "--plain contradicts --client-rate"),
         (&["--plain", URL[0], URL[1], "--client-connections-max", "5"], "--plain contradicts"),
+        (
+            &[TLS[0], TLS[1], TLS[2], TLS[3], "--otlp-endpoint", "http://192.0.2.1:4318"],
+            "--otlp-endpoint: http://192.0.2.1:4318 is no collector's URL",
+        ),
         (&["--queue-max", "many"], "--queue-max"),
         (&["--connections-max", "0"], "--connections-max"),
         (&["--no-such-flag"], "--no-such-flag"),
@@ -176,4 +182,101 @@ fn behind_a_proxy_it_speaks_plain_http() {
     assert_eq!(steward.get("/").status, 200);
     assert_eq!(steward.request(b"garbage").check(), (400, "request-malformed".to_owned()));
     assert_eq!(steward.stop(), Some(0));
+}
+
+/// A request whose body is only begun; what Steward says to it comes when it is whole.
+fn begin(steward: &Steward) -> TcpStream {
+    let mut stream = TcpStream::connect(steward.addr()).unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/pkcs10\r\ncontent-length: 8\r\n\r\nhalf";
+    stream.write_all(head.as_bytes()).unwrap();
+    while steward.metric("http_request_body_bytes_total") < 4.0 {}
+    stream
+}
+
+fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// RELIABILITY C-4.
+#[test]
+fn requests_in_progress_end_after_sigterm() {
+    let steward = Steward::start(Setup { more: vec!["--plain".to_owned()], ..Setup::default() });
+    let mut stream = begin(&steward);
+    steward.signal("TERM");
+    while steward.operator("/readyz").status == 200 {}
+    while TcpStream::connect(steward.addr()).is_ok() {}
+    stream.write_all(b"half").unwrap();
+    let answer = rest(&mut stream);
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("request-malformed"),
+        "{answer}"
+    );
+    assert_eq!(steward.wait(), Some(0));
+}
+
+#[test]
+fn a_second_sigterm_ends_them_at_once() {
+    let steward = Steward::start(Setup { more: vec!["--plain".to_owned()], ..Setup::default() });
+    let mut stream = begin(&steward);
+    steward.signal("TERM");
+    while TcpStream::connect(steward.addr()).is_ok() {}
+    steward.signal("TERM");
+    assert_eq!(rest(&mut stream), "");
+    let (code, log) = steward.wait_and_read();
+    assert_eq!(code, Some(1), "not everybody was served");
+    assert!(log.iter().any(|line| line.contains("1 connection(s) were cut")), "{log:#?}");
+}
+
+/// Whoever gets an answer gets all of it, however many ask while Steward ends.
+#[test]
+fn no_answer_is_cut_off_by_sigterm() {
+    let keep = Keep::new();
+    let request = keep.request(&keep.evidence(Some(unnamed())));
+    let setup = Setup {
+        policy: policy(&[]),
+        simulated_roots: Some(SILICON.roots_pem()),
+        more: vec!["--plain".to_owned()],
+        ..Setup::default()
+    };
+    let steward = Steward::start(setup);
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/pkcs10\r\ncontent-length: {}\r\n\r\n",
+        request.len()
+    );
+    let whole = AtomicUsize::new(0);
+    let addr = steward.addr();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Ok(mut stream) = TcpStream::connect(addr) {
+                    // Connections that were never accepted are reset.
+                    let sent = stream.write_all(&[head.as_bytes(), &request].concat());
+                    let mut answer = vec![0; 12];
+                    if sent.is_err() || stream.read_exact(&mut answer).is_err() {
+                        continue;
+                    }
+                    assert_eq!(answer, b"HTTP/1.1 200");
+                    let mut reader = BufReader::new(stream);
+                    let (mut line, mut length) = (String::new(), 0);
+                    while reader.read_line(&mut line).unwrap() > 2 {
+                        if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
+                            length = text.trim().parse().unwrap();
+                        }
+                        line.clear();
+                    }
+                    let mut body = vec![0; length];
+                    reader.read_exact(&mut body).expect("the whole body");
+                    assert!(length > 1000);
+                    whole.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while whole.load(Ordering::Relaxed) < 16 {
+            std::thread::yield_now();
+        }
+        steward.signal("TERM");
+    });
+    assert_eq!(steward.wait(), Some(0));
 }

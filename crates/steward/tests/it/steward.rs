@@ -25,7 +25,8 @@ pub(crate) fn command() -> Command {
     command.stdin(Stdio::null());
     // The environment of whoever runs the tests is not part of them.
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STEWARD_") {
+        let name_of = name.to_string_lossy();
+        if name_of.starts_with("STEWARD_") || name_of.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }
@@ -350,8 +351,13 @@ impl Steward {
 
 impl Steward {
     /// Ends it as an operator would; its exit code, and all lines that were logged and not asked for yet.
-    pub(crate) fn stop_and_read(mut self) -> (Option<i32>, Vec<String>) {
+    pub(crate) fn stop_and_read(self) -> (Option<i32>, Vec<String>) {
         self.signal("TERM");
+        self.wait_and_read()
+    }
+
+    /// Waits for its end, which somebody else brings about; the same.
+    pub(crate) fn wait_and_read(mut self) -> (Option<i32>, Vec<String>) {
         let code = self.child.wait().unwrap().code();
         let lines = self.log.lock().unwrap().iter().collect();
         (code, lines)
