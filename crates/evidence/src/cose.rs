@@ -291,6 +291,26 @@ mod tests {
     }
 
     #[test]
+    fn nesting_ends() {
+        // As many arrays, maps or tags in each other as a document has bytes: refused, and nothing overflows.
+        for (what, unit) in [("arrays", &[0x81][..]), ("maps", &[0xa1, 0]), ("tags", &[0xc1])] {
+            let deep = unit.repeat(16 * 1024 / unit.len());
+            let unprotected = [&hex::decode("8444a1013822a104").unwrap()[..], &deep].concat();
+            assert!(Sign1::parse(&unprotected).is_err(), "{what}");
+            let length = u16::try_from(deep.len()).unwrap().to_be_bytes();
+            let protected = [&[0x84, 0x59][..], &length, &deep, &[0xa0, 0x41, 1, 0x41, 2]].concat();
+            assert!(Sign1::parse(&protected).is_err(), "{what}");
+            let mut d = Decoder::new(&deep);
+            let skipped = map(&mut d, 2, true, |d| {
+                let label = label(d)?;
+                d.skip()?;
+                Ok(label)
+            });
+            assert!(skipped.is_err(), "{what}");
+        }
+    }
+
+    #[test]
     fn maps_have_each_key_once() {
         let read = |text: &str, indefinite| {
             let bytes = hex::decode(text).unwrap();
