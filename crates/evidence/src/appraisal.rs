@@ -16,7 +16,7 @@ use crate::claims::{self, Claims, WorkloadClaim};
 use crate::container::{Evidence, Kind, encode_evidence};
 use crate::crypto::{Scheme, Verifier};
 use crate::csr::Request;
-use crate::policy::Policy;
+use crate::policy::{NONCE_MISSING, Policy};
 use crate::result::{AttestationResult, Facts, WorkloadName};
 use crate::{cca, nitro, snp, vtpm};
 
@@ -36,6 +36,8 @@ pub struct Decision {
     pub lifetime_seconds: u64,
     /// The evidence for whoever wants to see it in the certificate (docs/FORMATS.md 4.2), if the policy says so.
     pub evidence: Option<Vec<u8>>,
+    /// The nonce in the claims, which whoever handed it out has checked; it is for the caller to see that none is used twice.
+    pub nonce: Option<Vec<u8>>,
 }
 
 /// Names of a workload. All are absent unless the policy pins the Keep.
@@ -67,7 +69,8 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
     /// Whose silicon is believed.
     pub anchors: &'a Anchors,
-    /// The nonces that were handed out; `None`: none were, and claims with one are refused.
+    /// The nonces that were handed out, one of which claims must carry unless the policy says otherwise. `None`: this
+    /// verifier hands out none, and claims with one are refused.
     pub nonces: Option<&'a dyn Nonces>,
     /// The verifier's name and version, as it stands in attestation results.
     pub build: &'a str,
@@ -120,6 +123,8 @@ pub struct Appraisal {
     pub result: AttestationResult,
     /// The names.
     pub names: Names,
+    /// The nonce in the claims, checked but not marked as used.
+    pub nonce: Option<Vec<u8>>,
 }
 
 /// Appraises evidence. `spki_der` is the key that it has to be about; without one it has to be about its claims, and the
@@ -136,14 +141,26 @@ pub fn appraise_evidence(
 ) -> Result<Appraisal, Refusal> {
     let Verified { bound, public_key, mut facts } = verify(evidence, context)?;
     let bound = Bound { data: bound, public_key: public_key.as_deref() };
-    let names = binding(evidence, &bound, spki_der, context)
-        .and_then(|workload| match workload {
+    let judge = || {
+        let Some(claims) = binding(evidence, &bound, spki_der)? else {
+            // Evidence without claims has no place for a nonce.
+            return Ok((None, Fresh::Yes, Names::default()));
+        };
+        let fresh = fresh(claims.nonce.as_deref(), context)?;
+        let names = match claims.workload {
             Some(workload) if facts.pinned => {
-                names(workload, context.policy, context.now, context.verifier)
+                names(workload, context.policy, context.now, context.verifier)?
             }
-            _ => Ok(Names::default()),
-        })
-        .map_err(|refusal| refusal.about(|| facts.seen(evidence.kind)))?;
+            _ => Names::default(),
+        };
+        Ok((claims.nonce, fresh, names))
+    };
+    let (nonce, fresh, names) =
+        judge().map_err(|refusal: Refusal| refusal.about(|| facts.seen(evidence.kind)))?;
+    if fresh == Fresh::Unknown {
+        facts.relaxations.push(NONCE_MISSING.to_owned());
+        facts.relaxations.sort();
+    }
     facts.workload = names.digest.map(|digest| WorkloadName { digest, slug: names.slug.clone() });
     let result = AttestationResult {
         build: context.build.to_owned(),
@@ -151,7 +168,7 @@ pub fn appraise_evidence(
         policy: context.policy.digest,
         facts,
     };
-    Ok(Appraisal { result, names })
+    Ok(Appraisal { result, names, nonce })
 }
 
 /// Appraises a certification request (DER).
@@ -170,10 +187,11 @@ pub fn appraise(request: &[u8], context: &Context<'_>) -> Result<Decision, Refus
 /// The first check that fails.
 pub fn appraise_request(request: Request, context: &Context<'_>) -> Result<Decision, Refusal> {
     let Request { spki_der, evidence } = request;
-    let Appraisal { result, names } = appraise_evidence(&evidence, Some(&spki_der), context)?;
+    let Appraisal { result, names, nonce } =
+        appraise_evidence(&evidence, Some(&spki_der), context)?;
     let lifetime_seconds = context.policy.lifetime_seconds;
     let evidence = context.policy.include_evidence.then(|| shown(evidence)).flatten();
-    Ok(Decision { spki_der, result, names, lifetime_seconds, evidence })
+    Ok(Decision { spki_der, result, names, lifetime_seconds, evidence, nonce })
 }
 
 /// Evidence with claims as it came, without its endorsements, which are the verifier's business and large.
@@ -202,13 +220,12 @@ impl Bound<'_> {
     }
 }
 
-/// The evidence is about this key and these claims; the workload that they name.
+/// The evidence is about this key and these claims; the claims, if there are any.
 fn binding(
     evidence: &Evidence,
     bound: &Bound<'_>,
     spki_der: Option<&[u8]>,
-    context: &Context<'_>,
-) -> Result<Option<WorkloadClaim>, Refusal> {
+) -> Result<Option<Claims>, Refusal> {
     let Some(bytes) = &evidence.claims else {
         let Some(spki_der) = spki_der else { return Ok(None) };
         bound.is_of_key(|key| key == spki_der)?;
@@ -228,17 +245,34 @@ fn binding(
     ensure(same, Check::KeyBinding, || {
         "the evidence was made for another key than the request's".into()
     })?;
-    nonce(claims.nonce.as_deref(), context)?;
-    Ok(claims.workload)
+    Ok(Some(claims))
 }
 
-fn nonce(nonce: Option<&[u8]>, context: &Context<'_>) -> Result<(), Refusal> {
-    let Some(nonce) = nonce else { return Ok(()) };
-    match context.nonces {
-        None => Err("the claims carry a nonce that was not handed out here".to_owned()),
-        Some(nonces) => nonces.check(nonce, context.now),
+/// What the nonce says about the age of evidence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fresh {
+    /// It was made after the nonce was handed out, or nobody hands any out.
+    Yes,
+    /// There is none, and the policy lets that pass.
+    Unknown,
+}
+
+fn fresh(nonce: Option<&[u8]>, context: &Context<'_>) -> Result<Fresh, Refusal> {
+    match (nonce, context.nonces) {
+        (None, None) => Ok(Fresh::Yes),
+        (None, Some(_)) if context.policy.request.allow_without_nonce => Ok(Fresh::Unknown),
+        (None, Some(_)) => Err(Refusal::new(
+            Check::NonceMissing,
+            "the claims carry no nonce, so the evidence may be of any age",
+        )),
+        (Some(_), None) => {
+            Err(Refusal::new(Check::Nonce, "the claims carry a nonce that was not handed out here"))
+        }
+        (Some(nonce), Some(nonces)) => nonces
+            .check(nonce, context.now)
+            .map(|()| Fresh::Yes)
+            .map_err(|detail| Refusal::new(Check::Nonce, detail)),
     }
-    .map_err(|detail| Refusal::new(Check::Nonce, detail))
 }
 
 /// The names that a pinned Keep gets.

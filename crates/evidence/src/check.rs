@@ -44,8 +44,10 @@ checks! {
     EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2 and 3.3 describe it";
     /// The claims are well-formed and deterministic.
     ClaimsMalformed = "claims-malformed", "encode the claims as docs/FORMATS.md section 3.1 describes them";
-    /// The claims carry no nonce that this verifier has not handed out; it hands out none.
-    Nonce = "nonce", "leave the nonce out of the claims";
+    /// The claims carry a nonce, where the verifier hands them out.
+    NonceMissing = "nonce-missing", "fetch a nonce (GET /v1/nonce) before the evidence is made, and put it into the claims; or allow \"nonce-missing\" in the policy's [request]";
+    /// The nonce is one that this verifier handed out a short time ago, and was used once.
+    Nonce = "nonce", "fetch a new nonce (GET /v1/nonce) and make new evidence with it; a nonce serves once, for a few minutes";
     /// The report binds the request's key and claims.
     KeyBinding = "key-binding", "ask the CPU for a new report over this key; a report cannot be used with another one";
 

@@ -17,7 +17,7 @@ use crate::container::Kind;
 /// SHA-384 in the registry of RFC 6920.
 const SHA_384: u8 = 7;
 /// Least and most bytes of a nonce.
-const NONCE_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
+pub const NONCE_BYTES: std::ops::RangeInclusive<usize> = 8..=64;
 
 /// What a Keep binds to its report, beside the key.
 #[derive(Clone, Debug, PartialEq, Eq)]

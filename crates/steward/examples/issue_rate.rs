@@ -30,6 +30,7 @@ use steward::audit::Caller;
 use steward::authority::{Authority, generate};
 use steward::issuer::Issuer;
 use steward::log::IssuanceLog;
+use steward::nonce::Mint;
 use steward::policies::{Loaded, Policies};
 use steward::roots;
 use testkit::silicon::{Options, SimulatedSnp};
@@ -108,7 +109,11 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     chassis::durable::write(&path("roots.pem"), silicon.roots_pem().as_bytes(), 0o600).unwrap();
-    let policy = format!("[snp]\nhash = [\"{}\"]\n", hex::encode(MEASUREMENT));
+    let policy = format!(
+        // The same request again and again.
+        "[request]\nallow = [\"nonce-missing\"]\n[snp]\nhash = [\"{}\"]\n",
+        hex::encode(MEASUREMENT)
+    );
     chassis::durable::write(&path("policy.toml"), policy.as_bytes(), 0o600).unwrap();
     let policy = Loaded::read(&path("policy.toml")).unwrap();
     let mut anchors = roots::vendors().unwrap();
@@ -138,7 +143,9 @@ fn main() {
 
     // Many requests share one write to the disk, so that it is no part of the work of one.
     let log = IssuanceLog::insecure_none();
-    let issuer = Issuer::new(authority, Policies::new(policy), anchors, Clock::Fixed(now), log);
+    let nonces = Mint::new().unwrap();
+    let issuer =
+        Issuer::new(authority, Policies::new(policy), anchors, Clock::Fixed(now), log, nonces);
     issuer.set_url("https://steward.example.com");
     let whole = average(|| {
         issuer.issue(&request, &Caller::default()).unwrap();

@@ -12,7 +12,7 @@ use der::{Decode as _, Encode as _};
 use evidence::crypto::AwsLc;
 use evidence::csr::Request;
 use evidence::result::AttestationResult;
-use evidence::{Anchors, Context, Failure, Kind};
+use evidence::{Anchors, Check, Context, Failure, Kind};
 use types::digest::Sha256;
 use types::problem::Problem;
 use types::time::Timestamp;
@@ -23,6 +23,7 @@ use crate::certificate::{self, Order};
 use crate::lint;
 use crate::log::entry::Record;
 use crate::log::{IssuanceLog, LogError, Receipt};
+use crate::nonce::{Mint, Unusable};
 use crate::policies::Policies;
 use crate::published::Published;
 
@@ -39,6 +40,7 @@ pub struct Issuer {
     log: IssuanceLog,
     audit: Arc<Audit>,
     published: Published,
+    nonces: Mint,
     /// `https://host[:port]`, without slash at the end; known once Steward listens.
     url: OnceLock<String>,
 }
@@ -59,6 +61,8 @@ pub struct Issued {
     pub authority: Arc<Authority>,
     /// What kind of evidence it was issued for.
     pub kind: Kind,
+    /// The nonce that it used up.
+    nonce: Option<Vec<u8>>,
 }
 
 /// Certificates that are made, but not yet known to be in the issuance log. Nobody gets at them before they are.
@@ -164,11 +168,12 @@ impl Issuer {
         anchors: Anchors,
         clock: Clock,
         log: IssuanceLog,
+        nonces: Mint,
     ) -> Self {
         let authority = RwLock::new(Arc::new(authority));
         let audit = Arc::new(Audit::new(&Registry::new()));
         let (published, url) = (Published::default(), OnceLock::new());
-        Self { authority, policies, anchors, clock, log, audit, published, url }
+        Self { authority, policies, anchors, clock, log, nonces, audit, published, url }
     }
 
     /// The same, with its decisions written down here.
@@ -236,6 +241,14 @@ impl Issuer {
         &self.log
     }
 
+    /// A new nonce for evidence, see [`Mint::mint`].
+    ///
+    /// # Errors
+    /// 500, if the system has no randomness.
+    pub fn nonce(&self) -> Result<Vec<u8>, Refused> {
+        self.nonces.mint(self.clock.now()).ok_or_else(|| broken(&"no randomness for a nonce"))
+    }
+
     /// The time by which everything is judged.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -267,6 +280,9 @@ impl Issuer {
             match outcome {
                 Ok(made) => issued.push(made),
                 Err(problem) => {
+                    // None of a bundle leaves, so none uses up its nonce.
+                    let nonces = issued.iter().filter_map(|issued| issued.nonce.as_deref());
+                    nonces.for_each(|nonce| self.nonces.give_back(nonce));
                     return Err(self.refuse(problem, &seen, caller, &issued, requests.len()));
                 }
             }
@@ -315,6 +331,23 @@ impl Issuer {
         problem
     }
 
+    /// Marks the nonce of a request that is granted as used.
+    fn spend(&self, nonce: &[u8], now: Timestamp) -> Result<(), Refused> {
+        self.nonces.spend(nonce, now).map_err(|unusable| match unusable {
+            Unusable::Used => {
+                refused(&evidence::Refusal::new(Check::Nonce, "the nonce was used before"))
+            }
+            Unusable::Full => {
+                let detail = "more nonces were used in the last minutes than can be remembered";
+                let problem = Problem::new(503, "Service Unavailable", detail)
+                    .check("steward.nonces")
+                    .hint("try again in a moment; Retry-After says when");
+                Box::new(problem)
+            }
+        })
+    }
+
+    /// The certificate for a request. Its nonce is used up, unless the caller gives it back.
     fn decide(
         &self,
         request: &[u8],
@@ -328,7 +361,7 @@ impl Issuer {
         let context = Context {
             policy: &loaded.policy,
             anchors: &self.anchors,
-            nonces: None,
+            nonces: Some(&self.nonces),
             build: BUILD,
             now,
             verifier: &AwsLc,
@@ -367,12 +400,16 @@ impl Issuer {
         };
         let made = certificate::make(&order, authority).map_err(|error| not_made(&error))?;
         lint::check(&made.der, &order, authority).map_err(|flaw| broken(&flaw))?;
+        if let Some(nonce) = &decision.nonce {
+            self.spend(nonce, now)?;
+        }
         Ok(Issued {
             certificate: made.der,
             serial: made.serial,
             result: order.result,
             authority: authority.clone(),
             kind,
+            nonce: decision.nonce,
         })
     }
 }
@@ -504,6 +541,7 @@ mod tests {
             crate::roots::vendors().unwrap(),
             Clock::Fixed(now),
             IssuanceLog::insecure_none(),
+            Mint::new().unwrap(),
         )
     }
 

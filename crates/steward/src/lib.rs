@@ -14,6 +14,7 @@
 //! | [`issuer`] | from a request to a certificate, or to a refusal |
 //! | [`certificate`], [`lint`] | writing the certificate, and reading it again before it leaves |
 //! | [`published`] | certificates and revocation lists of the issuers, for anybody |
+//! | [`nonce`] | what makes evidence fresh |
 //! | [`log`] | recording certificates before they leave |
 //! | [`audit`], [`metrics`] | writing decisions down, and counting them |
 //! | [`recorded`] | evidence on disk, for trying a policy |
@@ -31,6 +32,7 @@ pub mod issuer;
 pub mod lint;
 pub mod log;
 pub mod metrics;
+pub mod nonce;
 pub mod policies;
 pub mod published;
 pub mod recorded;

@@ -33,6 +33,9 @@ pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 pub const BUNDLE_REQUESTS_MAX: usize = 32;
 /// Largest bundle of certification requests; answered with 413.
 pub const BUNDLE_BYTES_MAX: usize = 512 * 1024;
+/// Most nonces that a Steward remembers as used, for as long as they could serve again (100 MB at most). Pushed by Keeps with
+/// good evidence; answered with 503.
+pub const NONCES_USED_MAX: usize = 1 << 20;
 /// Largest certificate that is parsed.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Largest certificate revocation list that is parsed.

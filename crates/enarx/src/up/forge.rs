@@ -6,6 +6,8 @@
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
 use evidence::claims::{Claims, WorkloadClaim, pubkey_hash_of};
@@ -58,7 +60,20 @@ pub(super) struct Evidence {
     pub endorsements: Vec<u8>,
 }
 
-/// Evidence of `silicon` for a Keep of this measurement, with this key and workload.
+/// A nonce of Steward's.
+///
+/// # Errors
+/// If Steward cannot be reached or its answer cannot be understood.
+pub(super) fn nonce(agent: &Agent, steward: &str) -> Result<Vec<u8>, Failure> {
+    let url = format!("{}/v1/nonce", steward.trim_end_matches('/'));
+    let what = || format!("cannot get a nonce from {url}");
+    let body = agent.get(&url).call().context(what())?.into_body().read_to_vec().context(what())?;
+    let json: serde_json::Value = serde_json::from_slice(&body).context(what())?;
+    let text = json.get("nonce").and_then(serde_json::Value::as_str).unwrap_or_default();
+    URL_SAFE_NO_PAD.decode(text).context(what())
+}
+
+/// Evidence of `silicon` for a Keep of this measurement, with this key and workload, made after `nonce`.
 ///
 /// # Errors
 /// If the silicon gives no evidence.
@@ -67,8 +82,9 @@ pub(super) fn evidence(
     measurement: &[u8; 48],
     key: &Key,
     workload: Option<WorkloadClaim>,
+    nonce: Option<Vec<u8>>,
 ) -> Result<Evidence, Failure> {
-    let claims = Claims { pubkey_hash: pubkey_hash_of(&key.spki), nonce: None, workload };
+    let claims = Claims { pubkey_hash: pubkey_hash_of(&key.spki), nonce, workload };
     let blob = silicon
         .attestation(&claims.report_data(), measurement)
         .context("cannot simulate evidence")?;

@@ -61,6 +61,9 @@
 //! signer = ["<hex>"]
 //! minimum_version = "1.2"
 //!
+//! [request]
+//! allow = ["nonce-missing"]            # relaxation: evidence of any age, where claims could carry a nonce
+//!
 //! [certificate]
 //! lifetime_hours = 24                  # 1 to 672
 //! include_evidence = false             # show the evidence itself (docs/FORMATS.md 4.4)
@@ -80,6 +83,7 @@ mod explain;
 mod nitro;
 mod parse;
 mod relax;
+mod request;
 mod snp;
 mod vtpm;
 
@@ -95,6 +99,8 @@ pub use cca::{CcaComponent, CcaPlatform, CcaPolicy};
 pub use explain::{Effect, Section, Sentence, explain};
 pub use nitro::NitroPolicy;
 pub use relax::Relaxation;
+pub(crate) use request::NONCE_MISSING;
+pub use request::RequestPolicy;
 pub use snp::{Requirement, SnpPolicy};
 pub use vtpm::{VtpmPolicy, VtpmRequirement};
 
@@ -119,6 +125,8 @@ pub struct Policy {
     pub nitro: NitroPolicy,
     /// `[cca]`.
     pub cca: CcaPolicy,
+    /// `[request]`.
+    pub request: RequestPolicy,
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
     /// Whether certificates show the evidence itself.

@@ -3,16 +3,22 @@
 //! Whole requests: form, binding, names.
 
 use const_oid::ObjectIdentifier;
-use enarx_evidence::claims::{self, WorkloadClaim};
+use enarx_evidence::claims::{self, Claims, WorkloadClaim};
+use enarx_evidence::crypto::AwsLc;
 use enarx_evidence::csr;
 use enarx_evidence::result::Status;
 use enarx_evidence::snp::split_attestation;
-use enarx_evidence::{Kind, encode_evidence, encode_legacy_snp};
+use enarx_evidence::{
+    Anchors, Context, Kind, Nonces, appraise, encode_evidence, encode_legacy_snp,
+};
 use proptest::prelude::*;
 use types::digest::Sha256;
 use types::slug::Slug;
+use types::time::Timestamp;
 
-use crate::world::{Key, MEASUREMENT, MILAN, NOW, Registry, decide, decide_fast, policy, tlv};
+use crate::world::{
+    Key, MEASUREMENT, MILAN, NOW, Registry, decide, decide_fast, policy, roots, tlv,
+};
 
 const HOST: &str = "store.example.com";
 
@@ -137,6 +143,73 @@ fn evidence_is_bound_to_key_and_claims() {
     let value = encode_legacy_snp(report, endorsements);
     let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
     assert_eq!(check(&legacy, ""), "key-binding");
+}
+
+/// Nonces of a verifier that took [`NOW`] for the last second of `FRESH`.
+struct One;
+
+const FRESH: [u8; 40] = [3; 40];
+
+impl Nonces for One {
+    fn check(&self, nonce: &[u8], now: Timestamp) -> Result<(), String> {
+        match (nonce == FRESH, now <= NOW) {
+            (true, true) => Ok(()),
+            (true, false) => Err("it is too old".into()),
+            (false, _) => Err("it was not handed out".into()),
+        }
+    }
+}
+
+#[test]
+fn evidence_is_as_fresh_as_its_nonce() {
+    let key = Key::new();
+    let request = |nonce: Option<&[u8]>| {
+        let claims =
+            Claims { nonce: nonce.map(<[u8]>::to_vec), ..key.claims(Some(workload(None))) };
+        key.request(&MILAN, &claims)
+    };
+    let decide = |request: &[u8], text: &str, now| {
+        let policy = policy(text);
+        let anchors = Anchors { amd: roots(&MILAN), ..Anchors::default() };
+        let context = Context {
+            policy: &policy,
+            anchors: &anchors,
+            nonces: Some(&One),
+            build: "test 1",
+            now,
+            verifier: &AwsLc,
+        };
+        appraise(request, &context)
+    };
+    let refused = |request: &[u8], text: &str, now| decide(request, text, now).unwrap_err().check;
+
+    let decision = decide(&request(Some(&FRESH)), "", NOW).unwrap();
+    assert_eq!(decision.nonce.as_deref(), Some(&FRESH[..]));
+    assert!(decision.result.facts.relaxations.is_empty());
+    assert_eq!(refused(&request(Some(&FRESH)), "", NOW.plus(1)), "nonce");
+    assert_eq!(refused(&request(Some(&[4; 40])), "", NOW), "nonce");
+    assert_eq!(refused(&request(Some(&FRESH[..39])), "", NOW), "nonce");
+    assert_eq!(refused(&request(None), "", NOW), "nonce-missing");
+
+    // The policy may do without, which the certificate says; a nonce that is there still has to be right.
+    let lax = "[request]\nallow = [\"nonce-missing\"]\n";
+    let decision = decide(&request(None), lax, NOW).unwrap();
+    assert_eq!(
+        (decision.nonce, decision.result.facts.relaxations),
+        (None, vec!["nonce-missing".into()])
+    );
+    let decision = decide(&request(Some(&FRESH)), lax, NOW).unwrap();
+    assert!(decision.result.facts.relaxations.is_empty());
+    assert_eq!(refused(&request(Some(&[4; 40])), lax, NOW), "nonce");
+
+    // The old form has no place for one.
+    let data = claims::legacy_report_data(Kind::Snp, &key.spki);
+    let blob = MILAN.attestation(&data, &MEASUREMENT).unwrap();
+    let (report, endorsements) = split_attestation(&blob).unwrap();
+    let value = encode_legacy_snp(report, endorsements);
+    let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
+    let decision = decide(&legacy, "", NOW).unwrap();
+    assert_eq!((decision.nonce, decision.result.facts.relaxations), (None, vec![]));
 }
 
 #[test]

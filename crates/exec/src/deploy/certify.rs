@@ -18,8 +18,17 @@ pub(super) fn certify(
 ) -> Result<Option<Identity>, Failure> {
     let link = context.link;
     let key = Key::generate().map_err(|error| Failure::new(Stage::Attest, error))?;
+    let agent = reach::agent(context, None)?;
     let since = Instant::now();
-    let evidence = match identity::attest(&key, workload, context.platform) {
+    let nonce = match identity::nonce(&agent, steward) {
+        Ok(nonce) => nonce,
+        // A backend that cannot attest needs no Steward.
+        Err(_) if !identity::can_attest(context.platform) => return Ok(None),
+        Err(error) => return Err(refused(error)),
+    };
+    link.timing("nonce", since);
+    let since = Instant::now();
+    let evidence = match identity::attest(&key, workload, &nonce, context.platform) {
         Ok(evidence) => evidence,
         Err(AttestError::Unsupported) => return Ok(None),
         Err(error) => {
@@ -35,6 +44,7 @@ pub(super) fn certify(
         ("measurement", hex::encode(report.measurement)),
         ("bound to the key", format!("sha384:{}", hex::encode(pubkey_hash_of(key.spki_der())))),
         ("bound to the workload", workload.digest.to_string()),
+        ("made after", "Steward gave a nonce".to_owned()),
     ];
     if let Some((slug, _)) = workload.named {
         facts.push(("and to its name", slug.clone().without_digest().to_string()));
@@ -53,7 +63,6 @@ pub(super) fn certify(
     );
 
     let since = Instant::now();
-    let agent = reach::agent(context, None)?;
     link.step(7, "The request goes to Steward", vec![("steward", steward.to_owned())]);
     let claimed_slug = workload.named.map(|(slug, _)| slug.clone().without_digest());
     let claimed =

@@ -27,6 +27,9 @@ use crate::sys::{NoEvidence, Technology};
 /// A module with an empty `_start`.
 const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
 
+/// Base64url of "nonce of a Steward".
+const NONCE: &str = "bm9uY2Ugb2YgYSBTdGV3YXJk";
+
 fn now() -> Timestamp {
     Clock::new().now()
 }
@@ -125,10 +128,15 @@ impl World {
 
 /// A Steward that believes everything.
 fn issue(ca: &DevCa, request: &Request, vouches: Option<WorkloadName>) -> Answer {
+    if (request.method.as_str(), request.path.as_str()) == ("GET", "/v1/nonce") {
+        let nonce = format!("{{\"expires_in\":300,\"nonce\":\"{NONCE}\"}}");
+        return Answer::ok("application/json", nonce.into_bytes());
+    }
     assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/"));
     let parsed = evidence::csr::Request::parse(&request.body, &evidence::crypto::AwsLc).unwrap();
     let Some(claims) = &parsed.evidence.claims else { panic!("a legacy request") };
     let claims = evidence::claims::Claims::from_bytes(claims).unwrap();
+    assert_eq!(claims.nonce.as_deref(), Some(&b"nonce of a Steward"[..]));
     let claimed = claims.workload.unwrap();
     let workload = vouches.unwrap_or(WorkloadName { digest: claimed.digest, slug: claimed.slug });
     let facts = Facts {
@@ -197,7 +205,7 @@ fn thirteen_steps_lead_to_a_running_workload() {
         seen[0].ends_with("/_deploy") && seen[1..].iter().all(|line| line.ends_with("certified")),
         "{seen:?}"
     );
-    assert_eq!(*world.steward.seen.lock().unwrap(), ["POST /"]);
+    assert_eq!(*world.steward.seen.lock().unwrap(), ["GET /v1/nonce", "POST /"]);
 }
 
 #[test]
@@ -211,7 +219,7 @@ fn without_evidence_nothing_is_fetched_unless_told_so() {
         report.failure()
     );
     assert_eq!(world.drawbridge.seen.lock().unwrap().len(), 1);
-    assert!(world.steward.seen.lock().unwrap().is_empty());
+    assert_eq!(*world.steward.seen.lock().unwrap(), ["GET /v1/nonce"]);
 
     let mut boot = world.boot(None);
     if let Workload::Remote { insecure_no_tee, .. } = &mut boot.workload {
@@ -244,7 +252,18 @@ fn evidence_about_something_else_is_refused() {
             "{failure} should say {why}"
         );
     }
-    assert!(world.steward.seen.lock().unwrap().is_empty());
+    assert_eq!(*world.steward.seen.lock().unwrap(), ["GET /v1/nonce"; 4]);
+}
+
+#[test]
+fn without_a_nonce_there_is_no_evidence() {
+    let world = World::new(package);
+    // Nobody listens where the registry says that Steward is.
+    world.registry.lock().unwrap().info.steward = Some("https://127.0.0.1:1/".to_owned());
+    let failure = world.deploy(&silicon()).failure();
+    assert!(failure.starts_with("certify: Steward could not be reached"), "{failure}");
+    let failure = world.deploy(&no_silicon).failure();
+    assert!(failure.starts_with("attest: this backend cannot attest"), "{failure}");
 }
 
 #[test]
@@ -344,7 +363,7 @@ fn a_workload_that_names_no_steward_leaves_the_choice_to_who_deploys_it() {
     world.registry.lock().unwrap().info.steward = None;
     let report = led(&world);
     assert_eq!(report.code, 0, "{:?}", report.events);
-    assert_eq!(*world.steward.seen.lock().unwrap(), ["POST /"]);
+    assert_eq!(*world.steward.seen.lock().unwrap(), ["GET /v1/nonce", "POST /"]);
 }
 
 #[test]

@@ -68,18 +68,24 @@ pub struct Evidence {
     extension: Vec<u8>,
 }
 
-/// Asks the TEE to attest to this key and workload.
+/// Whether this backend can attest at all, as far as it says so.
+pub fn can_attest(platform: Platform<'_>) -> bool {
+    !matches!(platform(&[0; 64]), Err(NoEvidence::Unsupported))
+}
+
+/// Asks the TEE to attest to this key and workload, now: the nonce is Steward's.
 ///
 /// # Errors
 /// [`AttestError`]. Evidence that is about something else is refused here already, not only by Steward.
 pub fn attest(
     key: &Key,
     workload: Workload<'_>,
+    nonce: &[u8],
     platform: Platform<'_>,
 ) -> Result<Evidence, AttestError> {
     let claims = Claims {
         pubkey_hash: pubkey_hash_of(key.spki_der()),
-        nonce: None,
+        nonce: Some(nonce.to_vec()),
         workload: Some(WorkloadClaim {
             digest: *workload.digest,
             slug: workload.named.map(|(slug, _)| slug.clone().without_digest()),

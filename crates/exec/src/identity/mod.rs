@@ -11,9 +11,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use types::time::Timestamp;
 
-pub use self::attest::{AttestError, Evidence, Platform, Workload, attest, request};
+pub use self::attest::{AttestError, Evidence, Platform, Workload, attest, can_attest, request};
 pub use self::key::{Key, KeyError};
-pub use self::steward::{CertifyError, Claimed, check, request as request_certificate};
+pub use self::steward::{CertifyError, Claimed, check, nonce, request as request_certificate};
 
 /// Key and certificate chain of the Keep, as it shows them to everybody.
 #[derive(Debug)]

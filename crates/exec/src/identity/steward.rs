@@ -5,7 +5,10 @@
 use std::fmt;
 use std::io::Read;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::{Any, Decode, Encode};
+use evidence::claims::NONCE_BYTES;
 use rustls::pki_types::CertificateDer;
 use types::digest::Sha256;
 use types::limits;
@@ -61,6 +64,62 @@ pub struct Claimed<'a> {
     pub slug: Option<&'a Slug>,
 }
 
+/// An answer of Steward's: a body, or no.
+fn answer(
+    agent: &ureq::Agent,
+    url: &str,
+    body: Option<&[u8]>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, CertifyError> {
+    if !url.starts_with("https://") {
+        return Err(CertifyError::Url(url.to_owned()));
+    }
+    let transport = |error: ureq::Error| CertifyError::Transport(format!("{url}: {error}"));
+    let response = match body {
+        Some(body) => agent
+            .post(url)
+            .config()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build()
+            .header("content-type", PKCS10)
+            .send(body),
+        None => agent.get(url).config().http_status_as_error(false).max_redirects(0).build().call(),
+    };
+    let response = response.map_err(transport)?;
+    let status = response.status();
+    let is_problem = response
+        .headers()
+        .get("content-type")
+        .is_some_and(|value| value.as_bytes().starts_with(problem::MEDIA_TYPE.as_bytes()));
+    let mut body = Vec::new();
+    response.into_body().into_reader().take(bytes_max as u64 + 1).read_to_end(&mut body).map_err(
+        |error| CertifyError::Transport(format!("{url}: the answer broke off: {error}")),
+    )?;
+    if status.as_u16() == 200 {
+        return Ok(body);
+    }
+    let document = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem);
+    let title = status.canonical_reason().unwrap_or("Refused");
+    let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
+    problem.status = status.as_u16();
+    Err(CertifyError::Refused(Box::new(problem)))
+}
+
+/// A nonce of Steward's, for evidence that is about to be made (docs/FORMATS.md 3.6).
+///
+/// # Errors
+/// [`CertifyError`].
+pub fn nonce(agent: &ureq::Agent, steward: &str) -> Result<Vec<u8>, CertifyError> {
+    let url = format!("{}/v1/nonce", steward.trim_end_matches('/'));
+    let body = answer(agent, &url, None, limits::JSON_BYTES_MAX)?;
+    let nonce = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|json| URL_SAFE_NO_PAD.decode(json.get("nonce")?.as_str()?).ok())
+        .filter(|nonce| NONCE_BYTES.contains(&nonce.len()));
+    nonce.ok_or_else(|| CertifyError::Answer(format!("{url} gave no nonce of 8 to 64 bytes")))
+}
+
 /// Sends the request (PKCS#10 DER); the chain that comes back, leaf first, DER, unchecked.
 ///
 /// # Errors
@@ -70,41 +129,7 @@ pub fn request(
     steward: &str,
     csr: &[u8],
 ) -> Result<Vec<Vec<u8>>, CertifyError> {
-    if !steward.starts_with("https://") {
-        return Err(CertifyError::Url(steward.to_owned()));
-    }
-    let transport = |error: ureq::Error| CertifyError::Transport(format!("{steward}: {error}"));
-    let response = agent
-        .post(steward)
-        .config()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .build()
-        .header("content-type", PKCS10)
-        .send(csr)
-        .map_err(transport)?;
-    let status = response.status();
-    let is_problem = response
-        .headers()
-        .get("content-type")
-        .is_some_and(|value| value.as_bytes().starts_with(problem::MEDIA_TYPE.as_bytes()));
-    let mut body = Vec::new();
-    response
-        .into_body()
-        .into_reader()
-        .take(limits::CHAIN_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut body)
-        .map_err(|error| {
-            CertifyError::Transport(format!("{steward}: the answer broke off: {error}"))
-        })?;
-    if status.as_u16() != 200 {
-        let document = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem);
-        let title = status.canonical_reason().unwrap_or("Refused");
-        let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
-        problem.status = status.as_u16();
-        return Err(CertifyError::Refused(Box::new(problem)));
-    }
-    pki_path(&body)
+    pki_path(&answer(agent, steward, Some(csr), limits::CHAIN_BYTES_MAX)?)
 }
 
 /// A DER PkiPath (issuers first), turned round: leaf first, as TLS wants it.
@@ -306,6 +331,7 @@ mod tests {
     #[test]
     fn only_https_will_do() {
         let agent = verify::https::Agent::builder().web_pki().build().unwrap();
+        assert!(matches!(nonce(&agent, "http://127.0.0.1:1"), Err(CertifyError::Url(_))));
         assert!(matches!(request(&agent, "http://127.0.0.1:1/", b""), Err(CertifyError::Url(_))));
         assert!(matches!(
             request(&agent, "https://127.0.0.1:1/", b""),

@@ -88,6 +88,10 @@ struct Serve {
     /// certificates say that nobody revokes them
     #[arg(long, env = "STEWARD_CRL_DIR", value_name = "DIR")]
     crl_dir: Option<PathBuf>,
+    /// Key of the nonces, 64 hex digits, mode 0600; the same for all instances behind one address. Without, each process
+    /// has its own
+    #[arg(long, env = "STEWARD_NONCE_KEY", value_name = "FILE")]
+    nonce_key: Option<PathBuf>,
     /// Directory where every certificate is recorded before it leaves; made if it is not there
     #[arg(
         long,

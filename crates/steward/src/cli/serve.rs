@@ -19,6 +19,7 @@ use super::{Serve, failed, usage};
 use crate::http;
 use crate::issuer::Issuer;
 use crate::log::{IssuanceLog, Receipt};
+use crate::nonce::Mint;
 use crate::policies::{Loaded, Policies};
 use crate::roots;
 
@@ -72,6 +73,10 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
         Some(dir) => IssuanceLog::open(dir)?,
         None => IssuanceLog::insecure_none(),
     };
+    let nonces = match &options.nonce_key {
+        Some(path) => Mint::from_file(path)?,
+        None => Mint::new()?,
+    };
     warn(options);
     tracing::info!(policy = %policy.digest(), "the policy is read");
     if let Some(head) = issuance_log.head() {
@@ -80,7 +85,8 @@ fn prepare(options: &Serve) -> anyhow::Result<Service> {
     let policies = Policies::new(policy);
     let metrics = Registry::new();
     let audit = options.frame.audit(&metrics)?;
-    let issuer = Issuer::new(authority, policies, anchors, clock, issuance_log).audited(audit);
+    let issuer =
+        Issuer::new(authority, policies, anchors, clock, issuance_log, nonces).audited(audit);
     issuer.published().replace(published);
     let issuer = Arc::new(issuer);
     crate::metrics::watch(&metrics, &issuer);

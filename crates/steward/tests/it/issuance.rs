@@ -9,7 +9,9 @@ use types::digest::Sha256;
 use verify::{Anchors, Identity, Usage, identify};
 use x509_cert::Certificate;
 
-use crate::keep::{Keep, MEASUREMENT, Registry, SILICON, digest, named, policy, slug, unnamed};
+use crate::keep::{
+    Keep, MEASUREMENT, NO_NONCE, Registry, SILICON, digest, named, policy, slug, unnamed,
+};
 use crate::steward::{Answer, Setup, Steward};
 
 /// A Steward that believes the silicon of these tests.
@@ -18,7 +20,7 @@ pub(crate) fn believing(policy: String) -> Steward {
 }
 
 /// What a relying party that trusts this Steward's CA reads in the answer, in both roles.
-fn identity(steward: &Steward, answer: &Answer) -> Identity {
+pub(crate) fn identity(steward: &Steward, answer: &Answer) -> Identity {
     let [issuer, leaf] = answer.path();
     let anchors =
         Anchors::from_pem(&std::fs::read_to_string(steward.files.path("ca/ca.pem")).unwrap())
@@ -109,7 +111,7 @@ fn a_keep_with_an_unnamed_workload() {
 #[test]
 fn a_keep_that_no_policy_pins_gets_no_names() {
     let registry = Registry::new();
-    let steward = believing(registry.entry());
+    let steward = believing(format!("{NO_NONCE}{}", registry.entry()));
     let keep = Keep::new();
     let parts = keep.evidence(Some(named(&registry.statement(digest()))));
     let answer = steward.request(&keep.request(&parts));

@@ -16,6 +16,7 @@ mod frame;
 mod issuance;
 mod keep;
 mod logs;
+mod nonce;
 mod outside;
 mod packaging;
 mod policy;

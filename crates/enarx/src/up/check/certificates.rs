@@ -62,6 +62,17 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
             lab.issued(&lab.request(&key, Some(lab.claim(&lab.client)), |_| {})?, Some(&lab.client))
         },
     )?;
+    checker.check("evidence without a nonce", "refused", |_| {
+        let key = Key::generate()?;
+        let claim = Some(lab.claim(&lab.client));
+        let evidence = forge::evidence(&lab.silicon, &lab.measurement, &key, claim, None)?;
+        lab.refused_for("nonce-missing", &forge::request(&key, &evidence)?)
+    })?;
+    checker.check("the same request once more", "refused: its nonce was used", |_| {
+        let request = lab.request(&Key::generate()?, Some(lab.claim(&lab.client)), |_| {})?;
+        let (issued, got) = lab.issued(&request, Some(&lab.client))?;
+        if issued { lab.refused_for("nonce", &request) } else { Ok((false, got)) }
+    })?;
     checker.check("a request replayed with another key", "refused", |_| {
         let (key, other) = (Key::generate()?, Key::generate()?);
         let evidence = lab.evidence(&key, Some(lab.claim(&lab.client)))?;
@@ -76,7 +87,7 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
         let debuggable = silicon::load(&world.state.path(services::SILICON))?.debuggable();
         let key = Key::generate()?;
         let evidence =
-            forge::evidence(&debuggable, &lab.measurement, &key, Some(lab.claim(&lab.client)))?;
+            lab.evidence_of(&debuggable, &lab.measurement, &key, Some(lab.claim(&lab.client)))?;
         lab.refused(&forge::request(&key, &evidence)?)
     })?;
     checker.check(
@@ -85,7 +96,7 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
         |_| {
             let key = Key::generate()?;
             let evidence =
-                forge::evidence(&lab.silicon, &[0x5a; 48], &key, Some(lab.claim(&lab.client)))?;
+                lab.evidence_of(&lab.silicon, &[0x5a; 48], &key, Some(lab.claim(&lab.client)))?;
             let request = forge::request(&key, &evidence)?;
             match lab.ask(&request)? {
                 Answer::Refused(problem) => Ok((true, format!("refused: {problem}"))),
@@ -223,7 +234,19 @@ impl Lab {
     }
 
     fn evidence(&self, key: &Key, workload: Option<WorkloadClaim>) -> Result<Evidence, Failure> {
-        forge::evidence(&self.silicon, &self.measurement, key, workload)
+        self.evidence_of(&self.silicon, &self.measurement, key, workload)
+    }
+
+    /// Evidence with a nonce of its own.
+    fn evidence_of(
+        &self,
+        silicon: &SimulatedSnp,
+        measurement: &[u8; 48],
+        key: &Key,
+        workload: Option<WorkloadClaim>,
+    ) -> Result<Evidence, Failure> {
+        let nonce = forge::nonce(&self.agent, &self.steward)?;
+        forge::evidence(silicon, measurement, key, workload, Some(nonce))
     }
 
     fn request(
@@ -245,6 +268,16 @@ impl Lab {
     fn refused(&self, request: &[u8]) -> Got {
         Ok(match self.ask(request)? {
             Answer::Refused(problem) => (true, format!("refused: {problem}")),
+            Answer::Issued(_) => (false, "a certificate was issued".to_owned()),
+        })
+    }
+
+    /// Whether Steward says no because of this check.
+    fn refused_for(&self, check: &str, request: &[u8]) -> Got {
+        Ok(match self.ask(request)? {
+            Answer::Refused(problem) => {
+                (problem.check.as_deref() == Some(check), format!("refused: {problem}"))
+            }
             Answer::Issued(_) => (false, "a certificate was issued".to_owned()),
         })
     }

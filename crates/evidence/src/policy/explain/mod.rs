@@ -7,6 +7,7 @@
 mod cca;
 mod names;
 mod nitro;
+mod request;
 mod snp;
 mod vtpm;
 
@@ -111,6 +112,7 @@ pub fn explain(policy: &Policy) -> Vec<Section> {
         vtpm::explain(policy.vtpm.as_ref()),
         nitro::explain(&policy.nitro),
         cca::explain(&policy.cca),
+        request::explain(&policy.request),
         names::explain(policy),
     ]
 }
@@ -142,6 +144,7 @@ mod tests {
         let said = |text: &str| explain(&Policy::parse(text).unwrap());
         let strict = said("");
         for text in [
+            "[request]\nallow = [\"nonce-missing\"]".into(),
             format!("[snp]\nhash = [\"{digest}\"]"),
             format!("[snp]\nhash_blacklist = [\"{other}\"]"),
             format!("[snp]\nsigner = [\"{digest}\"]"),

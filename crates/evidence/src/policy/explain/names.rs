@@ -15,6 +15,7 @@ pub(super) fn explain(policy: &Policy) -> Section {
         vtpm: _,
         nitro: _,
         cca: _,
+        request: _,
         lifetime_seconds,
         include_evidence,
         registries,

@@ -6,6 +6,7 @@ mod cca;
 mod keys;
 mod names;
 mod nitro;
+mod request;
 mod snp;
 mod values;
 mod vtpm;
@@ -23,7 +24,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     }
     let document = Document::new(text);
     let root = document.root()?;
-    let known = ["snp", "vtpm", "nitro", "cca", "certificate", "registry", "grant"];
+    let known = ["snp", "vtpm", "nitro", "cca", "request", "certificate", "registry", "grant"];
     let mut root = document.fields(root.span(), root.into_inner(), &known)?;
     let snp = match root.value("snp") {
         Some(value) => snp::read(value)?,
@@ -33,6 +34,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     let cca = root.value("cca").map(cca::read).transpose()?.unwrap_or_default();
     let nitro = root.value("nitro").map(nitro::read).transpose()?.unwrap_or_default();
     let mut include_evidence = false;
+    let request = root.value("request").map(request::read).transpose()?.unwrap_or_default();
     let mut hours = LIFETIME_HOURS_DEFAULT;
     if let Some(value) = root.value("certificate") {
         let mut fields = value.fields(&["lifetime_hours", "include_evidence"])?;
@@ -62,6 +64,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         vtpm,
         nitro,
         cca,
+        request,
         lifetime_seconds: hours.saturating_mul(3600),
         include_evidence,
         registries,

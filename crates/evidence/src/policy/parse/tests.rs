@@ -25,7 +25,7 @@ fn an_empty_file_relaxes_and_pins_nothing() {
     let policy = Policy::parse("").unwrap();
     assert_eq!(policy.snp, SnpPolicy::default());
     assert!(policy.snp.allow.is_empty() && policy.snp.vlek.is_empty());
-    assert_eq!(policy.snp.max_vmpl, 0);
+    assert_eq!((policy.snp.max_vmpl, policy.request.allow_without_nonce), (0, false));
     assert!(policy.registries.is_empty() && policy.grants.is_empty());
     assert_eq!(policy.lifetime_seconds, 24 * 3600);
     assert_eq!(policy.digest, Sha256::of(b""));
@@ -63,6 +63,8 @@ fmc = 1
 snp = 4
 [snp.minimum_tcb.Genoa]
 bootloader = 10
+[request]
+allow = ["nonce-missing"]
 [certificate]
 lifetime_hours = 672
 [[registry]]
@@ -101,6 +103,7 @@ dns = ["a.example.com"]
     let turin = Tcb { fmc: Some(1), snp: 4, ..Tcb::default() };
     assert_eq!(snp.minimum_tcb[&Product::Turin], turin);
     assert_eq!(snp.minimum_tcb[&Product::Genoa].bootloader, 10);
+    assert!(policy.request.allow_without_nonce);
     assert_eq!(policy.lifetime_seconds, 28 * 86_400);
     let [pem, jwk] = &policy.registries[..] else { panic!("{:?}", policy.registries) };
     assert_eq!((&pem.kid, &pem.point), (&jwk.kid, &jwk.point));
@@ -145,6 +148,8 @@ fn errors_name_the_place_and_the_way_out() {
         ("[snp.minimum_tcb.Naples]\n".to_owned(), 1, "product"),
         ("[snp.minimum_tcb.Milan]\nfmc = 1\n".to_owned(), 2, "fmc"),
         ("[snp.minimum_tcb.Milan]\nsnp = 256\n".to_owned(), 2, "255"),
+        ("[request]\nallow = [\"nonce\"]\n".to_owned(), 2, "nonce-missing"),
+        ("[request]\nallow_without_nonce = true\n".to_owned(), 2, "allowed here: allow"),
         ("[certificate]\nlifetime_hours = 673\n".to_owned(), 2, "672"),
         ("[certificate]\nlifetime_hours = 0\n".to_owned(), 2, "672"),
         ("[[registry]]\nhost = \"h\"\n".to_owned(), 1, "key"),

@@ -8,10 +8,13 @@
 //! | `POST /`, `application/vnd.steward.pkcs10-bundle.v1`: SEQUENCE OF requests, DER | `SEQUENCE { chain, issued }`, DER; all or none |
 //! | `GET /` | nothing, 200: it is alive |
 //! | `GET /ca/<key id>.cer`, `.crl` | certificate and revocation list of an issuer, DER (RFC 5280 4.2.2.1, 4.2.1.13) |
+//! | `GET /v1/nonce` | `{"expires_in":300,"nonce":"<base64url>"}`: what makes the next evidence fresh |
 //! | `GET /ca.pem` | the CA's chain, the issuer first |
 //! | `GET /policy/<64 hex>` | the policy with this digest |
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
+
+mod nonce;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -52,6 +55,7 @@ pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
     let interface = Arc::new(Interface { issuer, gate });
     Router::new()
         .route("/", get(alive).post(issue))
+        .route("/v1/nonce", get(nonce::get))
         .route("/ca.pem", get(ca))
         .route("/ca/{file}", get(published))
         .route("/policy/{digest}", get(policy))

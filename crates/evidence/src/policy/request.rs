@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `[request]` of a policy.
+
+/// The one relaxation in `allow`, as policies and certificates name it.
+pub(crate) const NONCE_MISSING: &str = "nonce-missing";
+
+/// `[request]`: what is demanded of requests as such, whatever the hardware.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestPolicy {
+    /// Whether claims may be without a nonce, so that the evidence may be of any age.
+    pub allow_without_nonce: bool,
+}
