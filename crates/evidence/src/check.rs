@@ -40,8 +40,10 @@ checks! {
     EvidenceMissing = "evidence-missing", "only a Keep with a TEE gets a certificate; run it on a backend that attests";
     /// The evidence is of a technology that is supported.
     EvidenceUnsupported = "evidence-unsupported", "send evidence of a kind that this verifier appraises";
+    /// There is one piece of evidence, so that nobody has to choose.
+    EvidenceAmbiguous = "evidence-ambiguous", "send one piece of evidence: as extension, or as attribute id-aa-attestation with one statement";
     /// The evidence's container is well-formed.
-    EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2 and 3.3 describe it";
+    EvidenceMalformed = "evidence-malformed", "encode the evidence as docs/FORMATS.md sections 3.2, 3.3 and 3.7 describe it";
     /// The claims are well-formed and deterministic.
     ClaimsMalformed = "claims-malformed", "encode the claims as docs/FORMATS.md section 3.1 describes them";
     /// The claims carry a nonce, where the verifier hands them out.

@@ -13,6 +13,7 @@
 //! | module | of what |
 //! |---|---|
 //! | [`csr`] | requests with evidence |
+//! | [`cmw`] | evidence in conceptual message wrappers, and its media types |
 //! | [`claims`] | what report data stand for |
 //! | [`intel`] | SGX and TDX quotes and their verification |
 //! | [`snp`] | SEV-SNP reports and their verification |
@@ -37,6 +38,7 @@ mod asn1;
 pub mod cca;
 mod check;
 pub mod claims;
+pub mod cmw;
 mod container;
 #[cfg(feature = "appraisal")]
 mod cose;

@@ -4,12 +4,13 @@
 
 use const_oid::ObjectIdentifier;
 use enarx_evidence::claims::{self, Claims, WorkloadClaim};
+use enarx_evidence::cmw::{self, Form};
 use enarx_evidence::crypto::AwsLc;
 use enarx_evidence::csr;
 use enarx_evidence::result::Status;
 use enarx_evidence::snp::split_attestation;
 use enarx_evidence::{
-    Anchors, Context, Kind, Nonces, appraise, encode_evidence, encode_legacy_snp,
+    Anchors, Context, Evidence, Kind, Nonces, appraise, encode_evidence, encode_legacy_snp,
 };
 use proptest::prelude::*;
 use types::digest::Sha256;
@@ -318,6 +319,13 @@ fn nothing_else_can_be_asked_for() {
         &[tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 7]), tlv(0x31, &tlv(12, b"x"))]
             .concat(),
     );
+    let name = tlv(0x30, &[tlv(6, &[0x55, 0x1d, 17]), tlv(4, b"\x30\x03\x82\x01a")].concat());
+    let of_values = |values: &[u8]| {
+        let oid = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14");
+        tlv(0x30, &[tlv(6, oid.as_bytes()), tlv(0x31, values)].concat())
+    };
+    let list = tlv(0x30, &extension(false));
+    let (two_values, no_value) = (of_values(&[list.clone(), list].concat()), of_values(&[]));
     for (what, request, expected) in [
         ("another version", request(1, &empty, &one), "request-malformed"),
         ("a subject", request(0, &subject, &one), "request-malformed"),
@@ -329,23 +337,143 @@ fn nothing_else_can_be_asked_for() {
         (
             "two extensions",
             request(0, &empty, &attribute(&[extension(false), extension(false)].concat())),
+            "evidence-ambiguous",
+        ),
+        (
+            "an extension that is no evidence too",
+            request(0, &empty, &attribute(&[extension(false), name].concat())),
             "request-malformed",
         ),
         (
             "two attributes",
             request(0, &empty, &[one.clone(), one.clone()].concat()),
-            "request-malformed",
+            "evidence-ambiguous",
         ),
+        ("an attribute of two values", request(0, &empty, &two_values), "request-malformed"),
+        ("an attribute of no value", request(0, &empty, &no_value), "request-malformed"),
         ("another attribute", request(0, &empty, &challenge), "request-malformed"),
         (
             "another attribute too",
-            request(0, &empty, &[challenge.clone(), one].concat()),
+            request(0, &empty, &[challenge.clone(), one.clone()].concat()),
+            "request-malformed",
+        ),
+        (
+            "another attribute behind it",
+            request(0, &empty, &[one, challenge.clone()].concat()),
             "request-malformed",
         ),
         ("no extension", request(0, &empty, &attribute(&[])), "evidence-missing"),
         ("no attribute", request(0, &empty, &[]), "evidence-missing"),
     ] {
         assert_eq!(check(&request, ""), expected, "{what}");
+    }
+}
+
+/// Evidence of a Keep with `key`, for an unnamed workload.
+fn evidence(key: &Key) -> Evidence {
+    let claims = key.claims(Some(workload(None)));
+    let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
+    let (report, endorsements) = split_attestation(&blob).unwrap();
+    Evidence {
+        kind: Kind::Snp,
+        statement: report.to_vec(),
+        claims: Some(claims.to_bytes()),
+        endorsements: endorsements.to_vec(),
+    }
+}
+
+#[test]
+fn an_attestation_bundle_says_what_the_extension_says() {
+    let key = Key::new();
+    let evidence = evidence(&key);
+    let mut facts = Vec::new();
+    for form in [Form::Cbor, Form::Json] {
+        for cmw in [cmw::encode(form, &evidence), cmw::encode_record(form, &evidence).unwrap()] {
+            let bundle = csr::bundle(form, &cmw);
+            let request = key.sign(&csr::build_attribute(&key.spki, csr::ATTESTATION, &bundle));
+            let decision = decide(&request, &pinned()).unwrap();
+            assert_eq!(decision.names.digest, Some(digest()));
+            facts.push(decision.result);
+        }
+    }
+    assert!(facts.windows(2).all(|pair| pair[0] == pair[1]));
+    // Without claims it binds the key alone, as the old form does.
+    let data = claims::legacy_report_data(Kind::Snp, &key.spki);
+    let blob = MILAN.attestation(&data, &MEASUREMENT).unwrap();
+    let (report, _) = split_attestation(&blob).unwrap();
+    let legacy = Evidence { statement: report.to_vec(), claims: None, ..evidence };
+    let bundle = csr::bundle(Form::Cbor, &cmw::encode(Form::Cbor, &legacy));
+    let request = key.sign(&csr::build_attribute(&key.spki, csr::ATTESTATION, &bundle));
+    assert_eq!(decide(&request, &pinned()).unwrap().names, enarx_evidence::Names::default());
+}
+
+/// Bundles that are signed as they should be, and say more or something else.
+#[test]
+fn the_form_of_an_attestation_bundle() {
+    let (key, other) = (Key::new(), Key::new());
+    let cbor = cmw::encode(Form::Cbor, &evidence(&key));
+    let pe_cmw = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.35");
+    let statement = |oid: &ObjectIdentifier, value: &[u8]| {
+        tlv(0x30, &[&tlv(6, oid.as_bytes()), value].concat())
+    };
+    let one = statement(&pe_cmw, &tlv(4, &cbor));
+    let list = |statements: &[u8]| tlv(0x30, statements);
+    let ask =
+        |oid, bundle: &[u8]| check(&key.sign(&csr::build_attribute(&key.spki, oid, bundle)), "");
+    let request = |bundle: &[u8]| {
+        let tbs = csr::build_attribute(&key.spki, csr::ATTESTATION, bundle);
+        decide(&key.sign(&tbs), "")
+    };
+    let certificate = tlv(0x30, &[5, 0]);
+    let another = tlv(0xa3, &[tlv(6, &[0x2a, 3]), tlv(4, b"x")].concat());
+    let with = |certificates: &[u8]| tlv(0x30, &[list(&one), list(certificates)].concat());
+    assert!(request(&tlv(0x30, &list(&one))).is_ok());
+    assert!(request(&with(&[certificate.clone(), another].concat())).is_ok());
+
+    let disagreeing = statement(&pe_cmw, &tlv(4, &cmw::encode(Form::Cbor, &evidence(&other))));
+    let json = cmw::encode(Form::Json, &evidence(&key));
+    for (what, bundle, expected) in [
+        ("two statements", list(&[one.clone(), one.clone()].concat()), "evidence-ambiguous"),
+        ("two that disagree", list(&[one.clone(), disagreeing].concat()), "evidence-ambiguous"),
+        ("none", list(&[]), "evidence-malformed"),
+        (
+            "a type that nobody knows",
+            list(&statement(&csr::EVIDENCE, &tlv(4, &cbor))),
+            "evidence-unsupported",
+        ),
+        ("JSON as CBOR", list(&statement(&pe_cmw, &tlv(4, &json))), "evidence-malformed"),
+        ("CBOR as JSON", list(&statement(&pe_cmw, &tlv(12, &cbor))), "evidence-malformed"),
+        ("as a BIT STRING", list(&statement(&pe_cmw, &tlv(3, &cbor))), "evidence-malformed"),
+        (
+            "a statement of three",
+            list(&statement(&pe_cmw, &[tlv(4, &cbor), vec![5, 0]].concat())),
+            "evidence-malformed",
+        ),
+    ] {
+        assert_eq!(ask(csr::ATTESTATION, &tlv(0x30, &bundle)), expected, "{what}");
+    }
+    for (what, bundle) in [
+        ("no certificates, but said", with(&[])),
+        ("an attribute certificate", with(&tlv(0xa2, &[5, 0]))),
+        ("nine certificates", with(&certificate.repeat(9))),
+        (
+            "a third member",
+            tlv(0x30, &[list(&one), list(&certificate), list(&certificate)].concat()),
+        ),
+        ("no sequence", vec![5, 0]),
+    ] {
+        assert_eq!(ask(csr::ATTESTATION, &bundle), "evidence-malformed", "{what}");
+    }
+    // Beside an extension, even the same evidence is one too many.
+    let bundle = tlv(0x30, &list(&one));
+    let attribute = |oid: &ObjectIdentifier, value: &[u8]| {
+        tlv(0x30, &[tlv(6, oid.as_bytes()), tlv(0x31, value)].concat())
+    };
+    let ours = attribute(&csr::ATTESTATION, &bundle);
+    let empty = attribute(&ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.14"), &[0x30, 0]);
+    for attributes in [[ours.clone(), empty.clone()], [empty, ours.clone()], [ours.clone(), ours]] {
+        let parts = [&[2, 1, 0, 0x30, 0][..], &key.spki, &tlv(0xa0, &attributes.concat())].concat();
+        assert_eq!(check(&key.sign_bytes(&tlv(0x30, &parts)), ""), "evidence-ambiguous");
     }
 }
 
