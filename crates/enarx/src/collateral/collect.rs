@@ -80,7 +80,7 @@ pub struct Row {
 }
 
 /// Where pieces come from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     /// AMD's service.
     pub kds: Base,
@@ -88,6 +88,20 @@ pub struct Sources {
     pub pcs: Base,
     /// Subscription key for Intel's service.
     pub key: Option<String>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kds, pcs, key: _ } = self;
+        f.debug_struct("Sources").field("kds", kds).field("pcs", pcs).finish_non_exhaustive()
+    }
+}
+
+impl Sources {
+    /// The subscription key, if it is this source's.
+    fn key_for(&self, base: &Base) -> Option<&str> {
+        self.key.as_deref().filter(|_| *base == self.pcs)
+    }
 }
 
 /// Gets pieces.
@@ -193,7 +207,7 @@ impl Collector {
         limit: usize,
         body: Option<(&str, &[u8])>,
     ) -> Result<Answer, FetchError> {
-        let key = self.sources.key.as_deref().filter(|_| *base == self.sources.pcs);
+        let key = self.sources.key_for(base);
         let headers: Vec<(&str, &str)> =
             key.map(|key| (pcs::SUBSCRIPTION_HEADER, key)).into_iter().collect();
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,4 +298,22 @@ fn issuers(piece: &Piece) -> Option<Piece> {
 
 fn explain(base: &Base, error: &FetchError) -> String {
     format!("{base}: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subscription_key_goes_to_its_service_and_nowhere_else() {
+        let base = |text: &str| Base::parse(text).unwrap();
+        let key = Some("secret".to_owned());
+        let sources = Sources { kds: base(kds::KDS), pcs: base(pcs::PCS), key };
+        assert_eq!(sources.key_for(&sources.pcs), Some("secret"));
+        assert_eq!(sources.key_for(&sources.kds), None);
+        // Intel has its root's list on another host.
+        let (host, _) = pcs::target(&Piece::IntelRootCrl, &sources.pcs).unwrap();
+        assert_eq!(sources.key_for(&host), None);
+        assert!(!format!("{sources:?}").contains("secret"));
+    }
 }
