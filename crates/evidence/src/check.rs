@@ -86,11 +86,15 @@ checks! {
     Revoked = "revoked", "AMD revoked a certificate of this chain: fetch the VCEK again, under the current ASK";
 
     /// Certificate, CPUID and the policy's list agree on the product.
-    Product = "product", "send the VCEK of the chip that made the report; see `products` in the policy's [snp]";
+    Product = "product", "send the VCEK of the chip that made the report; see `products` and `products_blacklist` in the policy's [snp]";
     /// The VCEK or VLEK was issued for the reported TCB.
     TcbMismatch = "tcb-mismatch", "fetch the VCEK for the TCB that the platform reports now";
     /// Reported, committed and current TCB are in order.
     TcbOrder = "tcb-order", "the firmware reports versions that contradict each other: update it";
+    /// The firmware that runs is committed, and at least the policy's minimum.
+    Firmware = "firmware", "commit the platform's firmware (SNP_COMMIT) or update it; see `minimum_firmware` and \"provisional-firmware\" in the policy's [snp]";
+    /// The mitigations that the policy wants were in force at launch, and are.
+    Mitigations = "mitigations", "update the platform's firmware and restart the Keep; see `mitigations` in the policy's [snp]";
     /// The TCB is at least the policy's minimum.
     TcbMinimum = "tcb-minimum", "update the platform's firmware and microcode, and restart the Keep";
     /// The VCEK is that of the chip that made the report.
@@ -98,7 +102,7 @@ checks! {
     /// The chip's identity is not masked.
     ChipIdMasked = "chip-id-masked", "unmask the chip's identity (MASK_CHIP_ID), or allow \"chip-id-masked\" in the policy's [snp]";
     /// The chip is one of the policy's.
-    Chip = "chip", "add the chip to `chip_id` in the policy's [snp]";
+    Chip = "chip", "see `chip_id` and `chip_id_blacklist` in the policy's [snp]";
     /// The platform has checked that no memory is aliased.
     AliasCheck = "alias-check", "update the platform's firmware so that it reports ALIAS_CHECK_COMPLETE (report version 3), or allow \"alias-check\" in the policy's [snp]";
     /// The guest cannot be debugged.

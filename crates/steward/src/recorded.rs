@@ -173,7 +173,7 @@ fn evidence(dir: &Path) -> Result<Option<Evidence>, Unreadable> {
         }
     }
     crls.sort();
-    let endorsements = Endorsements { vcek: file(&vek)?, crls }
+    let endorsements = Endorsements { vcek: file(&vek)?, crls, asvk: None }
         .to_der()
         .map_err(|error| Unreadable(dir.to_owned(), error.to_string()))?;
     Ok(Some(Evidence { kind: Kind::Snp, statement: file(&report)?, claims: None, endorsements }))

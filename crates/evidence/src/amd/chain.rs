@@ -66,33 +66,44 @@ pub fn verify_vek<'a>(
     verifier: &dyn Verifier,
 ) -> Result<Endorsed<'a>, Refusal> {
     let mut findings = Findings::default();
-    let endorsed = verify_chain(vek, crls, anchors, policy, now, verifier, &mut findings)?;
+    let brought = Brought { vek, asvk: None, crls };
+    let endorsed = verify_chain(&brought, anchors, policy, now, verifier, &mut findings)?;
     findings.finish()?;
     Ok(endorsed)
+}
+
+/// What came with a report.
+pub(crate) struct Brought<'a, 'c> {
+    /// Certificate of the VCEK or VLEK, DER.
+    pub(crate) vek: &'a [u8],
+    /// Certificate of the key that signed a VLEK, DER.
+    pub(crate) asvk: Option<&'a [u8]>,
+    /// Revocation lists, DER.
+    pub(crate) crls: &'c [&'c [u8]],
 }
 
 /// Verifies the certificate of a chip's key up to one of `anchors`, with the revocation lists `crls` (DER).
 ///
 /// Fails at once but for a list that is missing or past its time, which goes to `findings`.
 pub(crate) fn verify_chain<'a>(
-    vek: &'a [u8],
-    crls: &[&[u8]],
+    brought: &Brought<'a, '_>,
     anchors: &[Roots],
     policy: &SnpPolicy,
     now: Timestamp,
     verifier: &dyn Verifier,
     findings: &mut Findings,
 ) -> Result<Endorsed<'a>, Refusal> {
+    let Brought { vek, asvk, crls } = *brought;
     let vek = Vek::parse(vek)?;
-    let (roots, issuer_der) = issuer(&vek, anchors, verifier)?;
+    let (roots, issuer_der) = issuer(&vek, asvk, anchors, verifier)?;
     // Roots hold what they once parsed.
     let reread = |_| Refusal::new(Check::UntrustedRoot, "the root cannot be read");
     let ark = Certificate::parse(roots.ark_der()).map_err(reread)?;
     let issuer = Certificate::parse(issuer_der).map_err(reread)?;
 
-    let wanted = match vek.kind {
-        VekKind::Vcek(_) => "SEV-VCEK",
-        VekKind::Vlek(_) => "SEV-VLEK",
+    let (wanted, by) = match vek.kind {
+        VekKind::Vcek(_) => ("SEV-VCEK", "ASK"),
+        VekKind::Vlek(_) => ("SEV-VLEK", "ASVK"),
     };
     let (subject, above) = (split_name(vek.certificate.subject), split_name(issuer.subject));
     let named = matches!((&subject, &above), (Some((rest, cn)), Some((above, _)))
@@ -103,7 +114,7 @@ pub(crate) fn verify_chain<'a>(
     ensure(vek.product == roots.product(), Check::Product, || {
         format!("the VCEK is of a {} but was issued for {}", vek.product, roots.product())
     })?;
-    for (name, certificate) in [("ARK", &ark), ("ASK", &issuer), (wanted, &vek.certificate)] {
+    for (name, certificate) in [("ARK", &ark), (by, &issuer), (wanted, &vek.certificate)] {
         let valid = (certificate.not_before..=certificate.not_after).contains(&now);
         ensure(valid, Check::CertificateExpired, || {
             let (from, to) = (certificate.not_before, certificate.not_after);
@@ -122,9 +133,11 @@ pub(crate) fn verify_chain<'a>(
 
 /// The anchor whose ASK or ASVK signed this certificate.
 ///
-/// Simulated roots may bear one name, so every anchor of the right name gets its try.
+/// Simulated roots may bear one name, so every anchor of the right name gets its try. `asvk` is one that came along: it
+/// counts where an anchor's root vouches for it.
 fn issuer<'r>(
     vek: &Vek<'_>,
+    asvk: Option<&'r [u8]>,
     anchors: &'r [Roots],
     verifier: &dyn Verifier,
 ) -> Result<(&'r Roots, &'r [u8]), Refusal> {
@@ -132,7 +145,9 @@ fn issuer<'r>(
     for roots in anchors {
         let der = match vek.kind {
             VekKind::Vcek(_) => Some(roots.ask_der()),
-            VekKind::Vlek(_) => roots.asvk_der(),
+            VekKind::Vlek(_) => roots
+                .asvk_der()
+                .or_else(|| asvk.filter(|asvk| roots.vouches_for_asvk(asvk, verifier))),
         };
         let Some(der) = der else { continue };
         let Ok(certificate) = Certificate::parse(der) else { continue };

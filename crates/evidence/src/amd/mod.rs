@@ -9,7 +9,7 @@ mod vek;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use chain::verify_chain;
+pub(crate) use chain::{Brought, verify_chain};
 pub use chain::{Endorsed, verify_vek};
 #[cfg(feature = "vendor-roots")]
 pub use roots::vendor_roots;

@@ -136,7 +136,7 @@ impl Roots {
         verifier: &dyn Verifier,
     ) -> Result<Self, BadRoots> {
         let root = parse(ark)?;
-        let Some((rest, common)) = split_name(root.subject) else {
+        let Some((_, common)) = split_name(root.subject) else {
             return bad("the root's name is not in the form that AMD uses");
         };
         let Some(product) = common.strip_prefix("ARK-").and_then(|line| line.parse().ok()) else {
@@ -148,21 +148,9 @@ impl Roots {
             return bad(format!("{common} is not signed by itself"));
         }
         authority(&root, KeyUsages::KeyCertSign | KeyUsages::CRLSign, None)?;
-        let check = |der: &[u8], name: String| {
-            let certificate = parse(der)?;
-            if split_name(certificate.subject) != Some((rest.clone(), name.as_str())) {
-                return bad(format!("the certificate under {common} is not named {name}"));
-            }
-            if certificate.issuer != root.subject
-                || !signed_by(&certificate.signed, certificate.algorithm, root.spki, verifier)
-            {
-                return bad(format!("{name} is not signed by {common}"));
-            }
-            authority(&certificate, KeyUsages::KeyCertSign.into(), Some(0))
-        };
-        check(ask, format!("SEV-{product}"))?;
+        below(&root, ask, &format!("SEV-{product}"), verifier)?;
         if let Some(asvk) = asvk {
-            check(asvk, format!("SEV-VLEK-{product}"))?;
+            below(&root, asvk, &format!("SEV-VLEK-{product}"), verifier)?;
         }
         let fingerprint = Sha256::of(ark).to_hex();
         let genuine =
@@ -174,6 +162,13 @@ impl Roots {
             product,
             simulated: !genuine,
         })
+    }
+
+    /// Whether this is an ASVK of this authority: signed by its ARK, named and limited as AMD's are.
+    pub(crate) fn vouches_for_asvk(&self, der: &[u8], verifier: &dyn Verifier) -> bool {
+        let vouched = parse(&self.ark)
+            .and_then(|root| below(&root, der, &format!("SEV-VLEK-{}", self.product), verifier));
+        vouched.is_ok()
     }
 
     /// Takes PEM certificates: ARK, ASK and perhaps ASVK of one line of processors or several, in any order.
@@ -243,6 +238,29 @@ fn parse(der: &[u8]) -> Result<Certificate<'_>, BadRoots> {
         return bad("a certificate is larger than any");
     }
     Certificate::parse(der).map_err(|e| BadRoots(format!("a certificate is malformed: {e}")))
+}
+
+/// Whether the root signed this authority, under this common name.
+fn below(
+    root: &Certificate<'_>,
+    der: &[u8],
+    name: &str,
+    verifier: &dyn Verifier,
+) -> Result<(), BadRoots> {
+    let certificate = parse(der)?;
+    let named = match (split_name(root.subject), split_name(certificate.subject)) {
+        (Some((above, _)), Some((rest, common))) => rest == above && common == name,
+        _ => false,
+    };
+    if !named {
+        return bad(format!("the certificate below the root is not named {name}"));
+    }
+    if certificate.issuer != root.subject
+        || !signed_by(&certificate.signed, certificate.algorithm, root.spki, verifier)
+    {
+        return bad(format!("{name} is not signed by the root"));
+    }
+    authority(&certificate, KeyUsages::KeyCertSign.into(), Some(0))
 }
 
 /// Whether this is a CA certificate with these key usages and this path length at most.

@@ -12,6 +12,7 @@
 //! signer = ["<96 hex>"]                # author key digests
 //! id_key_digest = ["<96 hex>"]         # ID key digests
 //! hash_blacklist = []                  # never these measurements
+//! signer_blacklist = []                # never these author keys
 //! id_key_digest_blacklist = []         # never these ID keys
 //! minimum_guest_svn = 0
 //! family_id = []                       # 32 hex each; without the key, zero only
@@ -23,7 +24,11 @@
 //! platform_info_flags = "TSME"         # two lowest bits of PLATFORM_INFO are exactly: SME 01, TSME 10
 //! require = ["ciphertext-hiding"]      # see Requirement
 //! products = ["Milan", "Genoa", "Turin"]
+//! products_blacklist = []              # not these
 //! chip_id = []                         # only these chips, 128 hex each
+//! chip_id_blacklist = []               # not these, nor chips that hide which one they are
+//! minimum_firmware = "1.55.21"         # of the committed firmware
+//! mitigations = [0, 1, 3]              # bits of both mitigation vectors (report version 5)
 //! [snp.minimum_tcb.Milan]              # of reported, committed and launch TCB
 //! snp = 23
 //! microcode = 213

@@ -21,6 +21,8 @@ pub enum Relaxation {
     Debug,
     /// The guest may have a migration agent.
     MigrationAgent,
+    /// The firmware that runs may be newer than what is committed: the host can set it back.
+    ProvisionalFirmware,
     /// The report may be signed by a cloud provider's key; named in `vlek`, not in `allow`.
     Vlek,
     /// The report may be asked for at a privilege level below the highest; given as `max_vmpl`, not in `allow`.
@@ -29,13 +31,14 @@ pub enum Relaxation {
 
 impl Relaxation {
     /// Those that stand in `allow`.
-    pub const ALLOWED: [Self; 6] = [
+    pub const ALLOWED: [Self; 7] = [
         Self::AliasCheck,
         Self::ChipIdMasked,
         Self::CrlExpired,
         Self::CrlMissing,
         Self::Debug,
         Self::MigrationAgent,
+        Self::ProvisionalFirmware,
     ];
 
     /// Its name in policies and certificates.
@@ -47,6 +50,7 @@ impl Relaxation {
             Self::CrlMissing => "crl-missing",
             Self::Debug => "debug",
             Self::MigrationAgent => "migration-agent",
+            Self::ProvisionalFirmware => "provisional-firmware",
             Self::Vlek => "vlek",
             Self::Vmpl => "vmpl",
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Relaxation;
 use crate::amd::{Product, Tcb};
+use crate::snp::FirmwareVersion;
 
 /// `[snp]`: what SEV-SNP evidence must show.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct SnpPolicy {
     pub hash_blacklist: Vec<[u8; 48]>,
     /// Author key digests, one of which it must be.
     pub signer: Vec<[u8; 48]>,
+    /// Author key digests that it must not be.
+    pub signer_blacklist: Vec<[u8; 48]>,
     /// ID key digests, one of which it must be.
     pub id_key_digest: Vec<[u8; 48]>,
     /// ID key digests that it must not be.
@@ -39,10 +42,18 @@ pub struct SnpPolicy {
     pub require: Vec<Requirement>,
     /// Products that are taken.
     pub products: Vec<Product>,
+    /// Products that are not.
+    pub products_blacklist: Vec<Product>,
     /// The only chips that are taken; empty: all. Turin's 8 bytes are followed by zeros.
     pub chip_id: Vec<[u8; 64]>,
+    /// Chips that are not taken. A chip that hides its identity might be one of them.
+    pub chip_id_blacklist: Vec<[u8; 64]>,
     /// Least versions of the TCB.
     pub minimum_tcb: BTreeMap<Product, Tcb>,
+    /// Least version of the committed firmware.
+    pub minimum_firmware: Option<FirmwareVersion>,
+    /// Mask of the mitigations that were in force at launch, and are.
+    pub mitigations: u64,
     /// Relaxations.
     pub allow: Vec<Relaxation>,
     /// Cloud providers whose VLEKs are taken, as in the certificate (CSP_ID).
@@ -57,6 +68,7 @@ impl Default for SnpPolicy {
             hash: Vec::new(),
             hash_blacklist: Vec::new(),
             signer: Vec::new(),
+            signer_blacklist: Vec::new(),
             id_key_digest: Vec::new(),
             id_key_digest_blacklist: Vec::new(),
             minimum_guest_svn: 0,
@@ -68,8 +80,12 @@ impl Default for SnpPolicy {
             platform_info_flags: None,
             require: Vec::new(),
             products: Product::ALL.to_vec(),
+            products_blacklist: Vec::new(),
             chip_id: Vec::new(),
+            chip_id_blacklist: Vec::new(),
             minimum_tcb: BTreeMap::new(),
+            minimum_firmware: None,
+            mitigations: 0,
             allow: Vec::new(),
             vlek: Vec::new(),
             max_vmpl: 0,
@@ -98,11 +114,17 @@ pub enum Requirement {
     Tsme,
     /// The platform's memory has error correction.
     Ecc,
+    /// The platform lets no devices into guests' trust (SEV-TIO).
+    NoTio,
+    /// A key signed what the guest is (ID block).
+    IdBlock,
+    /// Another key, the author's, signed that key.
+    AuthorKey,
 }
 
 impl Requirement {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::NoSmt,
         Self::SingleSocket,
         Self::NoCxl,
@@ -112,6 +134,9 @@ impl Requirement {
         Self::PageSwapDisabled,
         Self::Tsme,
         Self::Ecc,
+        Self::NoTio,
+        Self::IdBlock,
+        Self::AuthorKey,
     ];
 
     /// Its name in a policy.
@@ -126,6 +151,9 @@ impl Requirement {
             Self::PageSwapDisabled => "page-swap-disabled",
             Self::Tsme => "tsme",
             Self::Ecc => "ecc",
+            Self::NoTio => "no-tio",
+            Self::IdBlock => "id-block",
+            Self::AuthorKey => "author-key",
         }
     }
 }

@@ -26,7 +26,8 @@ impl fmt::Display for NotEndorsements {
 
 impl std::error::Error for NotEndorsements {}
 
-/// `SEQUENCE { vcek Certificate, crl CrlList }`: the certificate of the chip's key, and revocation lists with their URLs.
+/// `SEQUENCE { vcek Certificate, crl CrlList, asvk Certificate OPTIONAL }`: the certificate of the chip's key, revocation
+/// lists with their URLs, and the certificate of the key that signs VLEKs.
 ///
 /// The certificates and lists are DER values of which only the outermost header has been looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub struct Endorsements {
     pub vcek: Vec<u8>,
     /// URL and contents of each revocation list.
     pub crls: Vec<(String, Vec<u8>)>,
+    /// Certificate of the key that signed a VLEK, for verifiers that have not got it. Nothing is believed because of it
+    /// alone: a root that is known has to vouch for it.
+    pub asvk: Option<Vec<u8>>,
 }
 
 impl Endorsements {
@@ -49,7 +53,8 @@ impl Endorsements {
             list.extend(asn1::tlv(SEQUENCE, &[&url[..], crl].concat()));
         }
         let list = asn1::tlv(SEQUENCE, &asn1::tlv(SEQUENCE, &list));
-        let der = asn1::tlv(SEQUENCE, &[&self.vcek[..], &list].concat());
+        let asvk = self.asvk.as_deref().unwrap_or_default();
+        let der = asn1::tlv(SEQUENCE, &[&self.vcek[..], &list, asvk].concat());
         let same = Self::from_der(&der)? == *self;
         same.then_some(der).ok_or_else(|| {
             NotEndorsements("a certificate or revocation list is no DER value".into())
@@ -79,10 +84,14 @@ impl Endorsements {
                     Ok(())
                 })
             })?;
-            Ok(Self { vcek, crls })
+            let more = !reader.is_finished();
+            let asvk =
+                if more { Some(asn1::element(reader, Tag::Sequence)?.to_vec()) } else { None };
+            Ok(Self { vcek, crls, asvk })
         });
         let found = read.map_err(|e| NotEndorsements(e.to_string()))?;
         let fits = found.vcek.len() <= limits::CERTIFICATE_BYTES_MAX
+            && found.asvk.as_ref().is_none_or(|asvk| asvk.len() <= limits::CERTIFICATE_BYTES_MAX)
             && found
                 .crls
                 .iter()
@@ -119,6 +128,7 @@ mod tests {
         Endorsements {
             vcek: asn1::tlv(SEQUENCE, &[1; 200]),
             crls: vec![("https://example.com/crl".into(), crl); crls],
+            asvk: None,
         }
     }
 
@@ -127,7 +137,11 @@ mod tests {
         for crls in [0, 1, limits::CRLS_MAX] {
             let endorsements = endorsements(crls);
             let der = endorsements.to_der().unwrap();
-            assert_eq!(Endorsements::from_der(&der), Ok(endorsements));
+            assert_eq!(Endorsements::from_der(&der).as_ref(), Ok(&endorsements));
+            let asvk = Some(asn1::tlv(SEQUENCE, &[2; 200]));
+            let longer = Endorsements { asvk, ..endorsements };
+            let der = longer.to_der().unwrap();
+            assert_eq!(Endorsements::from_der(&der), Ok(longer));
         }
     }
 
@@ -142,6 +156,9 @@ mod tests {
             |e, _| e.vcek = vec![1, 2, 3],
             |e, _| e.vcek.push(0),
             |e, _| e.crls[0].1.clear(),
+            |e, large| e.asvk = Some(large),
+            |e, _| e.asvk = Some(Vec::new()),
+            |e, _| e.asvk = Some([asn1::tlv(SEQUENCE, &[]), asn1::tlv(SEQUENCE, &[])].concat()),
         ] {
             let mut endorsements = endorsements(1);
             edit(&mut endorsements, large.clone());

@@ -69,6 +69,12 @@ pub(super) fn check(report: &Report, policy: &SnpPolicy, findings: &mut Findings
         Check::PlatformFlags,
         || format!("the platform's SMT and TSME bits are {found:02b}"),
     );
+    let (launch, now) = report.mitigations.unwrap_or_default();
+    let missing = policy.mitigations & !(launch & now);
+    findings.ensure(missing == 0, Check::Mitigations, || {
+        let since = if report.mitigations.is_some() { "" } else { ", as reports before version 5" };
+        format!("the report does not show the mitigations {missing:#x}{since}")
+    });
     for requirement in &policy.require {
         findings.ensure(met_by(*requirement, report), Check::Require, || {
             format!("\"{}\" is required and not there", requirement.name())
@@ -88,6 +94,11 @@ fn met_by(requirement: Requirement, report: &Report) -> bool {
         Requirement::PageSwapDisabled => guest.page_swap_disabled(),
         Requirement::Tsme => platform.tsme(),
         Requirement::Ecc => platform.ecc(),
+        Requirement::NoTio => !platform.tio(),
+        Requirement::IdBlock => report.id_key_digest != [0; 48],
+        Requirement::AuthorKey => {
+            report.key_info.author_key() && report.author_key_digest != [0; 48]
+        }
     }
 }
 
@@ -123,7 +134,7 @@ pub(super) fn pin(report: &Report, policy: &SnpPolicy, findings: &mut Findings) 
             &policy.hash,
             &policy.hash_blacklist,
         ),
-        (Check::Signer, "author key", author, &policy.signer, &Vec::new()),
+        (Check::Signer, "author key", author, &policy.signer, &policy.signer_blacklist),
         (
             Check::IdKey,
             "ID key",

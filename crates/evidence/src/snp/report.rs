@@ -161,6 +161,11 @@ impl PlatformInfo {
         self.bit(5)
     }
 
+    /// Devices can be let into guests' trust (SEV-TIO).
+    pub const fn tio(self) -> bool {
+        self.bit(7)
+    }
+
     /// Bits 8 to 63 must be zero. Turin's firmware sets bit 6, bit 7 is SEV-TIO.
     const fn reserved_right(self) -> bool {
         self.0 >> 8 == 0

@@ -7,7 +7,7 @@ use types::time::Timestamp;
 use super::endorsements::Endorsements;
 use super::guest;
 use super::report::{Malformed, Report, SIGNED_BYTES, SigningKey};
-use crate::amd::{Endorsed, Product, Roots, Tcb, VekKind, verify_chain};
+use crate::amd::{Brought, Endorsed, Product, Roots, Tcb, VekKind, verify_chain};
 use crate::appraisal::{self, Context};
 use crate::check::{Check, Findings, Refusal, Seen, ensure};
 use crate::container::Kind;
@@ -95,8 +95,9 @@ pub fn verify_snp(
     })?;
     let mut findings = Findings::default();
     let crls: Vec<&[u8]> = endorsements.crls.iter().map(|(_, crl)| crl.as_slice()).collect();
-    let vcek = &endorsements.vcek;
-    let vek = verify_chain(vcek, &crls, anchors, policy, now, verifier, &mut findings)?;
+    let brought =
+        Brought { vek: &endorsements.vcek, asvk: endorsements.asvk.as_deref(), crls: &crls };
+    let vek = verify_chain(&brought, anchors, policy, now, verifier, &mut findings)?;
     let signed = bytes.get(..SIGNED_BYTES).unwrap_or_default();
     ensure(
         verifier
@@ -166,7 +167,8 @@ fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &m
             )
         });
     }
-    findings.ensure(policy.products.contains(&vek.product), Check::Product, || {
+    let refused = policy.products_blacklist.contains(&vek.product);
+    findings.ensure(!refused && policy.products.contains(&vek.product), Check::Product, || {
         format!("the policy does not take {}", vek.product)
     });
 }
@@ -199,9 +201,23 @@ fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut F
     findings.ensure(committed.at_least(&reported), Check::TcbOrder, || {
         format!("the reported TCB ({reported}) is above the committed one ({committed})")
     });
-    findings.ensure(report.committed_version <= report.current_version, Check::TcbOrder, || {
-        let (committed, current) = (report.committed_version, report.current_version);
-        format!("the committed firmware ({committed}) is newer than the current one ({current})")
+    let (committed_version, current_version) = (report.committed_version, report.current_version);
+    findings.ensure(committed_version <= current_version, Check::TcbOrder, || {
+        format!(
+            "the committed firmware ({committed_version}) is newer than the current one ({current_version})"
+        )
+    });
+    let provisional = committed != current || committed_version != current_version;
+    let relaxation = Relaxation::ProvisionalFirmware;
+    let allowed = policy.allows(relaxation);
+    findings.ensure_or_relax(!provisional, relaxation.name(), allowed, Check::Firmware, || {
+        format!(
+            "the firmware that runs ({current_version}, {current}) is not what is committed ({committed_version}, {committed}): the host can set it back"
+        )
+    });
+    let floor = policy.minimum_firmware;
+    findings.ensure(floor.is_none_or(|floor| committed_version >= floor), Check::Firmware, || {
+        format!("the committed firmware ({committed_version}) is older than the policy's minimum")
     });
     if let Some(floor) = policy.minimum_tcb.get(&vek.product) {
         for (name, tcb) in [("reported", &reported), ("committed", &committed), ("launch", &launch)]
@@ -227,6 +243,12 @@ fn chip(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut 
             "the report is of another chip than the certificate".into()
         });
     }
+    let refused = !policy.chip_id_blacklist.is_empty()
+        && (report.chip_id_masked() || policy.chip_id_blacklist.contains(&report.chip_id));
+    findings.ensure(!refused, Check::Chip, || {
+        let chip = hex::encode(report.chip_id);
+        format!("the chip {chip} is one that the policy refuses, or does not say which it is")
+    });
     let listed = policy.chip_id.is_empty() || policy.chip_id.contains(&report.chip_id);
     findings.ensure(listed, Check::Chip, || {
         format!("the chip {} is not in the policy's list", hex::encode(report.chip_id))

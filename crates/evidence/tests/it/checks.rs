@@ -199,7 +199,7 @@ fn what_is_not_genuine_shows_nothing() {
 #[test]
 fn what_is_required() {
     type Edit = fn(&mut Shape);
-    let rows: [(&str, Edit); 9] = [
+    let rows: [(&str, Edit); 12] = [
         ("no-smt", |s| s.policy &= !(1 << 16)),
         ("single-socket", |s| s.policy |= 1 << 20),
         ("no-cxl", |_| ()),
@@ -209,23 +209,40 @@ fn what_is_required() {
         ("page-swap-disabled", |s| s.policy |= 1 << 25),
         ("tsme", |s| s.platform_info |= 1 << 1),
         ("ecc", |s| s.platform_info |= 1 << 2),
+        ("no-tio", |_| ()),
+        ("id-block", |s| s.overwrite.push((224, 1))),
+        ("author-key", |s| {
+            s.key_info |= 1;
+            s.overwrite.push((272, 1));
+        }),
     ];
     for (name, edit) in rows {
         let policy = format!("[snp]\nrequire = [\"{name}\"]\n");
         taken(name, &MILAN.with_shape(edit), &policy, &[]);
-        let without = MILAN.with_shape(|s| s.policy |= 1 << 21);
+        let without = MILAN.with_shape(|s| {
+            s.policy |= 1 << 21;
+            s.platform_info |= 1 << 7;
+        });
         refused(name, &without, &policy, "require");
     }
+    // An author's key takes the flag and the digest.
+    let policy = "[snp]\nrequire = [\"author-key\"]\n";
+    refused("no digest", &MILAN.with_shape(|s| s.key_info |= 1), policy, "require");
+    let unflagged = MILAN.with_shape(|s| s.overwrite.push((272, 1)));
+    refused("no flag", &unflagged, policy, "require");
 }
 
 #[test]
 fn each_relaxation_lets_one_thing_pass() {
     type Edit = fn(&mut Shape);
-    let rows: [(&str, &str, Edit); 5] = [
+    let rows: [(&str, &str, Edit); 6] = [
         ("alias-check", "allow = [\"alias-check\"]", |s| s.platform_info = 1),
         ("chip-id-masked", "allow = [\"chip-id-masked\"]", |s| s.mask_chip_id = true),
         ("debug", "allow = [\"debug\"]", |s| s.policy |= 1 << 19),
         ("migration-agent", "allow = [\"migration-agent\"]", |s| s.policy |= 1 << 18),
+        ("provisional-firmware", "allow = [\"provisional-firmware\"]", |s| {
+            s.overwrite.push((488, 21));
+        }),
         ("vmpl", "max_vmpl = 1", |s| s.vmpl = 1),
     ];
     for (name, line, _) in rows {
@@ -236,7 +253,8 @@ fn each_relaxation_lets_one_thing_pass() {
             if other == name {
                 taken(other, &silicon, &policy, &[name]);
             } else {
-                refused(other, &silicon, &policy, other);
+                let check = if other == "provisional-firmware" { "firmware" } else { other };
+                refused(other, &silicon, &policy, check);
             }
         }
     }
@@ -266,7 +284,9 @@ fn tcb_versions() {
             refused(name, &change(56, value - 1), "", "tcb-order");
         }
         refused(name, &change(480, value + 1), "", "tcb-order");
-        taken(name, &change(56, value + 1), "", &[]);
+        refused(name, &change(56, value + 1), "", "firmware");
+        let named = "[snp]\nallow = [\"provisional-firmware\"]\n";
+        taken(name, &change(56, value + 1), named, &["provisional-firmware"]);
         let floor = |value: u8| format!("[snp.minimum_tcb.Milan]\n{name} = {value}\n");
         taken(name, &MILAN, &floor(value), &[]);
         refused(name, &MILAN, &floor(value + 1), "tcb-minimum");
@@ -292,6 +312,75 @@ fn tcb_versions() {
         let silicon = MILAN.with_shape(|s| s.overwrite.push((at, 99)));
         refused("firmware", &silicon, "", "tcb-order");
     }
+}
+
+#[test]
+fn firmware_and_mitigations() {
+    // Firmware 1.55.20 is committed and runs.
+    for (minimum, met) in [
+        ("1.55.20", true),
+        ("1.55.19", true),
+        ("1.55.21", false),
+        ("1.56.0", false),
+        ("1.54.99", true),
+        ("2.0.0", false),
+        ("0.99.99", true),
+    ] {
+        let policy = format!("[snp]\nminimum_firmware = \"{minimum}\"\n");
+        if met {
+            taken(minimum, &MILAN, &policy, &[]);
+        } else {
+            refused(minimum, &MILAN, &policy, "firmware");
+        }
+    }
+    // What runs does not make up for what is committed.
+    let newer = MILAN.with_shape(|s| s.overwrite.push((488, 30)));
+    let policy = "[snp]\nminimum_firmware = \"1.55.25\"\nallow = [\"provisional-firmware\"]\n";
+    refused("newer, not committed", &newer, policy, "firmware");
+    for at in [488, 489, 490] {
+        let newer = MILAN.with_shape(|s| s.overwrite.push((at, 99)));
+        refused("build, minor, major", &newer, "", "firmware");
+    }
+
+    let policy = "[snp]\nmitigations = [0, 9]\n";
+    let vectors = |version: u32, launch: [u8; 2], current: [u8; 2]| {
+        MILAN.with_shape(|s| {
+            s.version = version;
+            let bytes = [(0x1f8, launch[0]), (0x1f9, launch[1])];
+            s.overwrite.extend(bytes);
+            s.overwrite.extend([(0x200, current[0]), (0x201, current[1])]);
+        })
+    };
+    taken("both", &vectors(5, [1, 2], [1, 2]), policy, &[]);
+    taken("more", &vectors(5, [0xff, 2], [3, 0x82]), policy, &[]);
+    refused("one missing at launch", &vectors(5, [1, 0], [1, 2]), policy, "mitigations");
+    refused("one missing now", &vectors(5, [1, 2], [0, 2]), policy, "mitigations");
+    refused("none", &vectors(5, [0, 0], [0, 0]), policy, "mitigations");
+    refused("not in the report", &vectors(4, [0, 0], [0, 0]), policy, "mitigations");
+    taken("none wanted", &vectors(5, [0, 0], [0, 0]), "", &[]);
+}
+
+#[test]
+fn what_a_policy_refuses_by_name() {
+    let chip = hex::encode(verify(&MILAN, "").unwrap().report.chip_id);
+    let other = "ab".repeat(64);
+    let deny = |line: &str| format!("[snp]\n{line}\n");
+    refused("a product", &MILAN, &deny("products_blacklist = [\"Milan\"]"), "product");
+    taken("another", &MILAN, &deny("products_blacklist = [\"Genoa\", \"Turin\"]"), &[]);
+    refused("a chip", &MILAN, &deny(&format!("chip_id_blacklist = [\"{chip}\"]")), "chip");
+    let elsewhere = deny(&format!("chip_id_blacklist = [\"{other}\"]"));
+    taken("another chip", &MILAN, &elsewhere, &[]);
+    // A chip that hides might be any.
+    let masked = MILAN.with_shape(|s| s.mask_chip_id = true);
+    refused("hidden", &masked, &format!("{elsewhere}allow = [\"chip-id-masked\"]\n"), "chip");
+    let author = "a0".repeat(48);
+    let keyed = MILAN.with_shape(|s| {
+        s.key_info |= 1;
+        s.overwrite.extend((272..320).map(|at| (at, 0xa0)));
+    });
+    refused("a key", &keyed, &deny(&format!("signer_blacklist = [\"{author}\"]")), "signer");
+    let another = deny(&format!("signer_blacklist = [\"{}\"]", "a1".repeat(48)));
+    taken("another key", &keyed, &another, &[]);
 }
 
 #[test]
@@ -428,13 +517,75 @@ fn keys_of_cloud_providers() {
         })
         .unwrap();
     refused("issued by the ASK", &by_ask, "[snp]\nvlek = [\"CN=a\"]\n", "untrusted-root");
-    // Roots without an ASVK know no VLEK.
-    let roots = Roots::from_der(MILAN.ark(), MILAN.ask(), None, &Both).unwrap();
-    let (report, endorsements) = parts(&vlek.attestation(&[7; 64], &MEASUREMENT).unwrap());
+}
+
+#[test]
+fn the_authority_for_providers_may_come_along() {
+    let vlek = MILAN.with_shape(|s| s.key_info = 1 << 2).with_vek(|v| v.make_vlek("CN=a")).unwrap();
+    let roots = |silicon: &SimulatedSnp| {
+        Roots::from_der(silicon.ark(), silicon.ask(), None, &Both).unwrap()
+    };
     let policy = policy("[snp]\nvlek = [\"CN=a\"]\n");
-    let refusal =
-        verify_snp(&report, &endorsements, &policy.snp, &[roots], NOW, &Both).unwrap_err();
-    assert_eq!(refusal.check, "untrusted-root");
+    let verify = |silicon: &SimulatedSnp, asvk: Option<Vec<u8>>, roots: &[Roots], now| {
+        let (report, mut endorsements) =
+            parts(&silicon.attestation(&[7; 64], &MEASUREMENT).unwrap());
+        endorsements.asvk = asvk;
+        verify_snp(&report, &endorsements, &policy.snp, roots, now, &Both)
+            .map(|verified| verified.relaxations)
+            .map_err(|refusal| refusal.check)
+    };
+    let ours = [roots(&MILAN)];
+    let asvk = |change: fn(&mut testkit::silicon::AuthoritySpec)| {
+        let all = |spec: &mut testkit::silicon::AuthoritySpec| {
+            spec.subject = "SEV-VLEK-Milan".into();
+            spec.serial = testkit::silicon::ASVK_SERIAL.to_vec();
+            change(spec);
+        };
+        Some(MILAN.authority(Key::Ask, all).unwrap())
+    };
+    let good = || asvk(|_| ());
+    assert_eq!(verify(&vlek, good(), &ours, NOW), Ok(vec!["vlek".to_owned()]));
+    assert_eq!(verify(&vlek, Some(MILAN.asvk().to_vec()), &ours, NOW), Ok(vec!["vlek".to_owned()]));
+    // Without one, roots that have none know no VLEK; and it vouches for nothing but VLEKs.
+    assert_eq!(verify(&vlek, None, &ours, NOW), Err("untrusted-root"));
+    assert_eq!(verify(&vlek, good(), &[roots(&TURIN)], NOW), Err("untrusted-root"));
+    let vcek = MILAN.with_vek(|v| v.issuer = "SEV-VLEK-Milan".into()).unwrap();
+    assert_eq!(verify(&vcek, good(), &ours, NOW), Err("untrusted-root"));
+    for (what, asvk) in [
+        ("the ASK", Some(MILAN.ask().to_vec())),
+        ("another product's", Some(TURIN.asvk().to_vec())),
+        ("signed by itself", asvk(|a| a.signer = Key::Ask)),
+        ("issued by another", asvk(|a| a.issuer = "ARK-Genoa".into())),
+        ("of another organisation", asvk(|a| a.organisation = "AMD".into())),
+        ("no authority", asvk(|a| a.ca = false)),
+        ("over authorities", asvk(|a| a.path_length = Some(1))),
+        ("for lists", asvk(|a| a.key_usage = [1, 6])),
+        ("not critical", asvk(|a| a.critical = false)),
+        ("no certificate", Some(vec![0x30, 0])),
+        ("too large", Some(vec![0; 17 * 1024])),
+    ] {
+        assert_eq!(verify(&vlek, asvk, &ours, NOW), Err("untrusted-root"), "{what}");
+    }
+    let other_key = asvk(|a| a.key = Key::Ark);
+    assert_eq!(verify(&vlek, other_key, &ours, NOW), Err("vek-signature"));
+    // Its dates and its revocation count like the ASK's.
+    let old = asvk(|a| a.validity.1 = NOW.minus(1));
+    assert_eq!(verify(&vlek, old, &ours, NOW), Err("certificate-expired"));
+    let young = asvk(|a| a.validity.0 = NOW.plus(1));
+    assert_eq!(verify(&vlek, young, &ours, NOW), Err("certificate-expired"));
+    let revoked =
+        vlek.with_crl(|c| c.revoked = vec![testkit::silicon::ASVK_SERIAL.to_vec()]).unwrap();
+    assert_eq!(verify(&revoked, good(), &ours, NOW), Err("revoked"));
+    taken(
+        "the ASK's list has the ASVK",
+        &MILAN
+            .with_crl(|c| {
+                c.revoked = vec![testkit::silicon::ASVK_SERIAL.to_vec()];
+            })
+            .unwrap(),
+        "",
+        &[],
+    );
 }
 
 #[test]

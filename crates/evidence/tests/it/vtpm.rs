@@ -252,7 +252,7 @@ fn real(path: &std::path::Path) -> (Bundle, Vec<u8>) {
     let endorsements = if vcek.is_empty() {
         Vec::new()
     } else {
-        Endorsements { vcek, crls: Vec::new() }.to_der().unwrap()
+        Endorsements { vcek, ..Endorsements::default() }.to_der().unwrap()
     };
     (bundle, endorsements)
 }

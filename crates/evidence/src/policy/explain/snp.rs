@@ -3,6 +3,7 @@
 //! `[snp]` in words.
 
 use super::{Section, join};
+use crate::amd::Product;
 use crate::policy::{Relaxation, Requirement, SnpPolicy};
 
 /// Names of the guest policy's bits that can be restricted.
@@ -15,6 +16,7 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
         hash,
         hash_blacklist,
         signer,
+        signer_blacklist,
         id_key_digest,
         id_key_digest_blacklist,
         minimum_guest_svn,
@@ -26,8 +28,12 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
         platform_info_flags,
         require,
         products,
+        products_blacklist,
         chip_id,
+        chip_id_blacklist,
         minimum_tcb,
+        minimum_firmware,
+        mitigations,
         allow,
         vlek,
         max_vmpl,
@@ -42,6 +48,7 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
     section.one_of("The launch measurement", hash);
     section.none_of("The launch measurement", hash_blacklist);
     section.one_of("The author key", signer);
+    section.none_of("The author key", signer_blacklist);
     section.one_of("The ID key", id_key_digest);
     section.none_of("The ID key", id_key_digest_blacklist);
     if *minimum_guest_svn > 0 {
@@ -80,12 +87,34 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
             Requirement::PageSwapDisabled => "The host cannot swap the guest's pages.",
             Requirement::Tsme => "The platform encrypts all of its memory (TSME).",
             Requirement::Ecc => "The platform's memory corrects errors (ECC).",
+            Requirement::NoTio => "The platform lets no devices into guests' trust (SEV-TIO).",
+            Requirement::IdBlock => "A key signed what the guest is (ID block).",
+            Requirement::AuthorKey => "An author key signed the guest's ID key.",
         });
     }
     section.demand(format!("The processor is a {}.", join(products)));
+    if !products_blacklist.is_empty() {
+        section.demand(format!("The processor is not a {}.", join(products_blacklist)));
+    }
+    let milan = Product::Milan;
+    if products.contains(&milan) && !products_blacklist.contains(&milan) && chip_id.is_empty() {
+        section.note("The seed of a Milan's keys can be extracted by software (arXiv 2605.12990): whoever did it to one forges any report of it, at any firmware version. Only a list of chips, or not taking Milan, helps.");
+    }
     section.one_of("The chip", chip_id);
+    section.none_of("The chip, which must not hide its identity,", chip_id_blacklist);
     for (product, floor) in minimum_tcb {
         section.demand(format!("On {product}, firmware is at least at {floor}."));
+    }
+    if let Some(version) = minimum_firmware {
+        section.demand(format!("The committed firmware is at least {version}."));
+    }
+    if *mitigations != 0 {
+        let bits: Vec<_> = (0..64).filter(|bit| mitigations >> bit & 1 == 1).collect();
+        let bits: Vec<_> = bits.iter().map(ToString::to_string).collect();
+        section.demand(format!(
+            "These mitigations were in force at launch and are now: {}.",
+            bits.join(", ")
+        ));
     }
     for relaxation in allow {
         section.relax(match relaxation {
@@ -97,6 +126,9 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
             Relaxation::CrlMissing => "There may be no revocation list.",
             Relaxation::Debug => "The host may debug the guest, which then protects nothing.",
             Relaxation::MigrationAgent => "The guest may be moved by a migration agent.",
+            Relaxation::ProvisionalFirmware => {
+                "The firmware may be newer than what is committed, so that the host can set it back."
+            }
             Relaxation::Vlek | Relaxation::Vmpl => "(see below)",
         });
     }

@@ -7,12 +7,14 @@ use types::toml_error::Value;
 use super::values::{array, blacklist, choices, digests, number, pick, some_digests};
 use crate::amd::{Product, Tcb};
 use crate::policy::{PolicyError, Relaxation, Requirement, SnpPolicy};
+use crate::snp::FirmwareVersion;
 
 /// All keys.
 pub(super) const KEYS: &[&str] = &[
     "hash",
     "hash_blacklist",
     "signer",
+    "signer_blacklist",
     "id_key_digest",
     "id_key_digest_blacklist",
     "minimum_guest_svn",
@@ -24,8 +26,12 @@ pub(super) const KEYS: &[&str] = &[
     "platform_info_flags",
     "require",
     "products",
+    "products_blacklist",
     "chip_id",
+    "chip_id_blacklist",
     "minimum_tcb",
+    "minimum_firmware",
+    "mitigations",
     "allow",
     "vlek",
     "max_vmpl",
@@ -46,6 +52,8 @@ pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
         ..SnpPolicy::default()
     };
     policy.hash_blacklist = blacklist(fields.value("hash_blacklist"), &policy.hash)?;
+    policy.signer_blacklist = blacklist(fields.value("signer_blacklist"), &policy.signer)?;
+    policy.chip_id_blacklist = blacklist(fields.value("chip_id_blacklist"), &policy.chip_id)?;
     policy.id_key_digest_blacklist =
         blacklist(fields.value("id_key_digest_blacklist"), &policy.id_key_digest)?;
     policy.family_id = some_digests(fields.value("family_id"))?;
@@ -80,9 +88,27 @@ pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
         let indices = choices(value, &Requirement::ALL.map(Requirement::name))?;
         policy.require = pick(&Requirement::ALL, &indices);
     }
-    if let Some(value) = fields.value("products") {
+    let products = fields.value("products");
+    let listed = products.is_some();
+    if let Some(value) = products {
         let indices = choices(value, &Product::ALL.map(Product::name))?;
         policy.products = pick(&Product::ALL, &indices);
+    }
+    for value in array(fields.value("products_blacklist"))? {
+        let names = Product::ALL.map(Product::name);
+        let product = pick(&Product::ALL, &[value.choice(&names)?]);
+        if listed && product.iter().any(|product| policy.products.contains(product)) {
+            return Err(value
+                .error("this product is both wanted and refused")
+                .with_hint("take it out of one of the two lists"));
+        }
+        policy.products_blacklist.extend(product);
+    }
+    if let Some(value) = fields.value("minimum_firmware") {
+        policy.minimum_firmware = Some(firmware(&value)?);
+    }
+    for value in array(fields.value("mitigations"))? {
+        policy.mitigations |= 1 << number(&value, 63)?;
     }
     if let Some(value) = fields.value("allow") {
         let indices = choices(value, &Relaxation::ALLOWED.map(Relaxation::name))?;
@@ -102,6 +128,18 @@ pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
         }
     }
     Ok(policy)
+}
+
+/// `major.minor.build`.
+fn firmware(value: &Value<'_>) -> Result<FirmwareVersion, PolicyError> {
+    let text = value.string()?;
+    let numbers: Option<Vec<u8>> = text.split('.').map(|part| part.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[major, minor, build]) => Ok(FirmwareVersion { major, minor, build }),
+        _ => Err(value
+            .error("this is no version of SNP firmware")
+            .with_hint("major, minor and build, for example \"1.55.21\"")),
+    }
 }
 
 fn minimum_tcb(product: Product, value: Value<'_>) -> Result<Tcb, PolicyError> {

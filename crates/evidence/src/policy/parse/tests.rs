@@ -43,6 +43,7 @@ fn every_key_is_read() {
 hash = ["{a}"]
 hash_blacklist = ["{b}"]
 signer = ["{b}"]
+signer_blacklist = ["{a}"]
 id_key_digest = ["{b}"]
 id_key_digest_blacklist = ["{a}"]
 minimum_guest_svn = 3
@@ -54,7 +55,11 @@ policy_flags = ["SMT", "SingleSocket"]
 platform_info_flags = "TSME"
 require = ["ecc", "no-smt"]
 products = ["Genoa", "Turin"]
+products_blacklist = ["Milan"]
 chip_id = ["{c}"]
+chip_id_blacklist = ["{d}"]
+minimum_firmware = "1.55.21"
+mitigations = [0, 63, 5]
 allow = ["crl-expired", "alias-check"]
 vlek = ["CN=a"]
 max_vmpl = 1
@@ -85,6 +90,7 @@ dns = ["a.example.com"]
         f = "01".repeat(16),
         h = "02".repeat(32),
         c = "03".repeat(64),
+        d = "04".repeat(64),
     );
     let policy = Policy::parse(&text).unwrap();
     let snp = &policy.snp;
@@ -100,6 +106,15 @@ dns = ["a.example.com"]
     assert_eq!(snp.products, [Product::Genoa, Product::Turin]);
     assert_eq!(snp.allow, [Relaxation::CrlExpired, Relaxation::AliasCheck]);
     assert_eq!(snp.vlek, ["CN=a"]);
+    assert_eq!(
+        (&snp.signer_blacklist, &snp.chip_id_blacklist),
+        (&vec![[0xab; 48]], &vec![[4; 64]])
+    );
+    assert_eq!(
+        (&snp.products_blacklist[..], snp.mitigations),
+        (&[Product::Milan][..], 1 << 63 | 33)
+    );
+    assert_eq!(snp.minimum_firmware.unwrap().to_string(), "1.55.21");
     let turin = Tcb { fmc: Some(1), snp: 4, ..Tcb::default() };
     assert_eq!(snp.minimum_tcb[&Product::Turin], turin);
     assert_eq!(snp.minimum_tcb[&Product::Genoa].bootloader, 10);
@@ -142,6 +157,21 @@ fn errors_name_the_place_and_the_way_out() {
         ("[snp]\nplatform_info_flags = [\"SME\"]\n".to_owned(), 2, "string"),
         ("[snp]\nabi = \"new\"\n".to_owned(), 2, "1.51"),
         ("[snp]\nmax_vmpl = 4\n".to_owned(), 2, "3"),
+        ("[snp]\nmitigations = [64]\n".to_owned(), 2, "63"),
+        ("[snp]\nminimum_firmware = \"1.55\"\n".to_owned(), 2, "1.55.21"),
+        ("[snp]\nminimum_firmware = \"1.55.256\"\n".to_owned(), 2, "1.55.21"),
+        (
+            "[snp]\nproducts = [\"Milan\"]\nproducts_blacklist = [\"Turin\", \"Milan\"]\n"
+                .to_owned(),
+            3,
+            "both",
+        ),
+        (format!("[snp]\nsigner = [\"{hash}\"]\nsigner_blacklist = [\"{hash}\"]\n"), 3, "both"),
+        (
+            format!("[snp]\nchip_id = [\"{0}\"]\nchip_id_blacklist = [\"{0}\"]\n", "ab".repeat(64)),
+            3,
+            "both",
+        ),
         ("[snp]\nminimum_guest_svn = 4294967296\n".to_owned(), 2, "4294967295"),
         ("[snp]\nproducts = [\"Naples\"]\n".to_owned(), 2, "Milan"),
         ("[snp]\nrequire = [\"smt\"]\n".to_owned(), 2, "no-smt"),
