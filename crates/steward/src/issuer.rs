@@ -9,11 +9,12 @@ use chassis::clock::Clock;
 use chassis::metrics::Registry;
 use der::asn1::Any;
 use der::{Decode as _, Encode as _};
-use evidence::crypto::AwsLc;
+use evidence::crypto::{AwsLc, Cached};
 use evidence::csr::Request;
 use evidence::result::AttestationResult;
 use evidence::{Anchors, Check, Context, Failure, Kind};
 use types::digest::Sha256;
+use types::limits;
 use types::problem::Problem;
 use types::time::Timestamp;
 
@@ -41,6 +42,8 @@ pub struct Issuer {
     audit: Arc<Audit>,
     published: Published,
     nonces: Mint,
+    /// Remembers the endorsements that verified.
+    verifier: Cached<AwsLc>,
     /// `https://host[:port]`, without slash at the end; known once Steward listens.
     url: OnceLock<String>,
 }
@@ -173,7 +176,8 @@ impl Issuer {
         let authority = RwLock::new(Arc::new(authority));
         let audit = Arc::new(Audit::new(&Registry::new()));
         let (published, url) = (Published::default(), OnceLock::new());
-        Self { authority, policies, anchors, clock, log, nonces, audit, published, url }
+        let verifier = Cached::new(AwsLc, limits::ENDORSEMENTS_REMEMBERED);
+        Self { authority, policies, anchors, clock, log, nonces, audit, published, verifier, url }
     }
 
     /// The same, with its decisions written down here.
@@ -364,7 +368,7 @@ impl Issuer {
             nonces: Some(&self.nonces),
             build: BUILD,
             now,
-            verifier: &AwsLc,
+            verifier: &self.verifier,
         };
         let request =
             Request::parse(request, context.verifier).map_err(|refusal| refused(&refusal))?;

@@ -56,6 +56,9 @@ pub const TCB_INFO_BYTES_MAX: usize = 32 * 1024;
 pub const QE_IDENTITY_BYTES_MAX: usize = 8 * 1024;
 /// Largest quote of Intel's; the largest seen is 8000 bytes, padding included.
 pub const QUOTE_BYTES_MAX: usize = 16 * 1024;
+/// Signatures of certificates, lists and vendors' documents that Steward remembers at least; at most twice as many, some 64
+/// bytes each. Pushed by anybody who has genuine ones; beyond it they are checked again.
+pub const ENDORSEMENTS_REMEMBERED: usize = 16 * 1024;
 /// Largest set of claims (docs/FORMATS.md 3.1).
 pub const CLAIMS_BYTES_MAX: usize = 8 * 1024;
 /// Largest tag statement (docs/FORMATS.md 2.3).
