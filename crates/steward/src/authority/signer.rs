@@ -360,6 +360,14 @@ mod tests {
     use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, PublicKeyX509Der};
     use der::{Decode as _, Encode as _};
 
+    fn pair(signer: &Signer) -> &EcdsaKeyPair {
+        match &signer.key {
+            Key::Held(pair) => pair,
+            #[cfg(feature = "pkcs11")]
+            Key::Token(_) => panic!("it is in a token"),
+        }
+    }
+
     #[test]
     fn a_new_key_is_read_back_and_is_never_shown() {
         let (signer, pem) = Signer::generate().unwrap();
@@ -376,7 +384,7 @@ mod tests {
         let (signer, pem) = Signer::generate().unwrap();
         let parameters =
             "-----BEGIN EC PARAMETERS-----\nBgUrgQQAIg==\n-----END EC PARAMETERS-----\n";
-        let Key::Held(pair) = &signer.key else { panic!("no key") };
+        let pair = pair(&signer);
         let sec1 = AsDer::<EcPrivateKeyRfc5915Der<'_>>::as_der(&pair.private_key()).unwrap();
         let sec1 = x509::to_pem("EC PRIVATE KEY", sec1.as_ref()).unwrap();
         for text in [
@@ -408,7 +416,7 @@ mod tests {
     #[test]
     fn public_keys_are_written_as_others_write_them() {
         let (signer, _) = Signer::generate().unwrap();
-        let Key::Held(pair) = &signer.key else { panic!("no key") };
+        let pair = pair(&signer);
         let theirs = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
         assert_eq!(signer.public.spki().unwrap().to_der().unwrap(), theirs.as_ref());
         let spki = SubjectPublicKeyInfoOwned::from_der(theirs.as_ref()).unwrap();
