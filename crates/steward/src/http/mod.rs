@@ -10,10 +10,12 @@
 //! | `GET /ca/<key id>.cer`, `.crl` | certificate and revocation list of an issuer, DER (RFC 5280 4.2.2.1, 4.2.1.13) |
 //! | `GET /v1/nonce` | `{"expires_in":300,"nonce":"<base64url>"}`: what makes the next evidence fresh |
 //! | `GET /ca.pem` | the CA's chain, the issuer first |
+//! | `/.well-known/est/…`: `cacerts`, `csrattrs`, `simpleenroll`, `simplereenroll` | RFC 7030 |
 //! | `GET /policy/<64 hex>` | the policy with this digest |
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
 
+mod est;
 mod nonce;
 
 use std::convert::Infallible;
@@ -59,6 +61,7 @@ pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
         .route("/ca.pem", get(ca))
         .route("/ca/{file}", get(published))
         .route("/policy/{digest}", get(policy))
+        .merge(est::routes())
         .with_state(interface)
 }
 

@@ -11,6 +11,7 @@
 
 mod auditing;
 mod drill;
+mod est;
 mod evidence;
 mod frame;
 mod issuance;

@@ -274,7 +274,12 @@ impl Steward {
     }
 
     pub(crate) fn post(&self, content_type: &str, body: &[u8]) -> Answer {
-        answer(self.agent.post(&self.url).header("content-type", content_type).send(body))
+        self.post_to("", content_type, body)
+    }
+
+    pub(crate) fn post_to(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let url = format!("{}{path}", self.url);
+        answer(self.agent.post(url).header("content-type", content_type).send(body))
     }
 
     pub(crate) fn request(&self, request: &[u8]) -> Answer {
