@@ -11,6 +11,7 @@
 mod cca;
 mod checks;
 mod crypto;
+mod negative;
 mod nitro;
 mod real;
 mod requests;
