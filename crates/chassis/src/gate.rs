@@ -22,7 +22,7 @@ use crate::problem::Answer;
 pub struct GateLimits {
     /// How much is done at once (as much as there are processors).
     pub at_once: NonZero<usize>,
-    /// How much may wait (128); more is turned away.
+    /// How much may wait (64); more is turned away.
     pub waiting_max: usize,
     /// Longest time that anything waits (250 ms); then it is turned away.
     pub wait_max: Duration,
@@ -32,7 +32,7 @@ impl Default for GateLimits {
     fn default() -> Self {
         Self {
             at_once: std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-            waiting_max: 128,
+            waiting_max: 64,
             wait_max: Duration::from_millis(250),
         }
     }

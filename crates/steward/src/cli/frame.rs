@@ -56,7 +56,7 @@ pub(super) struct Frame {
     #[arg(long, env = "STEWARD_CLIENT_CONNECTIONS_MAX", value_name = "N")]
     client_connections_max: Option<NonZero<usize>>,
     /// Most requests that wait for a processor; more are told 503
-    #[arg(long, env = "STEWARD_QUEUE_MAX", value_name = "N", default_value = "128")]
+    #[arg(long, env = "STEWARD_QUEUE_MAX", value_name = "N", default_value = "64")]
     queue_max: usize,
     /// Longest time that a request waits for a processor, in milliseconds; then it is told 503
     #[arg(long, env = "STEWARD_QUEUE_WAIT_MS", value_name = "MS", default_value = "250")]
