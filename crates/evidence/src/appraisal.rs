@@ -125,6 +125,10 @@ pub struct Appraisal {
     pub names: Names,
     /// The nonce in the claims, checked but not marked as used.
     pub nonce: Option<Vec<u8>>,
+    /// SHA-384 of the key in the claims (the SubjectPublicKeyInfo), if there are claims.
+    pub pubkey_hash: Option<[u8; 48]>,
+    /// What the TEE was given to sign, if it was given anything.
+    pub report_data: Option<[u8; 64]>,
 }
 
 /// Appraises evidence. `spki_der` is the key that it has to be about; without one it has to be about its claims, and the
@@ -143,8 +147,9 @@ pub fn appraise_evidence(
     let bound = Bound { data: bound, public_key: public_key.as_deref() };
     let judge = || {
         let Some(claims) = binding(evidence, &bound, spki_der)? else {
-            // Evidence without claims has no place for a nonce.
-            return Ok((None, Fresh::Yes, Names::default()));
+            // Evidence without claims has no place for a nonce. It is about a key, or else of any age.
+            let fresh = if spki_der.is_some() { Fresh::Yes } else { fresh(None, context)? };
+            return Ok((None, None, fresh, Names::default()));
         };
         let fresh = fresh(claims.nonce.as_deref(), context)?;
         let names = match claims.workload {
@@ -153,9 +158,9 @@ pub fn appraise_evidence(
             }
             _ => Names::default(),
         };
-        Ok((claims.nonce, fresh, names))
+        Ok((Some(claims.pubkey_hash), claims.nonce, fresh, names))
     };
-    let (nonce, fresh, names) =
+    let (pubkey_hash, nonce, fresh, names) =
         judge().map_err(|refusal: Refusal| refusal.about(|| facts.seen(evidence.kind)))?;
     if fresh == Fresh::Unknown {
         facts.relaxations.push(NONCE_MISSING.to_owned());
@@ -168,7 +173,7 @@ pub fn appraise_evidence(
         policy: context.policy.digest,
         facts,
     };
-    Ok(Appraisal { result, names, nonce })
+    Ok(Appraisal { result, names, nonce, pubkey_hash, report_data: bound.data })
 }
 
 /// Appraises a certification request (DER).
@@ -187,7 +192,7 @@ pub fn appraise(request: &[u8], context: &Context<'_>) -> Result<Decision, Refus
 /// The first check that fails.
 pub fn appraise_request(request: Request, context: &Context<'_>) -> Result<Decision, Refusal> {
     let Request { spki_der, evidence } = request;
-    let Appraisal { result, names, nonce } =
+    let Appraisal { result, names, nonce, .. } =
         appraise_evidence(&evidence, Some(&spki_der), context)?;
     let lifetime_seconds = context.policy.lifetime_seconds;
     let evidence = context.policy.include_evidence.then(|| shown(evidence)).flatten();

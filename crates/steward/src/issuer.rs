@@ -2,6 +2,8 @@
 
 //! From a certification request to a certificate, or to a refusal that names the check.
 
+mod appraise;
+
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -480,7 +482,7 @@ fn sequence<'a>(parts: impl IntoIterator<Item = &'a Vec<u8>>) -> der::Result<Vec
     parts.into_iter().map(|der| Any::from_der(der)).collect::<der::Result<Vec<Any>>>()?.to_der()
 }
 
-fn refused(refusal: &evidence::Refusal) -> Refused {
+pub(crate) fn refused(refusal: &evidence::Refusal) -> Refused {
     let status = match refusal.check {
         "evidence-missing" => 401,
         _ => 400,

@@ -349,9 +349,9 @@ impl TryFrom<Wire> for Facts {
 }
 
 impl Facts {
-    /// What a refusal of this genuine evidence tells logs about it.
+    /// What logs are told of this genuine evidence.
     #[cfg(feature = "appraisal")]
-    pub(crate) fn seen(&self, kind: Kind) -> Seen {
+    pub fn seen(&self, kind: Kind) -> Seen {
         Seen {
             kind,
             product: self.tee.product().to_owned(),

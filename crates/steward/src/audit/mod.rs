@@ -42,6 +42,8 @@ pub enum Verdict {
     /// It was good enough, but no certificate leaves: another request of the bundle was refused, or it could not be
     /// recorded.
     Withheld,
+    /// The evidence is good enough; no certificate was asked for.
+    Appraised,
     /// Steward itself could not decide.
     Failed,
 }
@@ -53,6 +55,7 @@ impl Verdict {
             Self::Issued => "issued",
             Self::Refused => "refused",
             Self::Withheld => "withheld",
+            Self::Appraised => "appraised",
             Self::Failed => "failed",
         }
     }
@@ -83,7 +86,7 @@ pub struct Decided<'a> {
     pub problem: Option<&'a Problem>,
     /// Further checks that failed.
     pub others: &'a [Failure],
-    /// What evidence that was refused, but is genuine, is of.
+    /// What genuine evidence without a certificate is of.
     pub genuine: Option<&'a Seen>,
     /// The certificate, if there is one, also if it does not leave.
     pub issued: Option<&'a Issued>,
@@ -187,6 +190,18 @@ fn tell(decided: &Decided<'_>) {
             slug = workload.and_then(|w| w.slug.as_ref()).map(ToString::to_string),
             policy = %issued.result.policy,
             "certificate issued"
+        );
+        return;
+    }
+    if let (Verdict::Appraised, Some(seen)) = (decided.verdict, decided.genuine) {
+        tracing::info!(
+            target: "steward::issuance",
+            decision,
+            client,
+            tee = seen.kind.name(),
+            simulated = seen.simulated,
+            measurement = seen.measurement,
+            "evidence appraised"
         );
         return;
     }

@@ -8,6 +8,7 @@
 //! | `POST /`, `application/vnd.steward.pkcs10-bundle.v1`: SEQUENCE OF requests, DER | `SEQUENCE { chain, issued }`, DER; all or none |
 //! | `GET /` | nothing, 200: it is alive |
 //! | `GET /ca/<key id>.cer`, `.crl` | certificate and revocation list of an issuer, DER (RFC 5280 4.2.2.1, 4.2.1.13) |
+//! | `POST /v1/appraise`: evidence, bare or in a CMW | the attestation result as a signed JWT; no certificate |
 //! | `GET /v1/nonce` | `{"expires_in":300,"nonce":"<base64url>"}`: what makes the next evidence fresh |
 //! | `GET /ca.pem` | the CA's chain, the issuer first |
 //! | `/.well-known/est/…`: `cacerts`, `csrattrs`, `simpleenroll`, `simplereenroll` | RFC 7030 |
@@ -15,6 +16,7 @@
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
 
+mod appraise;
 mod est;
 mod nonce;
 
@@ -28,7 +30,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use chassis::problem::Answer;
 use chassis::{Gate, PeerAddr, RequestId};
 use der::{Decode as _, Reader as _, SliceReader};
@@ -61,6 +63,7 @@ pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
         .route("/ca.pem", get(ca))
         .route("/ca/{file}", get(published))
         .route("/policy/{digest}", get(policy))
+        .route("/v1/appraise", post(appraise::post))
         .merge(est::routes())
         .with_state(interface)
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod appraise;
 mod auditing;
 mod drill;
 mod est;
