@@ -18,7 +18,7 @@ use crate::crypto::{Scheme, Verifier};
 use crate::csr::Request;
 use crate::policy::{NONCE_MISSING, Policy};
 use crate::result::{AttestationResult, Facts, WorkloadName};
-use crate::{cca, nitro, snp, vtpm};
+use crate::{cca, intel, nitro, snp, vtpm};
 
 /// How far in the future a tag statement may be, in seconds: clocks differ.
 const STATEMENT_SKEW_SECONDS: u64 = 300;
@@ -106,13 +106,12 @@ pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Re
         Kind::Snp => snp::verify(&evidence.statement, &evidence.endorsements, context),
         Kind::Cca => cca::verify(&evidence.statement, &evidence.endorsements, context),
         Kind::Nitro => nitro::verify(&evidence.statement, &evidence.endorsements, context),
+        kind @ (Kind::Sgx | Kind::Tdx) => {
+            intel::verify(kind, &evidence.statement, &evidence.endorsements, context)
+        }
         kind @ (Kind::AzureSnp | Kind::AzureTdx) => {
             vtpm::verify(kind, &evidence.statement, &evidence.endorsements, context)
         }
-        kind => Err(Refusal::new(
-            Check::EvidenceUnsupported,
-            format!("this verifier does not appraise evidence of the kind {}", kind.name()),
-        )),
     }
 }
 

@@ -175,6 +175,69 @@ checks! {
     /// Each certificate is issued by the one above it, which may do so.
     CertificateChain = "certificate-chain", "send the certificates as the TEE gave them, in their order";
 
+    /// The quote is one of Intel's quoting enclave: version 3 (SGX), 4 or 5 (TDX), whole, and nothing after it.
+    QuoteMalformed = "quote-malformed", "send the quote as Intel's quoting library gave it";
+    /// The attestation key signed the quote.
+    QuoteSignature = "quote-signature", "send the quote as Intel's quoting library gave it";
+    /// The platform's certificates (PCK) came with the quote.
+    PckMissing = "pck-missing", "make quotes with certification data of type 5, or send `pck-chain` in the collateral";
+    /// The certificates of platform and collateral are Intel's, and each is signed by the next.
+    IntelChain = "intel-chain", "send the certificates as Intel's service (PCS) gives them, leaf first, root last";
+    /// The platform's key signed the quoting enclave's report, which vouches for the attestation key.
+    QeReport = "qe-report", "send the quote as Intel's quoting library gave it";
+    /// The collateral holds TCB info and the certificates of its signer.
+    CollateralMissing = "collateral-missing", "send the platform's TCB info with its issuer chain; Intel serves it at https://api.trustedservices.intel.com";
+    /// The collateral holds the quoting enclave's identity.
+    QeIdentityMissing = "qe-identity-missing", "send the QE identity, in evidence with claims (docs/FORMATS.md 3.3 and 3.9): without, the quoting enclave may be anybody's";
+    /// TCB info and QE identity are documents of Intel's form.
+    CollateralMalformed = "collateral-malformed", "send the bodies of the answers of Intel's service (PCS), version 4, unchanged";
+    /// Intel signed them.
+    CollateralSignature = "collateral-signature", "send the bodies of the answers of Intel's service (PCS), unchanged";
+    /// They are current.
+    CollateralExpired = "collateral-expired", "fetch current collateral; compare the clocks";
+    /// The TCB info is about this kind of platform and of TEE.
+    TcbInfo = "tcb-info", "fetch the TCB info of this platform (FMSPC), for SGX or TDX as the quote is";
+    /// The quoting enclave is the one of Intel's identity, in a version that Intel knows.
+    QeIdentity = "qe-identity", "update the quoting enclave (the TEE's attestation software) on the host";
+    /// The TDX module is one of Intel's TCB info, and of the policy.
+    TdxModule = "tdx-module", "update the TDX module; see `mrseam` in the policy's [tdx]";
+    /// The platform is at or above a level that Intel speaks of.
+    NoTcbLevel = "no-tcb-level", "update the platform's firmware: it is below all that Intel still judges";
+    /// Intel's verdict on the platform is one that is accepted.
+    TcbStatus = "tcb-status", "update the platform; or accept the status for a time with [[sgx.accept]] or [[tdx.accept]] in the policy";
+    /// The advisories that concern the platform are accepted.
+    Advisory = "advisory", "update the platform; or name the advisory in [[sgx.accept]] or [[tdx.accept]] in the policy";
+    /// The platform is judged by a TCB recovery that is new enough.
+    EvaluationNumber = "evaluation-number", "fetch current collateral (update=early); see `minimum_evaluation_number` in the policy";
+    /// The platform is one of the policy's, by FMSPC and PPID.
+    Platform = "platform", "see `fmspc`, `ppid` and their blacklists in the policy";
+    /// Enclave or TD has only attributes that the policy takes.
+    Attributes = "attributes", "see `features` in the policy's [sgx] or [tdx]";
+    /// The enclave cannot get keys that are the platform's.
+    ProvisionKey = "provision-key", "build the Keep without PROVISIONKEY and EINITTOKEN_KEY, or allow them by `features` in the policy's [sgx]";
+    /// The enclave's MISCSELECT is one that the policy takes.
+    MiscSelect = "misc-select", "see `misc_select` in the policy's [sgx]";
+    /// The configuration is one of the policy's.
+    ConfigId = "config-id", "see `config_id` and `config_svn` in the policy's [sgx] or [tdx]";
+    /// The extended product is one of the policy's.
+    ExtProductId = "ext-product-id", "see `ext_product_id` in the policy's [sgx]";
+    /// The product is the policy's.
+    ProductId = "product-id", "see `enclave_product_id` in the policy's [sgx]";
+    /// The enclave's security version is high enough.
+    EnclaveSvn = "enclave-svn", "update Enarx on the host; see `enclave_security_version` in the policy's [sgx]";
+    /// The TD takes no exceptions for memory that the host removed.
+    SeptVeDisable = "sept-ve-disable", "start the TD with SEPT_VE_DISABLE";
+    /// The TD cannot be migrated.
+    Migratable = "migratable", "start the TD without MIGRATABLE";
+    /// No service TD is bound to the TD but those of the policy.
+    ServiceTd = "service-td", "start the TD without service TDs; see `service_td` in the policy's [tdx]";
+    /// The extended features are possible ones, and the policy's.
+    Xfam = "xfam", "see `xfam` in the policy's [tdx]";
+    /// Owner and owner's configuration are the policy's.
+    Owner = "owner", "see `owner` and `owner_config` in the policy's [tdx]";
+    /// The run-time registers have the policy's values.
+    Rtmr = "rtmr", "boot what the policy names, or add the registers to `rtmr0` to `rtmr3` in the policy's [tdx]";
+
     /// The registry that vouches for the workload's name is one of the policy's.
     Registry = "registry", "add the registry and its key to the policy as [[registry]]";
     /// The registry's statement is genuine and says what the claims say.
@@ -289,6 +352,14 @@ impl Findings {
         } else {
             self.ensure(passed, check, detail);
         }
+    }
+
+    /// Whether this check is among those that failed.
+    pub(crate) fn has(&self, check: Check) -> bool {
+        self.refusal.as_ref().is_some_and(|first| {
+            let others = first.others.iter().map(|other| other.check);
+            others.chain([first.check]).any(|failed| failed == check.name())
+        })
     }
 
     /// The relaxations that were needed, sorted by name.

@@ -21,6 +21,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use crate::time::Timestamp;
+
 /// Characters of a source line that an error shows at most.
 const SHOWN_CHARS_MAX: usize = 120;
 
@@ -337,6 +339,19 @@ impl<'t> Value<'t> {
         matches!(self.value, DeValue::Integer(_))
     }
 
+    /// A date without time of day, as `2026-12-31` (no quotes): its first second, in UTC.
+    ///
+    /// # Errors
+    /// Another type, a time of day.
+    pub fn date(&self) -> Result<Timestamp, TomlError> {
+        let wanted = || self.wrong_type("a date, as 2026-12-31 without quotes");
+        let DeValue::Datetime(found) = &self.value else { return Err(wanted()) };
+        match (found.date, found.time) {
+            (Some(date), None) => format!("{date}T00:00:00Z").parse().map_err(|_| wanted()),
+            _ => Err(wanted()),
+        }
+    }
+
     /// One of the words `choices`; their index.
     ///
     /// # Errors
@@ -450,6 +465,22 @@ mod tests {
         assert_eq!(far.hint.as_deref(), Some("allowed here: minimum, registries"));
         let wrong = from_str::<Policy>("minimum = 300").unwrap_err();
         assert_eq!((wrong.line, wrong.column), (1, 11));
+    }
+
+    #[test]
+    fn dates_are_days() {
+        let date = |text: &str| {
+            let document = Document::new(text);
+            let root = document.root()?;
+            let mut fields = document.fields(root.span(), root.into_inner(), &["a"])?;
+            fields.required("a")?.date()
+        };
+        assert_eq!(date("a = 1970-01-02"), Ok(Timestamp(86_400)));
+        for wrong in ["a = \"1970-01-02\"", "a = 1970-01-02T00:00:00Z", "a = 00:00:00", "a = 1"] {
+            let error = date(wrong).unwrap_err();
+            assert!(error.message.contains("2026-12-31"), "{error}");
+        }
+        assert!(date("a = 2026-02-30").is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 #[cfg(feature = "appraisal")]
 mod x509;
 
+#[cfg(feature = "appraisal")]
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use der::asn1::AnyRef;
 use der::{Decode as _, ErrorKind, Reader as _, Result, SliceReader, Tag};
 
@@ -78,6 +80,9 @@ pub(crate) fn wrong(reader: &mut SliceReader<'_>) -> der::Error {
     reader.error(ErrorKind::Failed)
 }
 
+/// AlgorithmIdentifier `ecdsa-with-SHA256`.
+pub(crate) const ECDSA_SHA256: [u8; 12] =
+    [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// AlgorithmIdentifier of a P-256 key and the BIT STRING header in front of its point.
 const P256_SPKI: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
@@ -107,13 +112,7 @@ pub(crate) fn p384_point(spki: &[u8]) -> Option<&[u8]> {
 /// In front of the uncompressed point in a SubjectPublicKeyInfo, and bytes of the point: P-256, P-384, P-521.
 #[cfg(feature = "appraisal")]
 const EC_SPKIS: [(&[u8], usize); 3] = [
-    (
-        &[
-            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-            0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-        ],
-        65,
-    ),
+    (&P256_SPKI, 65),
     (&P384_SPKI, 97),
     (
         &[
@@ -127,13 +126,11 @@ const EC_SPKIS: [(&[u8], usize); 3] = [
 /// The uncompressed point in the SPKI of a key on one of three curves.
 #[cfg(feature = "appraisal")]
 pub(crate) fn ec_point(spki: &[u8]) -> Option<&[u8]> {
-    EC_SPKIS.iter().find_map(|(head, bytes)| {
-        let point = spki.strip_prefix(*head)?;
-        (point.len() == *bytes && point.first() == Some(&4)).then_some(point)
-    })
+    EC_SPKIS.iter().find_map(|(head, bytes)| point(spki, head, *bytes))
 }
 
-/// The contents of all PEM blocks with this label; at most `max`.
+/// The contents of all PEM blocks with this label (RFC 7468); at most `max`. Lines may have any length: not all that Intel's
+/// tools make have 64.
 #[cfg(feature = "appraisal")]
 pub(crate) fn pem(
     text: &str,
@@ -143,10 +140,10 @@ pub(crate) fn pem(
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
     let mut found = Vec::new();
     for block in text.split_inclusive(&end) {
-        let Some(start) = block.find(&begin) else { continue };
-        let block = block.get(start..).unwrap_or_default();
-        let (_, der) = der::pem::decode_vec(block.as_bytes())
-            .map_err(|error| format!("a block is no PEM: {error}"))?;
+        let Some((_, text)) = block.split_once(&begin) else { continue };
+        let text = text.strip_suffix(&end).ok_or("a block of PEM does not end")?;
+        let text: String = text.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(text).map_err(|error| format!("a block is no PEM: {error}"))?;
         found.push(der);
         if found.len() > max {
             return Err(format!("there are more than {max} blocks of {label}"));
@@ -158,6 +155,24 @@ pub(crate) fn pem(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "appraisal")]
+    #[test]
+    fn pem_has_lines_of_any_length() {
+        let block = |body: &str| format!("-----BEGIN A-----{body}-----END A-----");
+        let read = |text: &str| pem(text, "A", 2);
+        assert_eq!(read("text, and nothing else"), Ok(vec![]));
+        for body in ["\nAAEC\n", "\r\nAA\r\nEC\r\n", "AAEC"] {
+            assert_eq!(read(&block(body)), Ok(vec![vec![0, 1, 2]]));
+        }
+        let (two, three) = (block("AA==").repeat(2), block("AA==").repeat(3));
+        assert_eq!(read(&format!("a{two}\0")), Ok(vec![vec![0], vec![0]]));
+        assert!(read(&three).is_err());
+        assert!(read("-----BEGIN A-----AAEC").is_err());
+        for body in ["AAE", "AAEC-", "AB==", "Proc-Type: 4\n\nAAEC"] {
+            assert!(read(&block(body)).is_err(), "{body}");
+        }
+    }
 
     #[test]
     fn lengths_are_minimal() {

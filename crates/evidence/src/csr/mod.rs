@@ -29,9 +29,6 @@ pub const LEGACY_SNP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4
 pub const LEGACY_SGX: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.2");
 /// What KVM had in the place of evidence: nothing.
 const LEGACY_KVM: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.1.1");
-/// AlgorithmIdentifier `ecdsa-with-SHA256`.
-const ECDSA_SHA256: [u8; 12] =
-    [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// AlgorithmIdentifier `ecdsa-with-SHA384`.
 const ECDSA_SHA384: [u8; 12] =
     [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];

@@ -8,10 +8,10 @@ use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber};
 use types::limits;
 
 use super::{
-    ATTESTATION, ECDSA_SHA256, ECDSA_SHA384, EVIDENCE, EXTENSION_REQUEST, LEGACY_KVM, LEGACY_SGX,
-    LEGACY_SNP, Request, attribute,
+    ATTESTATION, ECDSA_SHA384, EVIDENCE, EXTENSION_REQUEST, LEGACY_KVM, LEGACY_SGX, LEGACY_SNP,
+    Request, attribute,
 };
-use crate::asn1::{self, SEQUENCE, p256_point, p384_point};
+use crate::asn1::{self, ECDSA_SHA256, SEQUENCE, p256_point, p384_point};
 use crate::check::{Check, Refusal, ensure};
 use crate::container::{self, Evidence};
 use crate::crypto::{Scheme, Verifier};

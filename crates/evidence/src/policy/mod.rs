@@ -43,6 +43,43 @@
 //! require_ak_certificate = true
 //! require = ["secure-boot", "no-console"]
 //!
+//! [sgx]                                # and [tdx]: what both say of the platform stands below
+//! hash = ["<64 hex>"]                  # measurements (MRENCLAVE); pins
+//! signer = ["<64 hex>"]                # signers (MRSIGNER); pins
+//! hash_blacklist = []                  # never these measurements
+//! signer_blacklist = []                # never these signers
+//! features = ["CET", "KSS"]            # attributes that it may have, of SGX_FEATURES; Debug is a relaxation
+//! misc_select = ["EXINFO"]             # what of MISCSELECT it may have
+//! enclave_product_id = 0               # ISVPRODID; without the key, any
+//! enclave_security_version = 0         # least ISVSVN
+//! config_id = []                       # CONFIGID, 128 hex each; without the key, zero only
+//! config_svn = []                      # CONFIGSVN, numbers; without the key, zero only
+//! ext_product_id = []                  # ISVEXTPRODID, 32 hex each; without the key, zero only
+//! family_id = []                       # ISVFAMILYID, 32 hex each; without the key, zero only
+//!
+//! [tdx]
+//! hash = ["<96 hex>"]                  # measurements (MRTD); pins, with each register that is not zero
+//! hash_blacklist = []                  # never these measurements
+//! rtmr0 = ["<96 hex>"]                 # what the register may be; rtmr1, rtmr2 and rtmr3 likewise
+//! mrseam = []                          # TDX modules, 96 hex each
+//! features = ["PKS", "PERFMON"]        # attributes that it may have, of TDX_FEATURES
+//! xfam = ["e702060000000000"]          # masks of extended features
+//! config_id = []                       # MRCONFIGID; owner and owner_config likewise; without the key, zero only
+//! service_td = []                      # service TDs that may be bound to it
+//! allow = ["debug"]                    # the host may debug or profile the TD
+//! # The platform, in both.
+//! minimum_evaluation_number = 17       # Intel's TCB recovery by which it is judged (tcbEvaluationDataNumber)
+//! fmspc = ["00606a000000"]             # only these kinds of platforms
+//! fmspc_blacklist = []                 # never these
+//! ppid = ["<32 hex>"]                  # only these platforms
+//! ppid_blacklist = []                  # never these
+//! require = ["no-smt"]                 # see DcapRequirement
+//! allowed_advisories = []              # advisories that are accepted with every accepted status
+//! [[tdx.accept]]                       # relaxation: a verdict of Intel's beside UpToDate
+//! status = "SWHardeningNeeded"
+//! advisories = ["INTEL-SA-00615"]
+//! until = 2026-12-31                   # the last day, in UTC
+//!
 //! [nitro]
 //! hash = ["<96 hex>"]                  # images (PCR0); pins
 //! hash_blacklist = []                  # never these images
@@ -84,12 +121,15 @@
 //! ```
 
 mod cca;
+mod dcap;
 mod explain;
 mod nitro;
 mod parse;
 mod relax;
 mod request;
+mod sgx;
 mod snp;
+mod tdx;
 mod vtpm;
 
 use std::net::IpAddr;
@@ -101,12 +141,15 @@ use types::toml_error::TomlError;
 
 pub(crate) use cca::version_numbers;
 pub use cca::{CcaComponent, CcaPlatform, CcaPolicy};
+pub use dcap::{Accept, DcapPolicy, DcapRequirement, TcbStatus};
 pub use explain::{Effect, Section, Sentence, explain};
 pub use nitro::NitroPolicy;
 pub use relax::Relaxation;
 pub(crate) use request::NONCE_MISSING;
 pub use request::RequestPolicy;
+pub use sgx::{SGX_FEATURES, SGX_FEATURES_DEFAULT, SGX_MISC_SELECT, SgxPolicy};
 pub use snp::{Requirement, SnpPolicy};
+pub use tdx::{TDX_FEATURES, TDX_FEATURES_DEFAULT, TdxPolicy};
 pub use vtpm::{VtpmPolicy, VtpmRequirement};
 
 /// What is wrong with a policy file, where, and how to mend it.
@@ -126,6 +169,10 @@ pub struct Policy {
     pub snp: SnpPolicy,
     /// `[vtpm]`; without it, no virtual machine with a virtual TPM is taken.
     pub vtpm: Option<VtpmPolicy>,
+    /// `[sgx]`.
+    pub sgx: SgxPolicy,
+    /// `[tdx]`.
+    pub tdx: TdxPolicy,
     /// `[nitro]`.
     pub nitro: NitroPolicy,
     /// `[cca]`.

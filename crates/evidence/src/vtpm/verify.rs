@@ -16,7 +16,7 @@ use crate::container::Kind;
 use crate::crypto::Scheme;
 use crate::policy::{VtpmPolicy, VtpmRequirement};
 use crate::result::VtpmFacts;
-use crate::snp;
+use crate::{intel, snp};
 
 /// Verifies a bundle whose endorsements are those of its hardware.
 ///
@@ -46,7 +46,9 @@ pub(crate) fn verify(
         (Kind::AzureSnp, Hardware::Snp) if bundle.quote.is_empty() => {
             snp::verify(hcl.report, endorsements, context)?
         }
-        (Kind::AzureTdx, Hardware::Tdx) => tdx(&bundle.quote, endorsements, context)?,
+        (Kind::AzureTdx, Hardware::Tdx) => {
+            intel::verify(Kind::Tdx, &bundle.quote, endorsements, context)?
+        }
         _ => return Err(malformed("it is of other hardware than the evidence says")),
     };
     ensure(hardware.bound == Some(hcl.report_data), Check::VtpmBinding, || {
@@ -82,14 +84,6 @@ pub(crate) fn verify(
     // The quote is as fresh as what it was asked with.
     let asked = |data: &[u8; 64]| quote.extra == Sha256::digest(data).as_slice();
     Ok(Verified { bound: hcl.user_data.filter(asked), public_key: None, facts })
-}
-
-/// The TD quote that Azure's quoting service makes of the TD report.
-fn tdx(_quote: &[u8], _endorsements: &[u8], _context: &Context<'_>) -> Result<Verified, Refusal> {
-    Err(Refusal::new(
-        Check::EvidenceUnsupported,
-        "this verifier does not appraise TDX quotes of Azure",
-    ))
 }
 
 /// What the policy wants of the machine and of what runs in it.

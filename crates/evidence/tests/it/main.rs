@@ -11,6 +11,8 @@
 mod cca;
 mod checks;
 mod crypto;
+mod intel;
+mod intel_real;
 mod negative;
 mod nitro;
 mod real;

@@ -33,6 +33,11 @@ pub(crate) struct Verdict {
     pub(crate) policy: String,
     pub(crate) expect: String,
     pub(crate) reasons: Vec<String>,
+    /// Of Intel's.
+    pub(crate) tcb_status: Option<String>,
+    /// Of Intel's.
+    #[serde(default)]
+    pub(crate) advisories: Vec<String>,
 }
 
 /// The folder, if it is there. Says loudly if it is not.
@@ -109,7 +114,7 @@ pub(crate) fn hold(name: &str, verdict: &Verdict, outcome: Result<(), Refusal>) 
 
 /// What is not as the verdict has it.
 fn disagreement(name: &str, verdict: &Verdict, outcome: Result<(), Refusal>) -> Option<String> {
-    let Verdict { at, policy, expect, reasons } = verdict;
+    let Verdict { at, policy, expect, reasons, .. } = verdict;
     let agrees = match (expect.as_str(), &outcome) {
         ("accept", Ok(())) => true,
         ("reject", Err(refusal)) => {

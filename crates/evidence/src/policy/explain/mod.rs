@@ -5,10 +5,13 @@
 //! Each section takes its part of the policy apart field by field, so that no key can be without a sentence.
 
 mod cca;
+mod dcap;
 mod names;
 mod nitro;
 mod request;
+mod sgx;
 mod snp;
+mod tdx;
 mod vtpm;
 
 use std::fmt;
@@ -109,6 +112,8 @@ fn join<T: fmt::Display>(list: &[T]) -> String {
 pub fn explain(policy: &Policy) -> Vec<Section> {
     vec![
         snp::explain(&policy.snp),
+        sgx::explain(&policy.sgx),
+        tdx::explain(&policy.tdx),
         vtpm::explain(policy.vtpm.as_ref()),
         nitro::explain(&policy.nitro),
         cca::explain(&policy.cca),
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn every_key_changes_what_is_said() {
-        let (digest, other) = ("ab".repeat(48), "cd".repeat(48));
+        let (digest, other, short) = ("ab".repeat(48), "cd".repeat(48), "ab".repeat(32));
         let said = |text: &str| explain(&Policy::parse(text).unwrap());
         let strict = said("");
         for text in [
@@ -188,6 +193,40 @@ mod tests {
             "[cca.component.RMM]\nminimum_version = \"1.2\"".into(),
             format!("[cca.component.RMM]\nmeasurement = [\"{digest}\"]"),
             format!("[cca.component.RMM]\nsigner = [\"{digest}\"]"),
+            format!("[sgx]\nhash = [\"{short}\"]"),
+            format!("[sgx]\nhash_blacklist = [\"{short}\"]"),
+            format!("[sgx]\nsigner = [\"{short}\"]"),
+            format!("[sgx]\nsigner_blacklist = [\"{short}\"]"),
+            "[sgx]\nfeatures = []".into(),
+            "[sgx]\nfeatures = [\"AEXNotify\", \"CET\", \"KSS\", \"Debug\"]".into(),
+            "[sgx]\nmisc_select = []".into(),
+            "[sgx]\nenclave_product_id = 0".into(),
+            "[sgx]\nenclave_security_version = 1".into(),
+            format!("[sgx]\nconfig_id = [\"{}\"]", "ab".repeat(64)),
+            "[sgx]\nconfig_svn = [1]".into(),
+            format!("[sgx]\next_product_id = [\"{}\"]", "ab".repeat(16)),
+            format!("[sgx]\nfamily_id = [\"{}\"]", "ab".repeat(16)),
+            "[sgx]\nallowed_advisories = [\"a\"]".into(),
+            "[sgx]\nminimum_evaluation_number = 1".into(),
+            "[sgx]\nfmspc = [\"00606a000000\"]".into(),
+            "[sgx]\nfmspc_blacklist = [\"00606a000000\"]".into(),
+            format!("[sgx]\nppid = [\"{}\"]", "ab".repeat(16)),
+            format!("[sgx]\nppid_blacklist = [\"{}\"]", "ab".repeat(16)),
+            "[sgx]\nrequire = [\"no-smt\"]".into(),
+            "[[sgx.accept]]\nstatus = \"OutOfDate\"\nuntil = 2026-12-31".into(),
+            format!("[tdx]\nhash = [\"{digest}\"]"),
+            format!("[tdx]\nhash_blacklist = [\"{digest}\"]"),
+            format!("[tdx]\nrtmr0 = [\"{digest}\"]"),
+            format!("[tdx]\nrtmr3 = [\"{digest}\"]"),
+            format!("[tdx]\nmrseam = [\"{digest}\"]"),
+            "[tdx]\nfeatures = []".into(),
+            "[tdx]\nxfam = [\"0300000000000000\"]".into(),
+            format!("[tdx]\nconfig_id = [\"{digest}\"]"),
+            format!("[tdx]\nowner = [\"{digest}\"]"),
+            format!("[tdx]\nowner_config = [\"{digest}\"]"),
+            format!("[tdx]\nservice_td = [\"{digest}\"]"),
+            "[tdx]\nallow = [\"debug\"]".into(),
+            "[[tdx.accept]]\nstatus = \"OutOfDate\"\nuntil = 2026-12-31".into(),
             "[certificate]\nlifetime_hours = 1".into(),
             "[certificate]\ninclude_evidence = true".into(),
             "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),

@@ -12,6 +12,8 @@ pub(super) fn explain(policy: &Policy) -> Section {
     let Policy {
         digest: _,
         snp: _,
+        sgx: _,
+        tdx: _,
         vtpm: _,
         nitro: _,
         cca: _,

@@ -3,11 +3,14 @@
 //! Reading a policy file, strictly. One module for each table.
 
 mod cca;
+mod dcap;
 mod keys;
 mod names;
 mod nitro;
 mod request;
+mod sgx;
 mod snp;
+mod tdx;
 mod values;
 mod vtpm;
 
@@ -24,12 +27,25 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     }
     let document = Document::new(text);
     let root = document.root()?;
-    let known = ["snp", "vtpm", "nitro", "cca", "request", "certificate", "registry", "grant"];
+    let known = [
+        "snp",
+        "sgx",
+        "tdx",
+        "vtpm",
+        "nitro",
+        "cca",
+        "request",
+        "certificate",
+        "registry",
+        "grant",
+    ];
     let mut root = document.fields(root.span(), root.into_inner(), &known)?;
     let snp = match root.value("snp") {
         Some(value) => snp::read(value)?,
         None => SnpPolicy::default(),
     };
+    let sgx = root.value("sgx").map(sgx::read).transpose()?.unwrap_or_default();
+    let tdx = root.value("tdx").map(tdx::read).transpose()?.unwrap_or_default();
     let vtpm = root.value("vtpm").map(vtpm::read).transpose()?;
     let cca = root.value("cca").map(cca::read).transpose()?.unwrap_or_default();
     let nitro = root.value("nitro").map(nitro::read).transpose()?.unwrap_or_default();
@@ -61,6 +77,8 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     Ok(Policy {
         digest: Sha256::of(text.as_bytes()),
         snp,
+        sgx,
+        tdx,
         vtpm,
         nitro,
         cca,

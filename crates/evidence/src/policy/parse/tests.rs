@@ -136,8 +136,7 @@ fn errors_name_the_place_and_the_way_out() {
     for (text, line, says) in [
         ("[snp]\nhsah = []\n".to_owned(), 2, "did you mean `hash`?"),
         ("[snp]\nminimum_gest_svn = 3\n".to_owned(), 2, "did you mean `minimum_guest_svn`?"),
-        ("[tdx]\n".to_owned(), 1, "tdx"),
-        ("[sgx]\n".to_owned(), 1, "sgx"),
+        ("[sev]\n".to_owned(), 1, "sev"),
         ("snp = 1\n".to_owned(), 1, "table"),
         ("[snp]\nhash = \"abc\"\n".to_owned(), 2, "array"),
         ("[snp]\nhash = [\"abc\"]\n".to_owned(), 2, "96 hex"),
@@ -215,12 +214,16 @@ proptest! {
         key in prop::sample::select(snp::KEYS),
         nitro in prop::sample::select(nitro::KEYS),
         cca in prop::sample::select(cca::KEYS),
+        sgx in prop::sample::select(sgx::KEYS),
+        tdx in prop::sample::select(tdx::KEYS),
         value in "(\\[\"[a-z0-9]{0,100}\"\\]|-?[0-9]{1,30}|\"[ -~&&[^\"\\\\]]{0,20}\")",
     ) {
         let _ = Policy::parse(&text);
         let _ = Policy::parse(&format!("[snp]\n{key} = {value}"));
         let _ = Policy::parse(&format!("[nitro]\n{nitro} = {value}"));
         let _ = Policy::parse(&format!("[cca]\n{cca} = {value}"));
+        let _ = Policy::parse(&format!("[sgx]\n{sgx} = {value}"));
+        let _ = Policy::parse(&format!("[tdx]\n{tdx} = {value}"));
         let _ = names::p256_spki(&text);
     }
 }

@@ -14,13 +14,15 @@ const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.84
 const CRL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.20");
 /// Intel's extension of a PCK certificate.
 const SGX: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113741.1.13.1");
+/// An extension that nobody knows.
+const UNKNOWN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.58270.99.1");
 /// keyCertSign and cRLSign.
 const ISSUES: [u8; 4] = [3, 2, 1, 6];
 /// digitalSignature and nonRepudiation.
 const SIGNS: [u8; 4] = [3, 2, 6, 0xc0];
 
 const ROOT: &str = "Intel SGX Root CA";
-const SIGNER: &str = "Intel SGX TCB Signing";
+pub(super) const SIGNER: &str = "Intel SGX TCB Signing";
 
 /// Who issues a revocation list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +36,16 @@ pub enum Authority {
 /// What the platform's certificate says.
 #[derive(Clone, Debug)]
 pub struct PckSpec {
+    /// Its common name.
+    pub subject: String,
     /// `Platform` or `Processor`: which authority issues it.
     pub authority: String,
+    /// Whether that authority is one at all.
+    pub authority_issues: bool,
+    /// Whether it has an extension that nobody knows, and which is critical.
+    pub unknown_extension: bool,
+    /// Whether it has Intel's extension.
+    pub own_extension: bool,
     /// Family, model, stepping and so on.
     pub fmspc: [u8; 6],
     /// Identity of the provisioning certification enclave.
@@ -63,7 +73,11 @@ pub struct PckSpec {
 impl PckSpec {
     pub(super) fn of(validity: (Timestamp, Timestamp)) -> Self {
         Self {
+            subject: "Intel SGX PCK Certificate".to_owned(),
             authority: "Platform".to_owned(),
+            authority_issues: true,
+            unknown_extension: false,
+            own_extension: true,
             fmspc: [0x00, 0x60, 0x6a, 0, 0, 0],
             pce_id: [0, 0],
             ppid: [0x9d; 16],
@@ -90,11 +104,22 @@ pub struct CrlSpec {
     pub other_signer: bool,
     /// Whether it is one of the other authority.
     pub other_issuer: bool,
+    /// Whether it says when the next one comes.
+    pub endless: bool,
+    /// Whether it has an extension that nobody knows, and which is critical.
+    pub unknown_extension: bool,
 }
 
 impl CrlSpec {
     pub(super) const fn of(validity: (Timestamp, Timestamp)) -> Self {
-        Self { validity, revoked: Vec::new(), other_signer: false, other_issuer: false }
+        Self {
+            validity,
+            revoked: Vec::new(),
+            other_signer: false,
+            other_issuer: false,
+            endless: false,
+            unknown_extension: false,
+        }
     }
 }
 
@@ -227,13 +252,14 @@ impl SimulatedIntel {
 
     pub(super) fn signer_chain(
         &self,
+        name: &str,
         validity: (Timestamp, Timestamp),
     ) -> Result<String, SiliconError> {
         let tbs = Tbs {
             serial: &[0x12],
             issuer: ROOT,
             validity,
-            subject: SIGNER,
+            subject: name,
             spki: &spki(&self.signer)?,
             extensions: extensions(false, None),
         };
@@ -244,12 +270,17 @@ impl SimulatedIntel {
     pub(super) fn pck_chain(&self, spec: &PckSpec) -> Result<String, SiliconError> {
         let above = authority_name(spec);
         let mut own = extensions(false, None);
-        own.add(SGX, false, &sgx(spec));
+        if spec.own_extension {
+            own.add(SGX, false, &sgx(spec));
+        }
+        if spec.unknown_extension {
+            own.add(UNKNOWN, true, &[5, 0]);
+        }
         let pck = Tbs {
             serial: &spec.serial,
             issuer: &above,
             validity: spec.validity,
-            subject: "Intel SGX PCK Certificate",
+            subject: &spec.subject,
             spki: &spki(&self.pck)?,
             extensions: own,
         };
@@ -259,7 +290,7 @@ impl SimulatedIntel {
             validity: spec.authority_validity,
             subject: &above,
             spki: &spki(&self.authority)?,
-            extensions: extensions(true, Some(0)),
+            extensions: extensions(spec.authority_issues, spec.authority_issues.then_some(0)),
         };
         Ok(pem(&[
             self.issue(&pck, Authority::Pck, spec.other_signer)?,
@@ -289,12 +320,15 @@ impl SimulatedIntel {
         let entries = if entries.is_empty() { entries } else { enc::seq(&[&entries]) };
         let mut extensions = Extensions::default();
         extensions.add(CRL_NUMBER, false, &[2, 1, 1]);
+        if spec.unknown_extension {
+            extensions.add(UNKNOWN, true, &[5, 0]);
+        }
         let tbs = enc::seq(&[
             &[2, 1, 1],
             &algorithm(),
             &name(&issuer),
             &made,
-            &enc::time(spec.validity.1),
+            &if spec.endless { Vec::new() } else { enc::time(spec.validity.1) },
             &entries,
             &enc::tlv(0xa0, &extensions.sequence()),
         ]);

@@ -55,6 +55,8 @@ pub struct Knobs {
     pub pck_crl: CrlSpec,
     /// First and last second of the certificate that signs TCB info and identity.
     pub signer_validity: (Timestamp, Timestamp),
+    /// Common name of that certificate.
+    pub signer_name: String,
 }
 
 /// Evidence, and what travels with it.
@@ -134,6 +136,7 @@ impl SimulatedIntel {
             root_crl: CrlSpec::of(month),
             pck_crl: CrlSpec::of(month),
             signer_validity: year,
+            signer_name: certificates::SIGNER.to_owned(),
         }
     }
 
@@ -164,7 +167,7 @@ impl SimulatedIntel {
             pck_chain,
             tcb_info: self.tcb_info(&knobs.tcb_info)?,
             qe_identity: self.qe_identity(&knobs.qe_identity)?,
-            signer_chain: self.signer_chain(knobs.signer_validity)?,
+            signer_chain: self.signer_chain(&knobs.signer_name, knobs.signer_validity)?,
             root_crl: self.crl(&knobs.root_crl, Authority::Root, &knobs.pck)?,
             pck_crl: self.crl(&knobs.pck_crl, Authority::Pck, &knobs.pck)?,
         })

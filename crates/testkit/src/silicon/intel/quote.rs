@@ -110,6 +110,10 @@ pub struct TdxBody {
     pub tee_tcb_svn2: [u8; 16],
     /// MRSERVICETD; TDX 1.5 only.
     pub service_td: [u8; 48],
+    /// Which virtual machine in the TD it is; the extended body only.
+    pub vm: u8,
+    /// Service TDs that are bound now; the extended body only.
+    pub current_service_td: [u8; 48],
 }
 
 impl TdxBody {
@@ -124,7 +128,7 @@ impl TdxBody {
             seam_attributes: 0,
             // SEPT_VE_DISABLE.
             attributes: 1 << 28,
-            xfam: 0xe702e7,
+            xfam: 0x0006_02e7,
             measurement: [0x7d; 48],
             config_id: [0; 48],
             owner: [0; 48],
@@ -132,10 +136,12 @@ impl TdxBody {
             rtmrs: [[0x10; 48], [0x11; 48], [0x12; 48], [0x13; 48]],
             tee_tcb_svn2: tee_tcb_svn,
             service_td: [0; 48],
+            vm: 0,
+            current_service_td: [0; 48],
         }
     }
 
-    fn to_bytes(&self, report_data: &[u8; 64], version: u16) -> Vec<u8> {
+    fn to_bytes(&self, report_data: &[u8; 64], body: u16) -> Vec<u8> {
         let mut bytes = [
             &self.tee_tcb_svn[..],
             &self.seam,
@@ -151,9 +157,17 @@ impl TdxBody {
             report_data,
         ]
         .concat();
-        if version == 5 {
+        if body >= 3 {
             bytes.extend(self.tee_tcb_svn2);
             bytes.extend(self.service_td);
+        }
+        if body >= 4 {
+            bytes.push(self.vm);
+            // TD_ID and device information; the first service TDs and their attributes, and the first TCB.
+            bytes.extend([0x1d; 32 + 48]);
+            bytes.extend([0; 48 + 8 + 16 + 16 + 12]);
+            bytes.extend(self.current_service_td);
+            bytes.extend([0; 8]);
         }
         bytes
     }
@@ -174,6 +188,10 @@ pub struct QuoteSpec {
     pub sgx: SgxBody,
     /// Report of a TD.
     pub tdx: TdxBody,
+    /// Type of the body of a TD in version 5: 2 for TDX 1.0, 3 for TDX 1.5, 4 for its extended body.
+    pub body: u16,
+    /// What the header says that the TEE is, in place of the right one.
+    pub tee_type: Option<u32>,
     /// Type and size of the body in version 5, in place of the right ones.
     pub descriptor: Option<(u16, u32)>,
     /// 64 bytes of the asker's.
@@ -184,6 +202,8 @@ pub struct QuoteSpec {
     pub qe: SgxBody,
     /// Whether the quoting enclave vouches for another attestation key.
     pub other_binding: bool,
+    /// Whether something follows in the quoting enclave's report data after what it vouches for.
+    pub binding_tail: bool,
     /// Length of the quoting enclave's authentication data.
     pub auth_bytes: usize,
     /// Type of the certification data: 5 is a chain of certificates.
@@ -192,6 +212,10 @@ pub struct QuoteSpec {
     pub other_pck: bool,
     /// Whether another key than the attestation key signs the report.
     pub other_signer: bool,
+    /// Type of the certification data that hold the quoting enclave's report, from version 4 on.
+    pub outer_certification: u16,
+    /// Bytes after the certification data, inside of the quote.
+    pub trailing_inside: Vec<u8>,
     /// Bytes after the quote.
     pub trailing: Vec<u8>,
 }
@@ -217,15 +241,20 @@ impl QuoteSpec {
             vendor: VENDOR,
             sgx: SgxBody::new(),
             tdx: TdxBody::new(),
+            body: 3,
+            tee_type: None,
             descriptor: None,
             report_data: [7; 64],
             overwrite: Vec::new(),
             qe,
             other_binding: false,
+            binding_tail: false,
             auth_bytes: 32,
             certification: 5,
             other_pck: false,
             other_signer: false,
+            outer_certification: 6,
+            trailing_inside: Vec::new(),
             trailing: Vec::new(),
         }
     }
@@ -237,18 +266,21 @@ impl QuoteSpec {
             Tee::Tdx => 0x81,
         };
         let mut bytes = [&self.version.to_le_bytes()[..], &self.key_type.to_le_bytes()].concat();
-        bytes.extend(tee.to_le_bytes());
+        bytes.extend(self.tee_type.unwrap_or(tee).to_le_bytes());
         // Version 3: security versions of quoting and provisioning enclave; later, nothing.
         bytes.extend(if self.version == 3 { [9, 0, 13, 0] } else { [0; 4] });
         bytes.extend(self.vendor);
         bytes.extend([0; 20]);
         let body = match self.tee {
             Tee::Sgx => self.sgx.to_bytes(&self.report_data),
-            Tee::Tdx => self.tdx.to_bytes(&self.report_data, self.version),
+            Tee::Tdx => {
+                let body = if self.version == 5 { self.body } else { 2 };
+                self.tdx.to_bytes(&self.report_data, body)
+            }
         };
         if self.version == 5 {
             let size = u32::try_from(body.len()).unwrap_or(u32::MAX);
-            let right = if self.tee == Tee::Sgx { (1, size) } else { (3, size) };
+            let right = if self.tee == Tee::Sgx { (1, size) } else { (self.body, size) };
             let (kind, size) = self.descriptor.unwrap_or(right);
             bytes.extend(kind.to_le_bytes());
             bytes.extend(size.to_le_bytes());
@@ -283,6 +315,9 @@ impl SimulatedIntel {
         for (to, from) in report_data.iter_mut().zip(hash.as_ref()) {
             *to = *from;
         }
+        if spec.binding_tail {
+            report_data[63] = 1;
+        }
         let report = spec.qe.to_bytes(&report_data);
         let pck = if spec.other_pck { &self.other } else { &self.pck };
         let report_signature = sign(pck, &report)?;
@@ -297,9 +332,9 @@ impl SimulatedIntel {
         let rest = if spec.version == 3 {
             quoting
         } else {
-            [&6_u16.to_le_bytes()[..], &sized(&quoting)].concat()
+            [&spec.outer_certification.to_le_bytes()[..], &sized(&quoting)].concat()
         };
-        let section = [&signature[..], &point, &rest].concat();
+        let section = [&signature[..], &point, &rest, &spec.trailing_inside].concat();
         Ok([&signed[..], &sized(&section), &spec.trailing].concat())
     }
 }

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Certificates and revocation lists of Intel's (Intel SGX PCK certificate and CRL specification).
+
+use types::time::Timestamp;
+
+use super::proof::Proofs;
+use super::roots::{ROOT_NAME, Root, common_name};
+use crate::asn1::{self, Certificate, Crl};
+use crate::check::{Check, Refusal, ensure};
+
+/// Names of a chain from the platform's own certificate to the root.
+pub(super) const PCK_NAMES: [&[&str]; 3] = [
+    &["Intel SGX PCK Certificate"],
+    &["Intel SGX PCK Platform CA", "Intel SGX PCK Processor CA"],
+    &[ROOT_NAME],
+];
+/// Names of a chain from the signer of documents to the root.
+pub(super) const SIGNER_NAMES: [&[&str]; 2] = [&["Intel SGX TCB Signing"], &[ROOT_NAME]];
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// Certificates in DER, the root last.
+pub(super) struct Chain<const N: usize>(pub(super) [Vec<u8>; N]);
+
+/// One of them, with the key in it.
+pub(super) struct Link<'a> {
+    pub(super) der: &'a [u8],
+    pub(super) certificate: Certificate<'a>,
+    /// Uncompressed point.
+    pub(super) point: &'a [u8],
+}
+
+fn broken(what: &str, detail: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Check::IntelChain, format!("the certificates of {what}: {detail}"))
+}
+
+impl<const N: usize> Chain<N> {
+    /// Takes PEM: exactly `N` certificates, and nothing around them. Quotes have a zero byte at the end.
+    pub(super) fn from_pem(text: &str, what: &str) -> Result<Self, Refusal> {
+        let around =
+            text.split(BEGIN).map(|part| part.rsplit_once(END).map_or(part, |(_, rest)| rest));
+        let blank = |part: &str| part.bytes().all(|byte| byte.is_ascii_whitespace() || byte == 0);
+        if !around.into_iter().all(blank) {
+            return Err(broken(what, "something stands around them"));
+        }
+        let found = asn1::pem(text, "CERTIFICATE", N).map_err(|error| broken(what, error))?;
+        let found = found.try_into().map_err(|found: Vec<_>| {
+            broken(what, format!("there are {} of them, and {N} are wanted", found.len()))
+        })?;
+        Ok(Self(found))
+    }
+
+    /// The same certificates and nothing else, as `dcap-qvl` reads them.
+    pub(super) fn to_pem(&self) -> String {
+        let pem = |der: &Vec<u8>| {
+            der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der)
+                .unwrap_or_default()
+        };
+        self.0.iter().map(pem).collect()
+    }
+
+    /// Looks at names, keys and root; at nothing that takes time or a signature.
+    pub(super) fn links(
+        &self,
+        what: &str,
+        names: &[&[&str]; N],
+        anchors: &[Root],
+    ) -> Result<[Link<'_>; N], Refusal> {
+        let links: Vec<_> = self
+            .0
+            .iter()
+            .zip(names)
+            .map(|(der, names)| {
+                let certificate = Certificate::parse(der).map_err(|error| broken(what, error))?;
+                let name = common_name(certificate.subject).unwrap_or_default();
+                if !names.contains(&name) {
+                    let wanted = names.join("\" or \"");
+                    let found = name.escape_debug();
+                    return Err(broken(what, format!("\"{wanted}\" is wanted, not \"{found}\"")));
+                }
+                let algorithms = [certificate.algorithm, certificate.signed.algorithm];
+                let point = asn1::p256_point(certificate.spki)
+                    .filter(|_| algorithms == [asn1::ECDSA_SHA256; 2])
+                    .ok_or_else(|| broken(what, format!("{name} is not of P-256 with SHA-256")))?;
+                Ok(Link { der, certificate, point })
+            })
+            .collect::<Result<_, _>>()?;
+        let links: [Link<'_>; N] =
+            links.try_into().map_err(|_| broken(what, "there are too few of them"))?;
+        let issued = |pair: &[Link<'_>]| match pair {
+            [child, parent] => child.certificate.issuer == parent.certificate.subject,
+            _ => false,
+        };
+        if !links.windows(2).all(issued) {
+            return Err(broken(what, "one was not issued by the next"));
+        }
+        let root = links.last().map(|link| link.certificate.spki).unwrap_or_default();
+        ensure(anchors.iter().any(|anchor| anchor.is(root)), Check::UntrustedRoot, || {
+            format!("the certificates of {what} lead to no root that is believed")
+        })?;
+        Ok(links)
+    }
+}
+
+/// Checks dates and signatures of a chain, all the way.
+pub(super) fn prove(
+    what: &str,
+    links: &[Link<'_>],
+    now: Timestamp,
+    proofs: &mut Proofs<'_>,
+) -> Result<(), Refusal> {
+    for link in links {
+        let Certificate { not_before, not_after, subject, .. } = link.certificate;
+        ensure((not_before..=not_after).contains(&now), Check::CertificateExpired, || {
+            let name = common_name(subject).unwrap_or_default();
+            format!(
+                "the certificate of {name} is valid from {not_before} to {not_after}, and it is {now}"
+            )
+        })?;
+    }
+    // The root vouches for its own dates.
+    let parents = links.iter().skip(1).chain(links.last());
+    for (child, parent) in links.iter().zip(parents) {
+        let signed = &child.certificate.signed;
+        if !proofs.endorsement(parent.point, signed.tbs, signed.signature) {
+            return Err(broken(
+                what,
+                "one is not signed by the key of the next, or the root not by its own",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A list of revoked certificates, with its bytes.
+pub(super) struct List<'a> {
+    pub(super) der: &'a [u8],
+    crl: Crl<'a>,
+}
+
+/// The latest list of this authority, which has signed it, and which is current.
+pub(super) fn list<'a>(
+    lists: &'a [Vec<u8>],
+    authority: &Link<'_>,
+    now: Timestamp,
+    proofs: &mut Proofs<'_>,
+) -> Result<List<'a>, Refusal> {
+    let name = common_name(authority.certificate.subject).unwrap_or_default();
+    let mut latest: Option<List<'a>> = None;
+    for der in lists {
+        let crl = Crl::parse(der).map_err(|error| {
+            Refusal::new(Check::CrlMalformed, format!("a revocation list is malformed: {error}"))
+        })?;
+        let newer = latest.as_ref().is_none_or(|list| list.crl.this_update < crl.this_update);
+        if crl.issuer == authority.certificate.subject && newer {
+            latest = Some(List { der, crl });
+        }
+    }
+    let list = latest.ok_or_else(|| {
+        Refusal::new(Check::CrlMissing, format!("there is no revocation list of {name}"))
+    })?;
+    let Crl { signed, this_update, next_update, critical, .. } = &list.crl;
+    let algorithms = [list.crl.algorithm, signed.algorithm] == [asn1::ECDSA_SHA256; 2];
+    let next_update = next_update.filter(|_| algorithms && !critical).ok_or_else(|| {
+        let detail =
+            "has a critical extension, another algorithm than Intel's, or no time of the next one";
+        Refusal::new(Check::CrlMalformed, format!("the revocation list of {name} {detail}"))
+    })?;
+    ensure(
+        proofs.endorsement(authority.point, signed.tbs, signed.signature),
+        Check::CrlSignature,
+        || format!("the revocation list is not signed by {name}"),
+    )?;
+    ensure(*this_update <= now && now < next_update, Check::CrlExpired, || {
+        format!(
+            "the revocation list of {name} is of {this_update}, the next one was to come at {next_update}, and it is {now}"
+        )
+    })?;
+    Ok(list)
+}
+
+impl List<'_> {
+    /// Refuses a certificate that is on the list.
+    pub(super) fn clears(&self, link: &Link<'_>) -> Result<(), Refusal> {
+        let Certificate { serial, subject, .. } = link.certificate;
+        ensure(!self.crl.revoked.contains(&serial), Check::Revoked, || {
+            let name = common_name(subject).unwrap_or_default();
+            format!(
+                "the certificate of {name} with the serial number {} is revoked",
+                hex::encode(serial)
+            )
+        })
+    }
+}
