@@ -494,7 +494,7 @@ pub(crate) fn refused(refusal: &evidence::Refusal) -> Refused {
 }
 
 /// Our own fault; the log has the words, the client learns that it is not at fault.
-fn broken(error: &dyn std::fmt::Display) -> Refused {
+pub(crate) fn broken(error: &dyn std::fmt::Display) -> Refused {
     tracing::error!(%error, "no certificate could be made");
     Box::new(Problem::new(500, "Internal Server Error", "").check("steward.internal"))
 }

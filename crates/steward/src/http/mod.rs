@@ -12,12 +12,14 @@
 //! | `GET /v1/nonce` | `{"expires_in":300,"nonce":"<base64url>"}`: what makes the next evidence fresh |
 //! | `GET /ca.pem` | the CA's chain, the issuer first |
 //! | `/.well-known/est/…`: `cacerts`, `csrattrs`, `simpleenroll`, `simplereenroll` | RFC 7030 |
+//! | gRPC: `GetSignedCertificate`, `GetRootCertificate` of `proto/proxy_attestation.proto` | PEM both ways |
 //! | `GET /policy/<64 hex>` | the policy with this digest |
 //!
 //! Errors are problem documents (RFC 9457) with the name of the failed check and a way out.
 
 mod appraise;
 mod est;
+mod grpc;
 mod nonce;
 
 use std::convert::Infallible;
@@ -65,6 +67,7 @@ pub fn router(issuer: Arc<Issuer>, gate: Gate) -> Router {
         .route("/policy/{digest}", get(policy))
         .route("/v1/appraise", post(appraise::post))
         .merge(est::routes())
+        .merge(grpc::routes())
         .with_state(interface)
 }
 

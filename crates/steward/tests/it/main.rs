@@ -15,6 +15,7 @@ mod drill;
 mod est;
 mod evidence;
 mod frame;
+mod grpc;
 mod issuance;
 mod keep;
 mod logs;
