@@ -5,7 +5,11 @@
 //! | what | is |
 //! |---|---|
 //! | `*.csr` | a certification request, DER |
-//! | a directory with `report.bin`, `vek.der` and perhaps `*.crl` | SEV-SNP evidence |
+//! | a directory with `report.bin`, `vek.der` and perhaps `*.crl`, `ica.der` | SEV-SNP evidence |
+//! | one with `quote.bin`, `tcb_info.json`, `qe_identity.json`, `*_issuer_chain.pem`, `*.crl` | SGX or TDX evidence |
+//! | one with `doc.cbor` | a document of AWS Nitro Enclaves |
+//! | one with `token.cbor` | a token of Arm CCA |
+//! | one with `hcl_report.bin`, `tpm_quote.msg`, `tpm_quote.sig`, `pcrs.bin`, and what its hardware needs | Azure's virtual TPM |
 //!
 //! A `facts.toml` in a directory may say what to expect: `[[verdict]]` with `at` (RFC 3339), `policy` (a name) and `expect`
 //! (`accept` or `reject`).
@@ -15,7 +19,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use evidence::intel::Collateral;
 use evidence::snp::Endorsements;
+use evidence::vtpm::Bundle;
 use evidence::{Evidence, Kind};
 use serde::Deserialize;
 use types::limits;
@@ -160,21 +166,94 @@ fn verdicts(dir: &Path) -> Result<Vec<Verdict>, Unreadable> {
 
 /// The evidence that the files of a directory are, if they are any.
 fn evidence(dir: &Path) -> Result<Option<Evidence>, Unreadable> {
-    let (report, vek) = (dir.join("report.bin"), dir.join("vek.der"));
-    if !report.is_file() || !vek.is_file() || dir.join("hcl_report.bin").exists() {
-        return Ok(None);
+    let has = |name: &str| dir.join(name).is_file();
+    let of = |kind, statement, endorsements| {
+        Ok(Some(Evidence { kind, statement, claims: None, endorsements }))
+    };
+    if has("hcl_report.bin") && has("tpm_quote.msg") {
+        let tdx = has("td_quote.bin");
+        let kind = if tdx { Kind::AzureTdx } else { Kind::AzureSnp };
+        let endorsements = if tdx { collateral(dir)? } else { snp_endorsements(dir)? };
+        of(kind, azure(dir)?.to_bytes(), endorsements)
+    } else if has("report.bin") && has("vek.der") {
+        of(Kind::Snp, file(&dir.join("report.bin"))?, snp_endorsements(dir)?)
+    } else if has("quote.bin") {
+        let quote = file(&dir.join("quote.bin"))?;
+        let kind = Kind::of_quote(&quote)
+            .ok_or_else(|| Unreadable(dir.join("quote.bin"), "it is no quote".to_owned()))?;
+        of(kind, quote, collateral(dir)?)
+    } else if has("doc.cbor") {
+        of(Kind::Nitro, file(&dir.join("doc.cbor"))?, Vec::new())
+    } else if has("token.cbor") {
+        of(Kind::Cca, file(&dir.join("token.cbor"))?, Vec::new())
+    } else {
+        Ok(None)
     }
+}
+
+/// A file, or nothing if it is not there.
+fn optional(path: &Path) -> Result<Option<Vec<u8>>, Unreadable> {
+    if path.is_file() { file(path).map(Some) } else { Ok(None) }
+}
+
+/// Contents of the revocation lists in a directory, with their file names.
+fn crls(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, Unreadable> {
     let mut crls = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|e| e == "crl") && crls.len() < limits::CRLS_MAX {
-            let url = entry.file_name().to_string_lossy().into_owned();
-            crls.push((url, file(&path)?));
+            crls.push((entry.file_name().to_string_lossy().into_owned(), file(&path)?));
         }
     }
     crls.sort();
-    let endorsements = Endorsements { vcek: file(&vek)?, crls, asvk: None }
-        .to_der()
-        .map_err(|error| Unreadable(dir.to_owned(), error.to_string()))?;
-    Ok(Some(Evidence { kind: Kind::Snp, statement: file(&report)?, claims: None, endorsements }))
+    Ok(crls)
+}
+
+fn snp_endorsements(dir: &Path) -> Result<Vec<u8>, Unreadable> {
+    // The authority above a provider's key travels with it; the one above a chip's key is built in.
+    let above = optional(&dir.join("ica.der"))?;
+    let asvk = above.filter(|der| der.windows(8).any(|name| name == b"SEV-VLEK"));
+    let endorsements = Endorsements { vcek: file(&dir.join("vek.der"))?, crls: crls(dir)?, asvk };
+    endorsements.to_der().map_err(|error| Unreadable(dir.to_owned(), error.to_string()))
+}
+
+fn collateral(dir: &Path) -> Result<Vec<u8>, Unreadable> {
+    let text = |name: &str| {
+        let path = dir.join(name);
+        let Some(bytes) = optional(&path)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|_| Unreadable(path, "it is no text".to_owned()))
+    };
+    let collateral = Collateral {
+        crls: crls(dir)?.into_iter().map(|(_, crl)| crl).collect(),
+        tcb_info: text("tcb_info.json")?,
+        qe_identity: text("qe_identity.json")?,
+        tcb_info_chain: text("tcb_info_issuer_chain.pem")?,
+        qe_identity_chain: text("qe_identity_issuer_chain.pem")?,
+        pck_chain: text("pck_chain.pem")?,
+    };
+    Ok(collateral.to_bytes())
+}
+
+fn azure(dir: &Path) -> Result<Bundle, Unreadable> {
+    let values = file(&dir.join("pcrs.bin"))?;
+    let pcrs = (0..)
+        .zip(values.chunks_exact(32))
+        .filter_map(|(index, pcr)| Some((index, pcr.try_into().ok()?)));
+    let mut certificates = Vec::new();
+    for name in ["ak_cert.pem", "ak_intermediates.pem"] {
+        let path = dir.join(name);
+        let wrong = |_| Unreadable(path.clone(), "it holds no certificates in PEM".to_owned());
+        let Some(pem) = optional(&path)? else { continue };
+        for certificate in x509_cert::Certificate::load_pem_chain(&pem).map_err(wrong)? {
+            certificates.push(der::Encode::to_der(&certificate).map_err(wrong)?);
+        }
+    }
+    Ok(Bundle {
+        certificates,
+        hcl: file(&dir.join("hcl_report.bin"))?,
+        message: file(&dir.join("tpm_quote.msg"))?,
+        pcrs: pcrs.collect(),
+        quote: optional(&dir.join("td_quote.bin"))?.unwrap_or_default(),
+        signature: file(&dir.join("tpm_quote.sig"))?,
+    })
 }

@@ -159,7 +159,7 @@ struct PolicyTest {
     /// The policy, TOML
     #[arg(env = "STEWARD_POLICY")]
     file: PathBuf,
-    /// Directory with recorded evidence: requests (*.csr), and directories with a report and its certificates
+    /// Directory with recorded evidence: requests (*.csr), and directories with a report, quote, document or token and what travels with it
     #[arg(long, env = "STEWARD_EVIDENCE", value_name = "DIR")]
     evidence: PathBuf,
     /// Judge it at this time, RFC 3339 in UTC; now if not given
