@@ -7,7 +7,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::crypto::Both;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use enarx_evidence as evidence;
+use evidence::claims::legacy_report_data;
+use evidence::csr::Request;
 use evidence::intel::{Collateral, Root};
 use evidence::policy::Policy;
 use evidence::result::{DcapFacts, TeeFacts};
@@ -15,6 +19,7 @@ use evidence::{Anchors, Context, Evidence, Kind, Refusal, Verified, verify};
 use types::time::Timestamp;
 
 use crate::real::{Case, Verdict, case_of, folder, read};
+use crate::world::decide_at;
 
 /// What is with a quote in a case's folder.
 fn collateral(path: &Path) -> Collateral {
@@ -165,6 +170,49 @@ fn quotes_get_their_known_verdicts() {
     );
     assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
     assert!(agreed >= 60 && foreign == 2, "{agreed} verdicts, {foreign} foreign");
+}
+
+/// The requests of the original on SGX: read, and refused for want of what vouches for the quoting enclave.
+#[test]
+fn the_requests_of_the_original_enarx() {
+    let Some(folder) = folder("the_requests_of_the_original_enarx") else { return };
+    let anchors = Anchors { intel: vec![Root::intel()], ..Anchors::default() };
+    for name in ["v3-i5-enarx-csr", "v3-icelake-xeon-enarx-csr"] {
+        let (path, case) = case_of(&folder, "sgx", name);
+        let request = read(&path.join("request.csr"));
+        let parsed = Request::parse(&request, &Both).unwrap();
+        assert_eq!(parsed.spki_der.len(), 91);
+        let Evidence { kind, statement, claims, endorsements } = &parsed.evidence;
+        assert_eq!((*kind, claims), (Kind::Sgx, &None));
+        assert_eq!(*statement, read(&path.join("quote.bin")));
+        let bound = hex::encode(legacy_report_data(Kind::Sgx, &parsed.spki_der));
+        assert_eq!(case.facts["report_data"].as_str(), Some(bound.as_str()));
+        let found = Collateral::from_bytes(endorsements).unwrap();
+        let known = collateral(&path);
+        assert_eq!(found.tcb_info, known.tcb_info);
+        assert!(known.crls.iter().all(|crl| found.crls.contains(crl)));
+        assert_eq!(found.qe_identity, None);
+        let policy = Policy::parse("").unwrap();
+        for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {
+            let refusal = decide_at(&request, &policy, &anchors, verdict.at).unwrap_err();
+            assert_eq!(refusal.check, "qe-identity-missing", "{name} at {}", verdict.at);
+        }
+    }
+}
+
+/// Certificates of others with a quote in them: what is judged is what they carry.
+#[test]
+fn quotes_in_certificates() {
+    let Some(folder) = folder("quotes_in_certificates") else { return };
+    for name in ["v3-ratls-cert-gramine", "v3-ratls-cert-rats-rs"] {
+        let (path, _) = case_of(&folder, "sgx", name);
+        let pem = String::from_utf8(read(&path.join("ratls-cert.pem"))).unwrap();
+        let body: String = pem.lines().filter(|line| !line.starts_with("---")).collect();
+        let certificate = STANDARD.decode(body).unwrap();
+        let quote = read(&path.join("quote.bin"));
+        let found = certificate.windows(quote.len()).filter(|window| *window == quote).count();
+        assert!(found >= 1, "{name}");
+    }
 }
 
 fn facts_agree(name: &str, case: &Case, verified: &Verified) {
