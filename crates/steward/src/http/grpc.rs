@@ -138,7 +138,7 @@ fn to_pem(der: &[u8]) -> Result<String, Status> {
 }
 
 /// Whether the client speaks gRPC.
-fn spoken(version: Version, headers: &HeaderMap) -> Result<(), Answer> {
+fn spoken(version: Version, headers: &HeaderMap) -> Result<(), Refused> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default();
     if version == Version::HTTP_2
@@ -146,10 +146,12 @@ fn spoken(version: Version, headers: &HeaderMap) -> Result<(), Answer> {
     {
         return Ok(());
     }
-    Err(Problem::new(415, "Unsupported Media Type", "this address takes calls of gRPC over HTTP/2")
-        .check("http.content-type")
-        .hint("use a gRPC client with proto/proxy_attestation.proto, or POST / with application/pkcs10")
-        .into())
+    let what = "this address takes calls of gRPC over HTTP/2";
+    let problem =
+        Problem::new(415, "Unsupported Media Type", what).check("http.content-type").hint(
+            "use a gRPC client with proto/proxy_attestation.proto, or POST / with application/pkcs10",
+        );
+    Err(Box::new(problem))
 }
 
 /// The one message of a body: not compressed, its length, its bytes.
