@@ -115,6 +115,21 @@ pub fn verify(evidence: &Evidence, context: &Context<'_>) -> Result<Verified, Re
     }
 }
 
+/// The policy is in force at this time.
+fn in_force(context: &Context<'_>) -> Result<(), Refusal> {
+    let (from, until) = context.policy.validity;
+    let now = context.now;
+    let early = from.filter(|from| now < *from).map(|from| format!("only from {from} on"));
+    let late = until.filter(|until| now >= *until).map(|until| format!("only before {until}"));
+    match early.or(late) {
+        None => Ok(()),
+        Some(when) => Err(Refusal::new(
+            Check::PolicyValidity,
+            format!("the policy is in force {when}, and it is {now}"),
+        )),
+    }
+}
+
 /// What evidence is worth, with the names that follow from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appraisal {
@@ -142,6 +157,7 @@ pub fn appraise_evidence(
     spki_der: Option<&[u8]>,
     context: &Context<'_>,
 ) -> Result<Appraisal, Refusal> {
+    in_force(context)?;
     let Verified { bound, public_key, mut facts } = verify(evidence, context)?;
     let bound = Bound { data: bound, public_key: public_key.as_deref() };
     let judge = || {

@@ -238,6 +238,8 @@ checks! {
     /// The run-time registers have the policy's values.
     Rtmr = "rtmr", "boot what the policy names, or add the registers to `rtmr0` to `rtmr3` in the policy's [tdx]";
 
+    /// The policy is in force now.
+    PolicyValidity = "policy-validity", "have the operator of this Steward bring a policy into force that is valid now";
     /// The registry that vouches for the workload's name is one of the policy's.
     Registry = "registry", "add the registry and its key to the policy as [[registry]]";
     /// The registry's statement is genuine and says what the claims say.

@@ -103,6 +103,10 @@
 //! signer = ["<hex>"]
 //! minimum_version = "1.2"
 //!
+//! [validity]                           # outside of these days (UTC), nothing passes
+//! from = 2026-01-01
+//! until = 2026-12-31                   # the last day
+//!
 //! [request]
 //! allow = ["nonce-missing"]            # relaxation: evidence of any age, where claims could carry a nonce
 //!
@@ -137,6 +141,7 @@ use std::net::IpAddr;
 use types::config::WorkloadPattern;
 use types::digest::Sha256;
 use types::slug::Slug;
+use types::time::Timestamp;
 use types::toml_error::TomlError;
 
 pub(crate) use cca::version_numbers;
@@ -179,6 +184,8 @@ pub struct Policy {
     pub cca: CcaPolicy,
     /// `[request]`.
     pub request: RequestPolicy,
+    /// First second and first second after the last at which anything passes (`[validity]`).
+    pub validity: (Option<Timestamp>, Option<Timestamp>),
     /// Life of certificates, in seconds.
     pub lifetime_seconds: u64,
     /// Whether certificates show the evidence itself.

@@ -18,7 +18,7 @@ use types::slug::Slug;
 use types::time::Timestamp;
 
 use crate::world::{
-    Key, MEASUREMENT, MILAN, NOW, Registry, decide, decide_fast, policy, roots, tlv,
+    Key, MEASUREMENT, MILAN, NOW, Registry, decide, decide_at, decide_fast, policy, roots, tlv,
 };
 
 const HOST: &str = "store.example.com";
@@ -525,4 +525,34 @@ proptest! {
         let request = key.sign(&csr::build(&key.spki, &value));
         prop_assert!(same || url || decide_fast(&request, "").is_err());
     }
+}
+
+#[test]
+fn a_policy_has_its_days() {
+    let key = Key::new();
+    let request = key.request(&MILAN, &key.claims(None));
+    let at = |text: &str, now: &str| {
+        let relaxed = format!("[request]\nallow = [\"nonce-missing\"]\n[validity]\n{text}");
+        let anchors = Anchors::simulated(&MILAN.roots_pem(), &AwsLc).unwrap();
+        decide_at(&request, &policy(&relaxed), &anchors, now.parse().unwrap())
+    };
+    let (from, until) = ("from = 2027-01-15\n", "until = 2027-01-15\n");
+    for (text, now, taken) in [
+        (from, "2027-01-14T23:59:59Z", false),
+        (from, "2027-01-15T00:00:00Z", true),
+        (until, "2027-01-15T23:59:59Z", true),
+        (until, "2027-01-16T00:00:00Z", false),
+        ("", "2027-01-15T08:00:00Z", true),
+    ] {
+        match at(text, now) {
+            Ok(_) => assert!(taken, "{text} {now}"),
+            Err(refusal) => {
+                assert_eq!((refusal.check, taken), ("policy-validity", false), "{refusal}");
+            }
+        }
+    }
+    let wrong = enarx_evidence::policy::Policy::parse(
+        "[validity]\nfrom = 2027-01-16\nuntil = 2027-01-15\n",
+    );
+    assert_eq!(wrong.unwrap_err().line, 3);
 }

@@ -228,6 +228,8 @@ mod tests {
             "[tdx]\nallow = [\"debug\"]".into(),
             "[[tdx.accept]]\nstatus = \"OutOfDate\"\nuntil = 2026-12-31".into(),
             "[certificate]\nlifetime_hours = 1".into(),
+            "[validity]\nfrom = 2026-01-01".into(),
+            "[validity]\nuntil = 2026-01-01".into(),
             "[certificate]\ninclude_evidence = true".into(),
             "[[grant]]\nworkload = \"h/u/r:^1\"\ndns = [\"a.example\"]".into(),
         ] {

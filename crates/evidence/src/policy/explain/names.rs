@@ -18,12 +18,19 @@ pub(super) fn explain(policy: &Policy) -> Section {
         nitro: _,
         cca: _,
         request: _,
+        validity,
         lifetime_seconds,
         include_evidence,
         registries,
         grants,
     } = policy;
     let mut section = Section::new("Certificates");
+    if let Some(from) = validity.0 {
+        section.demand(format!("None is issued before {from}."));
+    }
+    if let Some(until) = validity.1 {
+        section.demand(format!("None is issued from {until} on."));
+    }
     section.note(format!("They live for {} hours.", lifetime_seconds / 3600));
     if *include_evidence {
         section.note("They show the evidence itself, chip identity included.");

@@ -16,10 +16,14 @@ mod vtpm;
 
 use types::digest::Sha256;
 use types::limits;
-use types::toml_error::{Document, TomlError};
+use types::time::Timestamp;
+use types::toml_error::{Document, TomlError, Value};
 
 use self::values::array;
 use super::{LIFETIME_HOURS, LIFETIME_HOURS_DEFAULT, Policy, PolicyError, Registry, SnpPolicy};
+
+/// A day, in seconds.
+const DAY_SECONDS: u64 = 86_400;
 
 pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     if text.len() > limits::POLICY_BYTES_MAX {
@@ -34,6 +38,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         "vtpm",
         "nitro",
         "cca",
+        "validity",
         "request",
         "certificate",
         "registry",
@@ -51,6 +56,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     let nitro = root.value("nitro").map(nitro::read).transpose()?.unwrap_or_default();
     let mut include_evidence = false;
     let request = root.value("request").map(request::read).transpose()?.unwrap_or_default();
+    let validity = root.value("validity").map(window).transpose()?.unwrap_or_default();
     let mut hours = LIFETIME_HOURS_DEFAULT;
     if let Some(value) = root.value("certificate") {
         let mut fields = value.fields(&["lifetime_hours", "include_evidence"])?;
@@ -83,11 +89,26 @@ pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
         nitro,
         cca,
         request,
+        validity,
         lifetime_seconds: hours.saturating_mul(3600),
         include_evidence,
         registries,
         grants,
     })
+}
+
+/// `[validity]`: days, of which the last one still counts.
+fn window(table: Value<'_>) -> Result<(Option<Timestamp>, Option<Timestamp>), PolicyError> {
+    let mut fields = table.fields(&["from", "until"])?;
+    let from = fields.value("from").map(|value| value.date()).transpose()?;
+    let Some(value) = fields.value("until") else { return Ok((from, None)) };
+    let until = value.date()?.plus(DAY_SECONDS);
+    if from.is_some_and(|from| until <= from) {
+        return Err(value
+            .error("this day is before `from`")
+            .with_hint("`until` is the last day on which anything passes"));
+    }
+    Ok((from, Some(until)))
 }
 
 #[cfg(test)]
