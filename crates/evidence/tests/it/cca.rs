@@ -11,8 +11,8 @@ use evidence::result::{AttestationResult, TeeFacts};
 use evidence::{Anchors, Context, Evidence, Kind, Refusal, Verified};
 use testkit::silicon::{CcaShape, Curve, Envelope, SimulatedCca, Value, cbor, cbor_map, set};
 
+use crate::corpus::{self, Case};
 use crate::nitro::Remembering;
-use crate::real::{self, Case};
 use crate::world::{Key, MILAN, NOW, policy};
 
 fn evidence_of(token: Vec<u8>) -> Evidence {
@@ -36,40 +36,30 @@ fn platform(key: &str, implementation_id: &str, more: &str) -> String {
 
 #[test]
 fn tokens_get_their_known_verdicts() {
-    let Some(folder) = real::folder("tokens_get_their_known_verdicts") else { return };
-    let names = real::cases(&folder, "cca");
-    let (mut verdicts, mut taken) = (0, 0);
-    for name in &names {
-        let (path, case) = real::case_of(&folder, "cca", name);
-        let token = real::read(&path.join("token.cbor"));
-        let key = String::from_utf8(real::read(&path.join("cpak.pem"))).unwrap();
-        let fact = |fact: &str| case.facts[fact].as_str().unwrap();
-        for verdict in &case.verdict {
-            let mut text =
-                format!("[cca]\npersonalization = [\"{}\"]\n", fact("personalisation_value"));
-            match verdict.policy.as_str() {
-                "baseline, no platform key trusted" => {}
-                "baseline + cpak.pem trusted for this implementation id and instance id" => {
-                    let instance = format!("instance_id = [\"{}\"]", fact("instance_id"));
-                    text.push_str(&platform(&key, fact("implementation_id"), &instance));
-                }
-                other => panic!("{name}: a policy unheard of: {other}"),
+    let Some(folder) = corpus::folder("tokens_get_their_known_verdicts") else { return };
+    let cases = corpus::cases(&folder, "cca");
+    let tally = corpus::all_agree(&cases, |case, verdict| {
+        let fact = |fact: &str| case.fact(fact).unwrap();
+        let mut text =
+            format!("[cca]\npersonalization = [\"{}\"]\n", fact("personalisation_value"));
+        match verdict.policy.as_str() {
+            "baseline, no platform key trusted" => {}
+            "baseline + cpak.pem trusted for this implementation id and instance id" => {
+                let instance = format!("instance_id = [\"{}\"]", fact("instance_id"));
+                let key = case.text("cpak.pem").unwrap();
+                text.push_str(&platform(&key, fact("implementation_id"), &instance));
             }
-            let outcome = verify(&token, &policy(&text), &Anchors::default());
-            if let Ok(verified) = &outcome {
-                facts_agree(name, &case, verified);
-                taken += 1;
-            }
-            real::hold(name, verdict, outcome.map(drop));
-            verdicts += 1;
+            other => panic!("{}: a policy unheard of: {other}", case.name),
         }
-    }
-    println!("{verdicts} verdicts on {} tokens agree, {taken} of them taken", names.len());
-    assert!(names.len() >= 5 && verdicts >= 10 && taken >= 4, "{verdicts}, {taken}");
+        let outcome = verify(&case.file("token.cbor"), &policy(&text), &Anchors::default());
+        Some(outcome.inspect(|verified| facts_agree(case, verified)))
+    });
+    assert!(cases.len() >= 5 && tally.agreed >= 10 && tally.taken >= 4, "{tally:?}");
 }
 
-fn facts_agree(name: &str, case: &Case, verified: &Verified) {
-    let fact = |fact: &str| case.facts[fact].as_str();
+fn facts_agree(case: &Case, verified: &Verified) {
+    let name = &case.name;
+    let fact = |fact: &str| case.fact(fact);
     let Verified { bound, facts, .. } = verified;
     let TeeFacts::Cca(cca) = &facts.tee else { panic!("{name}: {facts:?}") };
     assert_eq!(fact("realm_challenge"), bound.map(hex::encode).as_deref(), "{name}");

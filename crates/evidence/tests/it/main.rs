@@ -10,9 +10,9 @@
 
 mod cca;
 mod checks;
+mod corpus;
 mod crypto;
 mod intel;
-mod intel_real;
 mod negative;
 mod nitro;
 mod real;

@@ -15,7 +15,7 @@ use evidence::{Anchors, Context, Evidence, Kind, Refusal, Verified};
 use testkit::silicon::{Envelope, NitroShape, SimulatedNitro, Value, cbor_map, set};
 use types::time::Timestamp;
 
-use crate::real::{self, Case};
+use crate::corpus::{self, Case};
 use crate::world::{Key, MILAN, NOW, policy};
 
 fn verify(
@@ -40,33 +40,23 @@ fn aws() -> Anchors {
 
 #[test]
 fn documents_get_their_known_verdicts() {
-    let Some(folder) = real::folder("documents_get_their_known_verdicts") else { return };
-    let names = real::cases(&folder, "nitro");
-    let (mut verdicts, mut taken) = (0, 0);
-    for name in &names {
-        let (path, case) = real::case_of(&folder, "nitro", name);
-        let document = real::read(&path.join("doc.cbor"));
-        for verdict in &case.verdict {
-            let policy = match verdict.policy.as_str() {
-                "baseline" => policy(""),
-                "baseline + debug allowed" => policy("[nitro]\nallow = [\"debug\"]\n"),
-                other => panic!("{name}: a policy unheard of: {other}"),
-            };
-            let outcome = verify(&document, &policy, &aws(), verdict.at);
-            if let Ok(verified) = &outcome {
-                facts_agree(name, &case, verified);
-                taken += 1;
-            }
-            real::hold(name, verdict, outcome.map(drop));
-            verdicts += 1;
-        }
-    }
-    println!("{verdicts} verdicts on {} documents agree, {taken} of them taken", names.len());
-    assert!(names.len() >= 7 && verdicts >= 16 && taken >= 5, "{verdicts}, {taken}");
+    let Some(folder) = corpus::folder("documents_get_their_known_verdicts") else { return };
+    let cases = corpus::cases(&folder, "nitro");
+    let tally = corpus::all_agree(&cases, |case, verdict| {
+        let policy = match verdict.policy.as_str() {
+            "baseline" => policy(""),
+            "baseline + debug allowed" => policy("[nitro]\nallow = [\"debug\"]\n"),
+            other => panic!("{}: a policy unheard of: {other}", case.name),
+        };
+        let outcome = verify(&case.file("doc.cbor"), &policy, &aws(), verdict.at);
+        Some(outcome.inspect(|verified| facts_agree(case, verified)))
+    });
+    assert!(cases.len() >= 7 && tally.agreed >= 16 && tally.taken >= 5, "{tally:?}");
 }
 
-fn facts_agree(name: &str, case: &Case, verified: &Verified) {
-    let fact = |fact: &str| case.facts.get(fact).and_then(toml::Value::as_str);
+fn facts_agree(case: &Case, verified: &Verified) {
+    let name = &case.name;
+    let fact = |fact: &str| case.fact(fact);
     let Verified { bound, public_key, facts } = verified;
     let TeeFacts::Nitro(nitro) = &facts.tee else { panic!("{name}: {facts:?}") };
     assert_eq!(fact("module_id"), Some(nitro.module_id.as_str()), "{name}");
@@ -629,8 +619,8 @@ fn roots_are_told_apart() {
     let nobody = shaped(|s| s.certificates[0].name = "other".into()).root_pem();
     assert!(Anchors::simulated(&nobody, &AwsLc).is_err());
     assert!(!Root::aws().simulated());
-    let Some(folder) = real::folder("roots_are_told_apart") else { return };
-    let der = real::read(&folder.join("roots/vendor/aws-nitro-root.der"));
+    let Some(folder) = corpus::folder("roots_are_told_apart") else { return };
+    let der = corpus::read(&folder.join("roots/vendor/aws-nitro-root.der"));
     let pem = der::pem::encode_string("CERTIFICATE", Default::default(), &der).unwrap();
     let error = Anchors::simulated(&pem, &AwsLc).unwrap_err();
     assert!(error.to_string().contains("built in"), "{error}");

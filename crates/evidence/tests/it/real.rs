@@ -2,83 +2,19 @@
 
 //! Evidence of real hardware, with the verdicts that are known for it (`evidence/README.md` beside the checkout).
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::crypto::Both;
 use enarx_evidence as evidence;
+use evidence::Anchors;
 use evidence::amd::{Roots, verify_vek};
 use evidence::policy::Policy;
 use evidence::result::TeeFacts;
 use evidence::snp::{Endorsements, Report, verify_snp};
-use evidence::{Anchors, Refusal};
-use serde::Deserialize;
 use types::time::Timestamp;
 
+use crate::corpus::{self, Case, folder, hold, read};
+use crate::crypto::Both;
 use crate::world::decide_at;
-
-/// A case of the corpus.
-#[derive(Deserialize)]
-pub(crate) struct Case {
-    pub(crate) facts: BTreeMap<String, toml::Value>,
-    pub(crate) verdict: Vec<Verdict>,
-}
-
-/// What a verifier must decide, when, under which policy.
-#[derive(Deserialize)]
-pub(crate) struct Verdict {
-    pub(crate) at: Timestamp,
-    pub(crate) policy: String,
-    pub(crate) expect: String,
-    pub(crate) reasons: Vec<String>,
-    /// Of Intel's.
-    pub(crate) tcb_status: Option<String>,
-    /// Of Intel's.
-    #[serde(default)]
-    pub(crate) advisories: Vec<String>,
-}
-
-/// The folder, if it is there. Says loudly if it is not.
-pub(crate) fn folder(test: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/evidence");
-    if !folder.is_dir() {
-        // Past the test harness, which keeps what a passing test prints.
-        let _ = writeln!(
-            io::stderr(),
-            "SKIP {test}: no evidence of real hardware in ../shared/evidence"
-        );
-        return None;
-    }
-    Some(folder)
-}
-
-pub(crate) fn read(path: &Path) -> Vec<u8> {
-    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn case(folder: &Path, name: &str) -> (PathBuf, Case) {
-    case_of(folder, "snp", name)
-}
-
-/// All cases of a TEE, in the order of their names.
-pub(crate) fn cases(folder: &Path, tee: &str) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(folder.join(tee))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-/// A case of a TEE.
-pub(crate) fn case_of(folder: &Path, tee: &str, name: &str) -> (PathBuf, Case) {
-    let path = folder.join(tee).join(name);
-    let text = fs::read_to_string(path.join("facts.toml")).unwrap();
-    let case = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    (path, case)
-}
 
 fn anchors(folder: &Path) -> Vec<Roots> {
     ["milan", "genoa", "turin"]
@@ -89,50 +25,9 @@ fn anchors(folder: &Path) -> Vec<Roots> {
         .to_vec()
 }
 
-/// The reason, in the words of the evidence's README, that a failed check stands for.
-fn reason(check: &str) -> &str {
-    match check {
-        "report-signature" => "bad-signature",
-        "vek-signature" => "chain-invalid",
-        "debug" => "debug-enabled",
-        "vmpl" => "vmpl-not-zero",
-        "vlek" => "vlek-not-allowed",
-        "crl-expired" => "collateral-expired",
-        "tcb-minimum" => "tcb-too-old",
-        "revoked" => "certificate-revoked",
-        "document-signature" => "bad-signature",
-        "realm-binding" => "binding-broken",
-        other => other,
-    }
-}
-
-pub(crate) fn hold(name: &str, verdict: &Verdict, outcome: Result<(), Refusal>) {
-    if let Some(disagreement) = disagreement(name, verdict, outcome) {
-        panic!("{disagreement}");
-    }
-}
-
-/// What is not as the verdict has it.
-fn disagreement(name: &str, verdict: &Verdict, outcome: Result<(), Refusal>) -> Option<String> {
-    let Verdict { at, policy, expect, reasons, .. } = verdict;
-    let agrees = match (expect.as_str(), &outcome) {
-        ("accept", Ok(())) => true,
-        ("reject", Err(refusal)) => {
-            // Of a VEK it is told by another name.
-            let expired = refusal.check == "certificate-expired";
-            reasons
-                .iter()
-                .any(|known| known == reason(refusal.check) || expired && known == "vek-expired")
-        }
-        _ => false,
-    };
-    let wanted = || format!("wanted {expect} {reasons:?}, found {outcome:?}");
-    (!agrees).then(|| format!("{name} at {at} under {policy}: {}", wanted()))
-}
-
 /// A policy file for the words of a verdict: takes what the case's guest is, and nothing that the words do not name.
 fn policy(case: &Case, words: &str, has_crl: bool) -> Policy {
-    let fact = |name: &str| case.facts.get(name).and_then(toml::Value::as_str).unwrap_or_default();
+    let fact = |name: &str| case.fact(name).unwrap_or_default();
     let mut allow = vec!["\"alias-check\"", "\"chip-id-masked\"", "\"provisional-firmware\""];
     if !has_crl {
         allow.push("\"crl-missing\"");
@@ -156,11 +51,10 @@ fn policy(case: &Case, words: &str, has_crl: bool) -> Policy {
     Policy::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn crls(path: &Path) -> Vec<(String, Vec<u8>)> {
+fn crls(case: &Case) -> Vec<(String, Vec<u8>)> {
     ["milan.crl", "genoa.crl"]
-        .iter()
-        .filter(|name| path.join(name).is_file())
-        .map(|name| (format!("https://kdsintf.amd.com/{name}"), read(&path.join(name))))
+        .into_iter()
+        .filter_map(|name| Some((format!("https://kdsintf.amd.com/{name}"), case.optional(name)?)))
         .collect()
 }
 
@@ -168,49 +62,28 @@ fn crls(path: &Path) -> Vec<(String, Vec<u8>)> {
 fn reports_get_their_known_verdicts() {
     let Some(folder) = folder("reports_get_their_known_verdicts") else { return };
     let anchors = anchors(&folder);
-    let (mut verdicts, mut disagreements) = (0, Vec::new());
-    let mut names: Vec<_> = fs::read_dir(folder.join("snp"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| folder.join("snp").join(name).join("report.bin").is_file())
-        .collect();
-    names.sort();
-    for name in &names {
-        let (path, case) = case(&folder, name);
+    let (cases, others): (Vec<_>, Vec<_>) = corpus::cases(&folder, "snp")
+        .into_iter()
+        .partition(|case| case.path.join("report.bin").is_file());
+    let tally = corpus::all_agree(&cases, |case, verdict| {
         let endorsements =
-            Endorsements { vcek: read(&path.join("vek.der")), crls: crls(&path), asvk: None };
-        let report = read(&path.join("report.bin"));
-        for verdict in &case.verdict {
-            let policy = policy(&case, &verdict.policy, !endorsements.crls.is_empty());
-            let outcome =
-                verify_snp(&report, &endorsements, &policy.snp, &anchors, verdict.at, &Both);
-            if let Ok(verified) = &outcome {
-                assert!(!verified.simulated && !verified.pinned);
-                facts_agree(name, &case, &verified.report);
-            }
-            disagreements.extend(disagreement(name, verdict, outcome.map(drop)));
-            verdicts += 1;
-        }
-    }
-    let (agreements, cases) = (verdicts - disagreements.len(), names.len());
-    let _ = writeln!(
-        io::stderr(),
-        "SEV-SNP, {cases} reports: {agreements} verdicts agree, {} disagree",
-        disagreements.len()
-    );
-    assert!(disagreements.is_empty(), "{disagreements:#?}");
+            Endorsements { vcek: case.file("vek.der"), crls: crls(case), asvk: None };
+        let report = case.file("report.bin");
+        let policy = policy(case, &verdict.policy, !endorsements.crls.is_empty());
+        let outcome = verify_snp(&report, &endorsements, &policy.snp, &anchors, verdict.at, &Both);
+        Some(outcome.inspect(|verified| {
+            assert!(!verified.simulated && !verified.pinned);
+            facts_agree(case, &verified.report);
+        }))
+    });
     // What has no report is judged by the tests below.
-    let all = fs::read_dir(folder.join("snp")).unwrap().map(|entry| entry.unwrap().file_name());
-    let others: Vec<_> = all
-        .map(|name| name.into_string().unwrap())
-        .filter(|name| !names.contains(name))
-        .filter(|name| !["neg-genoa-revoked-ask", "vcek-shapes"].contains(&name.as_str()))
-        .collect();
-    assert!(others.is_empty(), "nothing judges {others:?}");
-    assert!(names.len() >= 13 && verdicts >= 18, "{} reports, {verdicts} verdicts", names.len());
+    let others = others.iter().map(|case| case.name.as_str());
+    assert!(others.eq(["neg-genoa-revoked-ask", "vcek-shapes"]), "something is judged by nothing");
+    assert!(cases.len() >= 13 && tally.agreed >= 18, "{} reports, {tally:?}", cases.len());
 }
 
-fn facts_agree(name: &str, case: &Case, report: &Report) {
+fn facts_agree(case: &Case, report: &Report) {
+    let name = &case.name;
     let hex = |fact: &str, bytes: &[u8]| {
         assert_eq!(case.facts[fact].as_str(), Some(hex::encode(bytes).as_str()), "{name}: {fact}");
     };
@@ -246,14 +119,14 @@ fn facts_agree(name: &str, case: &Case, report: &Report) {
 #[test]
 fn the_request_of_the_original_enarx() {
     let Some(folder) = folder("the_request_of_the_original_enarx") else { return };
-    let (path, case) = case(&folder, "milan-v2-enarx-csr");
-    let request = read(&path.join("request.csr"));
+    let case = Case::of(&folder, "snp", "milan-v2-enarx-csr");
+    let request = case.file("request.csr");
     let anchors = Anchors { amd: anchors(&folder), ..Anchors::default() };
-    let fact = |name: &str| case.facts[name].as_str().unwrap().to_owned();
+    let fact = |name: &str| case.fact(name).unwrap().to_owned();
     let relaxed = Policy::parse("[snp]\nallow = [\"alias-check\"]\n").unwrap();
-    for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {
+    for verdict in case.verdicts.iter().filter(|verdict| verdict.policy == "baseline") {
         let outcome = decide_at(&request, &relaxed, &anchors, verdict.at);
-        hold("request.csr", verdict, outcome.map(drop));
+        hold(&case, verdict, outcome.map(drop));
     }
     let then: Timestamp = "2022-12-01T00:00:00Z".parse().unwrap();
     let decide = |policy: &str| {
@@ -303,32 +176,32 @@ fn the_request_of_the_original_enarx() {
 #[test]
 fn a_revoked_authority_vouches_for_nothing() {
     let Some(folder) = folder("a_revoked_authority_vouches_for_nothing") else { return };
-    let (path, case) = case(&folder, "neg-genoa-revoked-ask");
-    let der = |name: &str| read(&path.join(name));
+    let case = Case::of(&folder, "snp", "neg-genoa-revoked-ask");
+    let der = |name: &str| case.file(name);
     let policy = Policy::parse("").unwrap();
-    for verdict in &case.verdict {
+    for verdict in &case.verdicts {
         let ask =
             if verdict.policy.contains("ica-current.der") { "ica-current.der" } else { "ica.der" };
         let roots = Roots::from_der(&der("ark.der"), &der(ask), None, &Both).unwrap();
         assert!(!roots.simulated());
         let crl = der("genoa.crl");
         let outcome = roots.check_revocation(&[&crl], &policy.snp, verdict.at, &Both);
-        hold("neg-genoa-revoked-ask", verdict, outcome);
+        hold(&case, verdict, outcome);
     }
 }
 
 #[test]
 fn certificates_without_a_report() {
     let Some(folder) = folder("certificates_without_a_report") else { return };
-    let (path, case) = case(&folder, "vcek-shapes");
+    let case = Case::of(&folder, "snp", "vcek-shapes");
     let anchors = anchors(&folder);
     let policy = Policy::parse("[snp]\nallow = [\"crl-missing\"]\n").unwrap();
     let mut chains = 0;
-    for verdict in &case.verdict {
+    for verdict in &case.verdicts {
         let Some(file) = verdict.policy.strip_prefix("chain of ") else { continue };
-        let der = read(&path.join(file));
+        let der = case.file(file);
         let outcome = verify_vek(&der, &[], &anchors, &policy.snp, verdict.at, &Both);
-        hold("vcek-shapes", verdict, outcome.map(drop));
+        hold(&case, verdict, outcome.map(drop));
         chains += 1;
     }
     assert_eq!(chains, 3);

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha384};
 use testkit::silicon::azure::{Knobs, Leaf, SimulatedAzure};
 use types::time::Timestamp;
 
-use crate::real::{case_of, cases, folder, hold, read};
+use crate::corpus::{self, Case};
 use crate::world::{DAY, MEASUREMENT, MILAN, NOW, policy};
 
 static AZURE: LazyLock<SimulatedAzure> =
@@ -228,33 +228,30 @@ fn no_bit_can_be_flipped() {
 }
 
 /// The files of a case as a bundle, with the endorsements of its hardware.
-fn real(path: &std::path::Path) -> (Bundle, Vec<u8>) {
-    let optional = |name: &str| std::fs::read(path.join(name)).unwrap_or_default();
-    let values = read(&path.join("pcrs.bin"));
+fn real(case: &Case) -> (Bundle, Vec<u8>) {
+    let values = case.file("pcrs.bin");
     let pcrs: BTreeMap<u8, [u8; 32]> =
         (0..).zip(values.chunks_exact(32)).map(|(i, pcr)| (i, pcr.try_into().unwrap())).collect();
     let mut bundle = Bundle {
         certificates: Vec::new(),
-        hcl: read(&path.join("hcl_report.bin")),
-        message: read(&path.join("tpm_quote.msg")),
+        hcl: case.file("hcl_report.bin"),
+        message: case.file("tpm_quote.msg"),
         pcrs,
-        quote: optional("td_quote.bin"),
-        signature: read(&path.join("tpm_quote.sig")),
+        quote: case.optional("td_quote.bin").unwrap_or_default(),
+        signature: case.file("tpm_quote.sig"),
     };
     for name in ["ak_cert.pem", "ak_intermediates.pem"] {
-        let text = String::from_utf8(optional(name)).unwrap();
+        let text = case.text(name).unwrap_or_default();
         for block in text.split_inclusive("-----END CERTIFICATE-----\n") {
             if let Ok((_, der)) = der::pem::decode_vec(block.trim_start().as_bytes()) {
                 bundle.certificates.push(der);
             }
         }
     }
-    let vcek = optional("vek.der");
-    let endorsements = if vcek.is_empty() {
+    let endorsements = match case.optional("vek.der") {
+        Some(vcek) => Endorsements { vcek, ..Endorsements::default() }.to_der().unwrap(),
         // TDX without any collateral.
-        Collateral::default().to_bytes()
-    } else {
-        Endorsements { vcek, ..Endorsements::default() }.to_der().unwrap()
+        None => Collateral::default().to_bytes(),
     };
     (bundle, endorsements)
 }
@@ -264,13 +261,15 @@ const BINDING_ONLY: &str = "vtpm binding only";
 
 #[test]
 fn evidence_of_real_machines() {
-    let Some(folder) = folder("evidence_of_real_machines") else { return };
+    let Some(folder) = corpus::folder("evidence_of_real_machines") else { return };
     let anchors = Anchors::vendors(&AwsLc).unwrap();
-    let (mut agreed, mut not_judged) = (0, 0);
-    for name in cases(&folder, "vtpm") {
-        let (path, case) = case_of(&folder, "vtpm", &name);
-        let (bundle, endorsements) = real(&path);
+    let tally = corpus::all_agree(&corpus::cases(&folder, "vtpm"), |case, verdict| {
+        let (bundle, endorsements) = real(case);
         let kind = if bundle.quote.is_empty() { Kind::AzureSnp } else { Kind::AzureTdx };
+        // No policy takes a TD quote without its collateral: what is left of the verdict cannot be asked for.
+        if kind == Kind::AzureTdx && verdict.policy.starts_with(BINDING_ONLY) {
+            return None;
+        }
         // The cases have no lists of AMD's, and no verdict asks for a certain guest.
         let field = |at: usize, bytes: usize| hex::encode(&bundle.hcl[32 + at..][..bytes]);
         let policy = policy(&format!(
@@ -278,47 +277,30 @@ fn evidence_of_real_machines() {
             field(16, 16),
             field(32, 16),
         ));
-        for verdict in &case.verdict {
-            // No policy takes a TD quote without its collateral: what is left of the verdict cannot be asked for.
-            if kind == Kind::AzureTdx && verdict.policy.starts_with(BINDING_ONLY) {
-                println!("{name}: not judged: {}", verdict.policy);
-                not_judged += 1;
-                continue;
-            }
-            let evidence = Evidence {
-                kind,
-                statement: bundle.to_bytes(),
-                claims: None,
-                endorsements: endorsements.clone(),
-            };
-            let context = Context {
-                policy: &policy,
-                anchors: &anchors,
-                nonces: None,
-                build: "test",
-                now: verdict.at,
-                verifier: &AwsLc,
-            };
-            let outcome = verify(&evidence, &context);
-            hold(&name, verdict, outcome.clone().map(drop));
-            agreed += 1;
-            let Ok(Verified { facts, .. }) = outcome else { continue };
-            assert!(!facts.simulated && !facts.pinned, "{name}");
-            assert_eq!(facts.vtpm.unwrap().pcrs.len(), 24);
+        let judge = |bundle: &Bundle| {
+            let (statement, endorsements) = (bundle.to_bytes(), endorsements.clone());
+            let evidence = Evidence { kind, statement, claims: None, endorsements };
+            let (policy, anchors, build) = (&policy, &anchors, "test");
+            let (nonces, now, verifier) = (None, verdict.at, &AwsLc);
+            verify(&evidence, &Context { policy, anchors, nonces, build, now, verifier })
+        };
+        let outcome = judge(&bundle);
+        if let Ok(Verified { facts, .. }) = &outcome {
+            assert!(!facts.simulated && !facts.pinned, "{}", case.name);
+            assert_eq!(facts.vtpm.as_ref().unwrap().pcrs.len(), 24);
             // The registers of one machine with the quote of another.
-            let mut other = bundle.clone();
+            let mut other = bundle;
             other.pcrs.insert(0, Sha384::digest(b"x")[..32].try_into().unwrap());
-            let evidence = Evidence { statement: other.to_bytes(), ..evidence };
-            assert_eq!(verify(&evidence, &context).unwrap_err().check, "vtpm-binding");
+            assert_eq!(judge(&other).unwrap_err().check, "vtpm-binding");
         }
-    }
-    println!("vtpm: {agreed} verdicts agree, 0 disagree, {not_judged} cannot be asked for");
-    assert_eq!((agreed, not_judged), (8, 2));
+        Some(outcome)
+    });
+    assert_eq!((tally.agreed, tally.not_judged), (8, 2));
 }
 
 #[test]
 fn no_kind_of_real_evidence_is_left_out() {
-    let Some(folder) = folder("no_kind_of_real_evidence_is_left_out") else { return };
+    let Some(folder) = corpus::folder("no_kind_of_real_evidence_is_left_out") else { return };
     let kinds: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap())

@@ -2,11 +2,6 @@
 
 //! Quotes of real SGX and TDX platforms, with the verdicts that are known for them.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
-
-use crate::crypto::Both;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use enarx_evidence as evidence;
@@ -15,23 +10,22 @@ use evidence::csr::Request;
 use evidence::intel::{Collateral, Root};
 use evidence::policy::Policy;
 use evidence::result::{DcapFacts, TeeFacts};
-use evidence::{Anchors, Context, Evidence, Kind, Refusal, Verified, verify};
+use evidence::{Anchors, Context, Evidence, Kind, Verified, verify};
 use types::time::Timestamp;
 
-use crate::real::{Case, Verdict, case_of, folder, read};
+use crate::corpus::{self, Case, Tally, Verdict};
+use crate::crypto::Both;
 use crate::world::decide_at;
 
 /// What is with a quote in a case's folder.
-fn collateral(path: &Path) -> Collateral {
-    let file = |name: &str| path.join(name).is_file().then(|| read(&path.join(name)));
-    let text = |name: &str| file(name).map(|bytes| String::from_utf8(bytes).unwrap());
+fn collateral(case: &Case) -> Collateral {
     let crls = ["root_ca.crl", "pck.crl", "pck_processor.crl", "pck_platform.crl"];
     Collateral {
-        crls: crls.into_iter().filter_map(file).collect(),
-        tcb_info: text("tcb_info.json"),
-        qe_identity: text("qe_identity.json"),
-        tcb_info_chain: text("tcb_info_issuer_chain.pem"),
-        qe_identity_chain: text("qe_identity_issuer_chain.pem"),
+        crls: crls.into_iter().filter_map(|name| case.optional(name)).collect(),
+        tcb_info: case.text("tcb_info.json"),
+        qe_identity: case.text("qe_identity.json"),
+        tcb_info_chain: case.text("tcb_info_issuer_chain.pem"),
+        qe_identity_chain: case.text("qe_identity_issuer_chain.pem"),
         pck_chain: None,
     }
 }
@@ -63,27 +57,6 @@ fn policy(case: &Case, kind: Kind, verdict: &Verdict) -> Policy {
     Policy::parse(&text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The reason, in the words of the evidence's README, that a failed check stands for.
-fn reason(check: &str) -> &str {
-    match check {
-        "quote-signature" | "qe-report" | "collateral-signature" | "crl-signature" => {
-            "bad-signature"
-        }
-        "intel-chain" => "chain-invalid",
-        "pck-missing" => "pck-chain-missing",
-        "crl-missing" => "collateral-missing",
-        "crl-expired" | "certificate-expired" => "collateral-expired",
-        "revoked" => "certificate-revoked",
-        "debug" => "debug-enabled",
-        "sept-ve-disable" => "sept-ve-disable-clear",
-        "service-td" => "service-td-bound",
-        "migratable" => "migratable-td",
-        // Advisories are why a status is what it is.
-        "advisory" => "tcb-status",
-        other => other,
-    }
-}
-
 fn context<'a>(policy: &'a Policy, anchors: &'a Anchors, now: Timestamp) -> Context<'a> {
     Context { policy, anchors, nonces: None, build: "test 1", now, verifier: &Both }
 }
@@ -96,104 +69,56 @@ fn dcap(verified: &Verified) -> &DcapFacts {
     }
 }
 
-/// What speaks against a verdict: nothing, if the outcome is the known one, for a known reason.
-fn disagreement(verdict: &Verdict, outcome: &Result<Verified, Refusal>) -> Option<String> {
-    match (verdict.expect.as_str(), outcome) {
-        ("accept", Ok(verified)) => {
-            let facts = dcap(verified);
-            let mut known = verdict.advisories.clone();
-            known.sort();
-            let status = verdict.tcb_status.as_deref();
-            let same = status == Some(facts.status.as_str()) && known == facts.advisories;
-            (!same).then(|| format!("found {facts:?}"))
-        }
-        ("reject", Err(refusal)) => {
-            // Nothing else may be wrong with it: each check that failed is a known reason.
-            let failed = refusal.others.iter().map(|other| other.check);
-            let unknown = failed
-                .chain([refusal.check])
-                .find(|check| !verdict.reasons.iter().any(|known| known == reason(check)));
-            unknown.map(|check| format!("found {check}: {refusal}"))
-        }
-        (_, Ok(_)) => Some("accepted".into()),
-        (_, Err(refusal)) => Some(format!("found {refusal}")),
-    }
-}
-
 #[test]
 fn quotes_get_their_known_verdicts() {
-    let Some(folder) = folder("quotes_get_their_known_verdicts") else { return };
+    let Some(folder) = corpus::folder("quotes_get_their_known_verdicts") else { return };
     let anchors = Anchors { intel: vec![Root::intel()], ..Anchors::default() };
-    let (mut agreed, mut disagreed, mut foreign) = (0, Vec::new(), 0);
+    let mut all = Tally::default();
     for kind in [Kind::Sgx, Kind::Tdx] {
-        let mut names: Vec<_> = fs::read_dir(folder.join(kind.name()))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        for name in names {
-            let (path, case) = case_of(&folder, kind.name(), &name);
+        let tally = corpus::all_agree(&corpus::cases(&folder, kind.name()), |case, verdict| {
+            if verdict.policy.starts_with("old-steward semantics") {
+                // No policy here says so: without QE identity, nobody vouches for the quoting enclave.
+                assert!(case.facts.contains_key("csr_key_is"));
+                return None;
+            }
             let evidence = Evidence {
                 kind,
-                statement: read(&path.join("quote.bin")),
+                statement: case.file("quote.bin"),
                 claims: None,
-                endorsements: collateral(&path).to_bytes(),
+                endorsements: collateral(case).to_bytes(),
             };
-            for verdict in &case.verdict {
-                if verdict.policy.starts_with("old-steward semantics") {
-                    // No policy here says so: without QE identity, nobody vouches for the quoting enclave.
-                    assert!(case.facts.contains_key("csr_key_is"));
-                    foreign += 1;
-                    continue;
-                }
-                let policy = policy(&case, kind, verdict);
-                let outcome = verify(&evidence, &context(&policy, &anchors, verdict.at));
-                if let Ok(verified) = &outcome {
-                    facts_agree(&name, &case, verified);
-                }
-                match disagreement(verdict, &outcome) {
-                    None => agreed += 1,
-                    Some(what) => disagreed.push(format!(
-                        "{}/{name} at {} under {}: {what}",
-                        kind.name(),
-                        verdict.at,
-                        verdict.policy
-                    )),
-                }
-            }
-        }
+            let policy = policy(case, kind, verdict);
+            let outcome = verify(&evidence, &context(&policy, &anchors, verdict.at));
+            Some(outcome.inspect(|verified| facts_agree(case, verdict, verified)))
+        });
+        all.agreed += tally.agreed;
+        all.not_judged += tally.not_judged;
     }
-    let _ = writeln!(
-        io::stderr(),
-        "SGX and TDX: {agreed} verdicts agree, {} disagree, {foreign} are what the original Steward did without QE identity",
-        disagreed.len()
-    );
-    assert!(disagreed.is_empty(), "{}", disagreed.join("\n"));
-    assert!(agreed >= 60 && foreign == 2, "{agreed} verdicts, {foreign} foreign");
+    assert!(all.agreed >= 60 && all.not_judged == 2, "{all:?}");
 }
 
 /// The requests of the original on SGX: read, and refused for want of what vouches for the quoting enclave.
 #[test]
 fn the_requests_of_the_original_enarx() {
-    let Some(folder) = folder("the_requests_of_the_original_enarx") else { return };
+    let Some(folder) = corpus::folder("the_requests_of_the_original_enarx") else { return };
     let anchors = Anchors { intel: vec![Root::intel()], ..Anchors::default() };
     for name in ["v3-i5-enarx-csr", "v3-icelake-xeon-enarx-csr"] {
-        let (path, case) = case_of(&folder, "sgx", name);
-        let request = read(&path.join("request.csr"));
+        let case = Case::of(&folder, "sgx", name);
+        let request = case.file("request.csr");
         let parsed = Request::parse(&request, &Both).unwrap();
         assert_eq!(parsed.spki_der.len(), 91);
         let Evidence { kind, statement, claims, endorsements } = &parsed.evidence;
         assert_eq!((*kind, claims), (Kind::Sgx, &None));
-        assert_eq!(*statement, read(&path.join("quote.bin")));
+        assert_eq!(*statement, case.file("quote.bin"));
         let bound = hex::encode(legacy_report_data(Kind::Sgx, &parsed.spki_der));
         assert_eq!(case.facts["report_data"].as_str(), Some(bound.as_str()));
         let found = Collateral::from_bytes(endorsements).unwrap();
-        let known = collateral(&path);
+        let known = collateral(&case);
         assert_eq!(found.tcb_info, known.tcb_info);
         assert!(known.crls.iter().all(|crl| found.crls.contains(crl)));
         assert_eq!(found.qe_identity, None);
         let policy = Policy::parse("").unwrap();
-        for verdict in case.verdict.iter().filter(|verdict| verdict.policy == "baseline") {
+        for verdict in case.verdicts.iter().filter(|verdict| verdict.policy == "baseline") {
             let refusal = decide_at(&request, &policy, &anchors, verdict.at).unwrap_err();
             assert_eq!(refusal.check, "qe-identity-missing", "{name} at {}", verdict.at);
         }
@@ -203,20 +128,24 @@ fn the_requests_of_the_original_enarx() {
 /// Certificates of others with a quote in them: what is judged is what they carry.
 #[test]
 fn quotes_in_certificates() {
-    let Some(folder) = folder("quotes_in_certificates") else { return };
+    let Some(folder) = corpus::folder("quotes_in_certificates") else { return };
     for name in ["v3-ratls-cert-gramine", "v3-ratls-cert-rats-rs"] {
-        let (path, _) = case_of(&folder, "sgx", name);
-        let pem = String::from_utf8(read(&path.join("ratls-cert.pem"))).unwrap();
+        let case = Case::of(&folder, "sgx", name);
+        let pem = case.text("ratls-cert.pem").unwrap();
         let body: String = pem.lines().filter(|line| !line.starts_with("---")).collect();
         let certificate = STANDARD.decode(body).unwrap();
-        let quote = read(&path.join("quote.bin"));
+        let quote = case.file("quote.bin");
         let found = certificate.windows(quote.len()).filter(|window| *window == quote).count();
         assert!(found >= 1, "{name}");
     }
 }
 
-fn facts_agree(name: &str, case: &Case, verified: &Verified) {
-    let facts = &verified.facts;
+fn facts_agree(case: &Case, verdict: &Verdict, verified: &Verified) {
+    let (name, facts) = (&case.name, &verified.facts);
+    let mut advisories = verdict.advisories.clone();
+    advisories.sort();
+    assert_eq!(verdict.tcb_status.as_ref(), Some(&dcap(verified).status), "{name}");
+    assert_eq!(advisories, dcap(verified).advisories, "{name}");
     let fact = |fact: &str| case.facts[fact].as_str().map(str::to_owned);
     let hex = |name: &str, value: Option<String>| assert_eq!(fact(name), value, "{name}");
     hex("report_data", verified.bound.map(hex::encode));
