@@ -23,6 +23,7 @@ mod directory;
 mod entry;
 pub mod media;
 mod records;
+pub mod rights;
 pub mod statement;
 mod tree;
 

@@ -111,6 +111,28 @@ pub const JSON_BYTES_MAX: usize = 64 * 1024;
 pub const TAGS_MAX: usize = 10_000;
 /// Longest bearer token.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Most users that an organisation or a repository names; more are refused with 400.
+pub const MEMBERS_MAX: usize = 500;
+/// Most teams of an organisation; more are refused with 400.
+pub const TEAMS_MAX: usize = 50;
+/// Most rules by which other issuers' tokens publish, of a repository or an owner; more are refused with 400.
+pub const PUBLISHERS_MAX: usize = 20;
+/// Most claims in one of these rules.
+pub const CLAIM_RULES_MAX: usize = 16;
+/// Longest name or value in one of these rules.
+pub const CLAIM_BYTES_MAX: usize = 1024;
+/// Most tokens of an owner at a time; the next is refused with 403.
+pub const TOKENS_MAX: usize = 100;
+/// Most repositories that a token names; more are refused with 400.
+pub const TOKEN_REPOS_MAX: usize = 100;
+/// Longest life of a registry's own token, in seconds: a year and a day.
+pub const TOKEN_SECONDS_MAX: u64 = 366 * 86_400;
+/// Largest release policy of a repository (docs/FORMATS.md 2.8); answered with 413.
+pub const RELEASE_POLICY_BYTES_MAX: usize = 32 * 1024;
+/// Most rules of a release policy, and most values of one of its keys.
+pub const RELEASE_RULES_MAX: usize = 64;
+/// Most versions of a release policy; then no further is taken.
+pub const RELEASE_POLICIES_MAX: usize = 1000;
 
 /// Largest frame of JSON between loader and Keep (see [`crate::hostlink`]).
 pub const HOSTLINK_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -103,6 +103,7 @@ pub mod https;
 mod identity;
 mod path;
 mod probe;
+mod release;
 pub mod report;
 mod requirements;
 #[cfg(test)]
@@ -119,6 +120,7 @@ pub use expect::{Expectation, ParseExpectationError, Tier};
 pub use identity::{Identity, Usage, identify, verify_chain};
 pub use path::Crls;
 pub use probe::{Probe, probe};
+pub use release::{NotReleased, Reason, ReleasePolicy, Released, RuleUnmet};
 pub use requirements::{Requirements, Unmet};
 // What appears in signatures, so that callers need no other crate for it, nor can have another version of it.
 pub use evidence::result::{AttestationResult, Facts, Status};
