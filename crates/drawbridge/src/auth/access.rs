@@ -2,41 +2,178 @@
 
 //! The rules: who may do what. A pure function over what is known, so that every row can be tested.
 
-use drawbridge_core::{RepoRecord, UserRecord};
-use types::digest::Sha256;
+use std::collections::BTreeSet;
 
-use super::jwt::Person;
-use super::keeps::Keep;
+use drawbridge_core::RepoRecord;
+use drawbridge_core::rights::{Role, TokenKind, names_repo};
+
+use super::jwt::{Person, Verified};
+use super::keeps::{Certificates, Verdict};
+use super::owner::{AccessRecord, OwnerRecord};
+use super::publisher::Rules;
+use crate::store::UserName;
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Caller {
     /// Nobody in particular.
     Anonymous,
-    /// A person with a good token.
+    /// A person with a good token of the people's issuer.
     Person(Person),
+    /// Somebody with a good token of the registry's own.
+    Token(Grant),
+    /// A machine with a good token of an issuer that the operator trusts.
+    Machine(Verified),
     /// A client with a certificate, good or not.
-    Keep(Keep),
+    Keep(Certificates),
 }
 
-/// What a scope is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
-    /// User records.
-    Users,
-    /// Repository records.
-    Repositories,
-    /// Tags and their trees.
-    Tags,
+/// What a token of the registry's own stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Whose name it was made under.
+    pub owner: UserName,
+    /// Its public part.
+    pub id: String,
+    /// For whom it speaks.
+    pub kind: TokenKind,
+    /// Who made it.
+    pub subject: String,
+    /// What it allows.
+    pub scopes: BTreeSet<String>,
+    /// With which repositories of the owner.
+    pub repos: Vec<String>,
 }
 
-/// Whether somebody wants to look or to change.
+/// What somebody wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Look.
-    Read,
-    /// Add.
-    Write,
+pub enum Action {
+    /// Take a name that is nobody's, for oneself or for an organisation.
+    Register,
+    /// See whose a name is, and who is in an organisation.
+    ReadOwner,
+    /// Change an organisation.
+    ChangeOwner,
+    /// See the registry's own tokens of an owner.
+    ReadTokens,
+    /// Make and revoke them.
+    ChangeTokens,
+    /// See the record of a repository, and its release policy.
+    ReadRepo,
+    /// Register a repository.
+    CreateRepo,
+    /// Change whether a repository is public, and to which Keeps it is released.
+    ChangeRepo,
+    /// See who has rights in a repository, or by which rules machines publish.
+    ReadRights,
+    /// Change that, for one repository.
+    ChangeRights,
+    /// See by which rules machines publish to repositories of an owner.
+    ReadPublishers,
+    /// Change that.
+    ChangePublishers,
+    /// List the tags of a repository.
+    ListTags,
+    /// Read a tag and its tree.
+    ReadTag,
+    /// Learn what a Keep must know before it is attested.
+    Discover,
+    /// Publish.
+    WriteTag,
+}
+
+/// What an action wants of people and of tokens.
+struct Wants {
+    scope: &'static str,
+    manage: &'static str,
+    /// None: everybody may who has the scope.
+    role: Option<Role>,
+    /// Only somebody who is logged in may; no token that lies about somewhere.
+    people_only: bool,
+    /// It is about a repository that has to be there.
+    in_repo: bool,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Register,
+        Self::ReadOwner,
+        Self::ChangeOwner,
+        Self::ReadTokens,
+        Self::ChangeTokens,
+        Self::ReadRepo,
+        Self::CreateRepo,
+        Self::ChangeRepo,
+        Self::ReadRights,
+        Self::ChangeRights,
+        Self::ReadPublishers,
+        Self::ChangePublishers,
+        Self::ListTags,
+        Self::ReadTag,
+        Self::Discover,
+        Self::WriteTag,
+    ];
+
+    const fn wants(self) -> Wants {
+        const USERS: [&str; 3] =
+            ["read:drawbridge_users", "write:drawbridge_users", "manage:drawbridge_users"];
+        const REPOS: [&str; 3] = [
+            "read:drawbridge_repositories",
+            "write:drawbridge_repositories",
+            "manage:drawbridge_repositories",
+        ];
+        const TAGS: [&str; 3] =
+            ["read:drawbridge_tags", "write:drawbridge_tags", "manage:drawbridge_tags"];
+        let (of, writes, role, people_only, in_repo) = match self {
+            Self::Register => (USERS, true, None, true, false),
+            Self::ReadOwner => (USERS, false, Some(Role::Reader), false, false),
+            Self::ChangeOwner | Self::ChangeTokens => (USERS, true, Some(Role::Owner), true, false),
+            Self::ReadTokens => (USERS, false, Some(Role::Owner), true, false),
+            Self::ReadRepo => (REPOS, false, Some(Role::Reader), false, true),
+            Self::CreateRepo => (REPOS, true, Some(Role::Owner), false, false),
+            Self::ReadRights => (REPOS, false, Some(Role::Owner), false, true),
+            Self::ChangeRepo | Self::ChangeRights => (REPOS, true, Some(Role::Owner), true, true),
+            Self::ReadPublishers => (REPOS, false, Some(Role::Owner), false, false),
+            Self::ChangePublishers => (REPOS, true, Some(Role::Owner), true, false),
+            Self::ListTags | Self::ReadTag | Self::Discover => {
+                (TAGS, false, Some(Role::Reader), false, true)
+            }
+            Self::WriteTag => (TAGS, true, Some(Role::Writer), false, true),
+        };
+        let [read, write, manage] = of;
+        Wants { scope: if writes { write } else { read }, manage, role, people_only, in_repo }
+    }
+
+    /// Whether everybody may do it where a repository is public, or where its owner said so.
+    const fn open(self, repo: RepoRecord) -> bool {
+        match self {
+            Self::ListTags | Self::ReadTag => repo.public,
+            Self::Discover => repo.public || repo.discoverable,
+            _ => false,
+        }
+    }
+}
+
+/// What is known of that with which somebody wants to do something.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The owner's name.
+    pub name: &'a UserName,
+    /// Whose it is, if it is anybody's.
+    pub owner: Option<&'a OwnerRecord>,
+    /// The repository's name, if it is about one.
+    pub repo_name: Option<&'a str>,
+    /// The repository, if it is there.
+    pub repo: Option<RepoRecord>,
+    /// Who has rights in it besides.
+    pub access: Option<&'a AccessRecord>,
+    /// Which machines may publish to it.
+    pub publishers: Rules<'a>,
+    /// Whether the tag, if it is about one, stands for something.
+    pub tag: bool,
+    /// What the owner's release policy says of the caller's certificate, if that was asked.
+    pub keep: Option<&'a Verdict>,
 }
 
 /// A no.
@@ -45,299 +182,134 @@ pub enum Denied {
     /// Who are you? There may be nothing of that name.
     Unauthenticated,
     /// The token does not allow it; the scope that would.
-    Scope(String),
+    Scope(&'static str),
+    /// The token is not for this repository, or not for this owner.
+    TokenRepo,
+    /// Only people who are logged in do this.
+    PeopleOnly,
+    /// No rule of the owner's lets this machine do it.
+    NoRule,
     /// The name is somebody else's.
     NotOwner,
+    /// One's role is not enough; the one that is.
+    Role(Role),
     /// There is no such user, and only that user could do it.
     NoUser,
     /// There is no such thing.
     NotFound,
-    /// The Keep is not released to; why.
-    NotReleased(String),
+    /// The Keep is not released to; the check, and why.
+    NotReleased(&'static str, String),
 }
 
-/// A yes, with the reason for the log if it was a release to a Keep.
+/// A yes, with the reason for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Granted {
     /// Everybody may.
     Public,
-    /// The owner may.
-    Owner,
+    /// By one's role; none if no role is needed.
+    Role(Option<Role>),
+    /// By the rule of this name for machines.
+    Publisher(String),
     /// A Keep that is attested for exactly this; its description.
     Released(String),
 }
 
-impl Person {
-    /// Whether the token has the scope, or that to manage.
-    ///
-    /// # Errors
-    /// [`Denied::Scope`].
-    pub fn may(&self, verb: Verb, topic: Topic) -> Result<(), Denied> {
-        let verb = match verb {
-            Verb::Read => "read",
-            Verb::Write => "write",
-        };
-        let topic = match topic {
-            Topic::Users => "drawbridge_users",
-            Topic::Repositories => "drawbridge_repositories",
-            Topic::Tags => "drawbridge_tags",
-        };
-        let scope = format!("{verb}:{topic}");
-        if self.scopes.contains(&scope) || self.scopes.contains(&format!("manage:{topic}")) {
-            Ok(())
-        } else {
-            Err(Denied::Scope(scope))
+/// Whether this caller may do this.
+///
+/// # Errors
+/// See [`Denied`].
+pub fn decide(caller: &Caller, action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
+    let about_tag = matches!(action, Action::ReadTag | Action::Discover);
+    let there = |granted| if about_tag && !facts.tag { Err(Denied::NotFound) } else { Ok(granted) };
+    // A repository that hides its tags does not say either which there are.
+    if facts.repo.is_some_and(|repo| action.open(repo) && (repo.public || facts.tag)) {
+        return there(Granted::Public);
+    }
+    let wants = action.wants();
+    let role = match caller {
+        Caller::Anonymous => return Err(Denied::Unauthenticated),
+        Caller::Keep(_) => return keep(action, facts),
+        Caller::Machine(token) => return machine(token, action, facts),
+        Caller::Person(person) => {
+            scope(&person.scopes, &wants)?;
+            role_of(&person.subject, facts, wants.in_repo)
         }
+        Caller::Token(grant) => {
+            if wants.people_only {
+                return Err(Denied::PeopleOnly);
+            }
+            scope(&grant.scopes, &wants)?;
+            let repo = facts.repo_name.is_none_or(|repo| names_repo(&grant.repos, repo));
+            if grant.owner != *facts.name || !repo {
+                return Err(Denied::TokenRepo);
+            }
+            match grant.kind {
+                TokenKind::Personal => role_of(&grant.subject, facts, wants.in_repo),
+                // Whatever it is that a robot publishes, it never says who may.
+                TokenKind::Robot => facts.owner.map(|_| Role::Writer),
+            }
+        }
+    };
+    let Some(needed) = wants.role else {
+        return Ok(Granted::Role(None));
+    };
+    if facts.owner.is_none() {
+        return Err(Denied::NoUser);
+    }
+    match role {
+        None => return Err(Denied::NotOwner),
+        Some(role) if role < needed => return Err(Denied::Role(needed)),
+        Some(_) => {}
+    }
+    if wants.in_repo && facts.repo.is_none() {
+        return Err(Denied::NotFound);
+    }
+    there(Granted::Role(role))
+}
+
+fn scope(scopes: &BTreeSet<String>, wants: &Wants) -> Result<(), Denied> {
+    if scopes.contains(wants.scope) || scopes.contains(wants.manage) {
+        Ok(())
+    } else {
+        Err(Denied::Scope(wants.scope))
     }
 }
 
-impl Caller {
-    /// The person, for what only people do.
-    ///
-    /// # Errors
-    /// [`Denied::Unauthenticated`], [`Denied::Scope`].
-    pub fn person(&self, verb: Verb, topic: Topic) -> Result<&Person, Denied> {
-        match self {
-            Self::Person(person) => person.may(verb, topic).map(|()| person),
-            Self::Anonymous | Self::Keep(_) => Err(Denied::Unauthenticated),
-        }
-    }
+fn role_of(subject: &str, facts: &Facts<'_>, in_repo: bool) -> Option<Role> {
+    let owner = facts.owner?;
+    if in_repo { owner.role_in(subject, facts.access) } else { owner.role(subject) }
+}
 
-    /// Whether this is the person whose name it is.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn owner(&self, verb: Verb, topic: Topic, user: Option<&UserRecord>) -> Result<(), Denied> {
-        let person = self.person(verb, topic)?;
-        match user {
-            None => Err(Denied::NoUser),
-            Some(user) if user.subject == person.subject => Ok(()),
-            Some(_) => Err(Denied::NotOwner),
-        }
+fn machine(token: &Verified, action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
+    let (Action::WriteTag, Some(repo)) = (action, facts.repo_name) else {
+        return Err(Denied::NoRule);
+    };
+    match facts.publishers.takes(token, repo) {
+        Some(rule) if facts.repo.is_some() => Ok(Granted::Publisher(rule.name.clone())),
+        Some(_) => Err(Denied::NotFound),
+        None => Err(Denied::NoRule),
     }
+}
 
-    /// Whether this caller may list the tags of a repository.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn list(
-        &self,
-        user: Option<&UserRecord>,
-        repo: Option<&RepoRecord>,
-    ) -> Result<Granted, Denied> {
-        if repo.is_some_and(|r| r.public) {
-            return Ok(Granted::Public);
+fn keep(action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
+    match (action, facts.keep) {
+        (Action::ReadTag | Action::Discover, Some(Ok(description))) if facts.tag => {
+            Ok(Granted::Released(description.clone()))
         }
-        if let Self::Keep(_) = self {
-            return Err(Denied::NotReleased(
-                "a Keep may read the one tag that it is attested for, but not the list".to_owned(),
-            ));
+        (Action::ReadTag | Action::Discover, Some(Err((check, why)))) => {
+            Err(Denied::NotReleased(check, why.clone()))
         }
-        self.owner(Verb::Read, Topic::Tags, user)?;
-        if repo.is_some() { Ok(Granted::Owner) } else { Err(Denied::NotFound) }
-    }
-
-    /// Whether this caller may read a tag and its tree, which stands for `digest` if it is there.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn read(
-        &self,
-        user: Option<&UserRecord>,
-        repo: Option<&RepoRecord>,
-        digest: Option<&Sha256>,
-    ) -> Result<Granted, Denied> {
-        if repo.is_some_and(|r| r.public) {
-            return if digest.is_some() { Ok(Granted::Public) } else { Err(Denied::NotFound) };
-        }
-        match self {
-            Self::Keep(Keep::Attested { digest: own, description }) if Some(own) == digest => {
-                Ok(Granted::Released(description.clone()))
-            }
-            Self::Keep(Keep::Attested { digest: own, .. }) => Err(Denied::NotReleased(format!(
-                "the certificate is for the workload {own}, which is not what this tag stands for"
-            ))),
-            Self::Keep(Keep::Refused(why)) => Err(Denied::NotReleased(why.clone())),
-            Self::Anonymous | Self::Person(_) => {
-                self.owner(Verb::Read, Topic::Tags, user)?;
-                if digest.is_some() { Ok(Granted::Owner) } else { Err(Denied::NotFound) }
-            }
-        }
-    }
-
-    /// Whether this caller may learn what a Keep must know before it is attested.
-    ///
-    /// # Errors
-    /// See [`Denied`].
-    pub fn discover(
-        &self,
-        user: Option<&UserRecord>,
-        repo: Option<&RepoRecord>,
-        digest: Option<&Sha256>,
-    ) -> Result<Granted, Denied> {
-        match (repo, digest) {
-            (Some(repo), Some(_)) if repo.discoverable => Ok(Granted::Public),
-            _ => self.read(user, repo, digest),
-        }
+        (Action::ReadTag | Action::Discover, _) => Err(Denied::NotReleased(
+            "release.workload",
+            "the certificate is not for what this tag stands for".to_owned(),
+        )),
+        (Action::ListTags, _) => Err(Denied::NotReleased(
+            "release.list",
+            "a Keep may read the one tag that it is attested for, but not the list".to_owned(),
+        )),
+        _ => Err(Denied::Unauthenticated),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DIGEST: Sha256 = Sha256([1; 32]);
-    const OTHER: Sha256 = Sha256([2; 32]);
-
-    fn person(subject: &str, scopes: &str) -> Caller {
-        let scopes = scopes.split(' ').map(str::to_owned).collect();
-        Caller::Person(Person { subject: subject.to_owned(), scopes })
-    }
-
-    fn keep(digest: Sha256) -> Caller {
-        Caller::Keep(Keep::Attested { digest, description: "k".into() })
-    }
-
-    /// Reads a whole table: repository × tag × caller.
-    #[test]
-    fn reading_tags_and_trees() {
-        let user = UserRecord { subject: "ann".into() };
-        let public = RepoRecord { public: true, discoverable: false };
-        let private = RepoRecord { public: false, discoverable: false };
-        let found = RepoRecord { public: false, discoverable: true };
-        let tags = "read:drawbridge_tags";
-        let callers = [
-            ("anonymous", Caller::Anonymous),
-            ("owner", person("ann", tags)),
-            ("manager", person("ann", "manage:drawbridge_tags")),
-            ("writer", person("ann", "write:drawbridge_tags")),
-            ("narrow", person("ann", "read:drawbridge_users manage:drawbridge_repositories")),
-            ("other", person("bob", tags)),
-            ("keep", keep(DIGEST)),
-            ("wrong keep", keep(OTHER)),
-            ("bad keep", Caller::Keep(Keep::Refused("simulated".into()))),
-        ];
-        let mut rows = String::new();
-        for (repo_name, repo) in [
-            ("public", Some(&public)),
-            ("private", Some(&private)),
-            ("discoverable", Some(&found)),
-            ("missing", None),
-        ] {
-            for (tag_name, digest) in [("tag", Some(&DIGEST)), ("no tag", None)] {
-                if repo.is_none() && digest.is_some() {
-                    continue;
-                }
-                for (name, caller) in &callers {
-                    let short = |r: Result<Granted, Denied>| match r {
-                        Ok(Granted::Public) => "public",
-                        Ok(Granted::Owner) => "owner",
-                        Ok(Granted::Released(_)) => "released",
-                        Err(Denied::Unauthenticated) => "401",
-                        Err(Denied::Scope(_)) => "scope",
-                        Err(Denied::NotOwner) => "not-owner",
-                        Err(Denied::NoUser) => "no-user",
-                        Err(Denied::NotFound) => "404",
-                        Err(Denied::NotReleased(_)) => "not-released",
-                    };
-                    let row = [
-                        short(caller.read(Some(&user), repo, digest)),
-                        short(caller.discover(Some(&user), repo, digest)),
-                        short(caller.list(Some(&user), repo)),
-                    ];
-                    rows += &format!("{repo_name}, {tag_name}, {name}: {}\n", row.join(" "));
-                }
-            }
-        }
-        let expected = "\
-public, tag, anonymous: public public public
-public, tag, owner: public public public
-public, tag, manager: public public public
-public, tag, writer: public public public
-public, tag, narrow: public public public
-public, tag, other: public public public
-public, tag, keep: public public public
-public, tag, wrong keep: public public public
-public, tag, bad keep: public public public
-public, no tag, anonymous: 404 404 public
-public, no tag, owner: 404 404 public
-public, no tag, manager: 404 404 public
-public, no tag, writer: 404 404 public
-public, no tag, narrow: 404 404 public
-public, no tag, other: 404 404 public
-public, no tag, keep: 404 404 public
-public, no tag, wrong keep: 404 404 public
-public, no tag, bad keep: 404 404 public
-private, tag, anonymous: 401 401 401
-private, tag, owner: owner owner owner
-private, tag, manager: owner owner owner
-private, tag, writer: scope scope scope
-private, tag, narrow: scope scope scope
-private, tag, other: not-owner not-owner not-owner
-private, tag, keep: released released not-released
-private, tag, wrong keep: not-released not-released not-released
-private, tag, bad keep: not-released not-released not-released
-private, no tag, anonymous: 401 401 401
-private, no tag, owner: 404 404 owner
-private, no tag, manager: 404 404 owner
-private, no tag, writer: scope scope scope
-private, no tag, narrow: scope scope scope
-private, no tag, other: not-owner not-owner not-owner
-private, no tag, keep: not-released not-released not-released
-private, no tag, wrong keep: not-released not-released not-released
-private, no tag, bad keep: not-released not-released not-released
-discoverable, tag, anonymous: 401 public 401
-discoverable, tag, owner: owner public owner
-discoverable, tag, manager: owner public owner
-discoverable, tag, writer: scope public scope
-discoverable, tag, narrow: scope public scope
-discoverable, tag, other: not-owner public not-owner
-discoverable, tag, keep: released public not-released
-discoverable, tag, wrong keep: not-released public not-released
-discoverable, tag, bad keep: not-released public not-released
-discoverable, no tag, anonymous: 401 401 401
-discoverable, no tag, owner: 404 404 owner
-discoverable, no tag, manager: 404 404 owner
-discoverable, no tag, writer: scope scope scope
-discoverable, no tag, narrow: scope scope scope
-discoverable, no tag, other: not-owner not-owner not-owner
-discoverable, no tag, keep: not-released not-released not-released
-discoverable, no tag, wrong keep: not-released not-released not-released
-discoverable, no tag, bad keep: not-released not-released not-released
-missing, no tag, anonymous: 401 401 401
-missing, no tag, owner: 404 404 404
-missing, no tag, manager: 404 404 404
-missing, no tag, writer: scope scope scope
-missing, no tag, narrow: scope scope scope
-missing, no tag, other: not-owner not-owner not-owner
-missing, no tag, keep: not-released not-released not-released
-missing, no tag, wrong keep: not-released not-released not-released
-missing, no tag, bad keep: not-released not-released not-released
-";
-        assert_eq!(rows, expected);
-    }
-
-    #[test]
-    fn writing_is_for_owners_with_the_scope() {
-        let user = UserRecord { subject: "ann".into() };
-        let write = |caller: &Caller, user: Option<&UserRecord>| {
-            caller.owner(Verb::Write, Topic::Tags, user)
-        };
-        let ann = person("ann", "write:drawbridge_tags");
-        assert_eq!(write(&ann, Some(&user)), Ok(()));
-        assert_eq!(write(&ann, None), Err(Denied::NoUser));
-        assert_eq!(
-            write(&person("bob", "write:drawbridge_tags"), Some(&user)),
-            Err(Denied::NotOwner)
-        );
-        for scopes in
-            ["", "read:drawbridge_tags", "write:drawbridge_repositories", "write:drawbridge_tagsx"]
-        {
-            let denied = write(&person("ann", scopes), Some(&user));
-            assert_eq!(denied, Err(Denied::Scope("write:drawbridge_tags".into())), "{scopes}");
-        }
-        assert_eq!(write(&Caller::Anonymous, Some(&user)), Err(Denied::Unauthenticated));
-        // A Keep reads; it never writes.
-        assert_eq!(write(&keep(DIGEST), Some(&user)), Err(Denied::Unauthenticated));
-    }
-}
+mod tests;

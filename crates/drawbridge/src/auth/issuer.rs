@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! People: bearer tokens of one OpenID Connect issuer, whose keys may change at any time.
+//! Bearer tokens of OpenID Connect issuers, whose keys may change at any time.
 
 use std::fmt;
 use std::io::Read as _;
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use types::time::Timestamp;
 
-use super::jwt::{Expectations, KeySet, Person, TokenError, Unverified};
+use super::jwk::KeySet;
+use super::jwt::{Person, TokenError, Unverified, Verified};
 
 /// Largest document taken from the issuer, in bytes.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024;
@@ -41,9 +42,13 @@ impl fmt::Display for AuthError {
     }
 }
 
-/// Checks tokens of one issuer.
-pub struct People {
-    expected: Expectations,
+/// One issuer: those whose tokens these are asks it for its keys.
+pub struct Issuer {
+    url: String,
+    /// What tokens must have in `aud`; none if a rule judges it.
+    audience: Option<String>,
+    /// Its keys must be where it is itself, so that nobody but the operator says whom the registry asks.
+    same_origin: bool,
     agent: ureq::Agent,
     keys: RwLock<Option<Keys>>,
     /// Held by whoever asks the issuer.
@@ -63,9 +68,9 @@ struct Asking {
     failure: String,
 }
 
-impl fmt::Debug for People {
+impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("People").field("expected", &self.expected).finish_non_exhaustive()
+        f.debug_struct("Issuer").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -89,10 +94,27 @@ pub fn valid_issuer_url(url: &str) -> bool {
     })
 }
 
-impl People {
-    /// Tokens of this issuer, asked by this agent.
-    pub fn new(expected: Expectations, agent: ureq::Agent) -> Self {
-        Self { expected, agent, keys: RwLock::default(), asking: Mutex::default() }
+/// Whether two URLs have the same scheme, host and port.
+fn same_origin(one: &str, other: &str) -> bool {
+    // At most `https:`, nothing, the authority.
+    let origin = |url: &str| url.splitn(4, '/').take(3).map(str::to_owned).collect::<Vec<_>>();
+    origin(one) == origin(other)
+}
+
+impl Issuer {
+    /// The issuer of people's tokens, which are for this audience, asked by this agent.
+    pub fn of_people(url: &str, audience: &str, agent: ureq::Agent) -> Self {
+        Self::new(url, Some(audience.to_owned()), false, agent)
+    }
+
+    /// An issuer whose tokens are judged by owners' rules, asked by this agent.
+    pub fn of_machines(url: &str, agent: ureq::Agent) -> Self {
+        Self::new(url, None, true, agent)
+    }
+
+    fn new(url: &str, audience: Option<String>, same_origin: bool, agent: ureq::Agent) -> Self {
+        let (keys, asking) = (RwLock::default(), Mutex::default());
+        Self { url: url.to_owned(), audience, same_origin, agent, keys, asking }
     }
 
     /// Asks for the issuer's keys before the first token comes. If it does not answer, the first token asks again.
@@ -108,7 +130,7 @@ impl People {
     pub fn ready(&self) -> Result<(), String> {
         match self.cached() {
             Some(_) => Ok(()),
-            None => Err(format!("the keys of {} could not be had so far", self.expected.issuer)),
+            None => Err(format!("the keys of {} could not be had so far", self.url)),
         }
     }
 
@@ -116,10 +138,14 @@ impl People {
     ///
     /// # Errors
     /// See [`AuthError`].
-    pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Person, AuthError> {
-        let unverified = Unverified::parse(token).map_err(AuthError::Token)?;
-        let keys = self.keys_with(&unverified.kid).await?;
-        unverified.verify(&keys, &self.expected, now).map_err(AuthError::Token)
+    async fn authenticate(
+        &self,
+        token: &Unverified<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, AuthError> {
+        let keys = self.keys_with(&token.kid).await?;
+        let audience = self.audience.as_deref();
+        token.verify(&keys, &self.url, audience, now).map_err(AuthError::Token)
     }
 
     /// The issuer's keys; asked for anew if this one is unknown or they are old.
@@ -157,19 +183,80 @@ impl People {
             return;
         }
         asking.times.push(Instant::now());
-        let (agent, issuer) = (self.agent.clone(), self.expected.issuer.clone());
-        let fetched = tokio::task::spawn_blocking(move || fetch(&agent, &issuer)).await;
+        let (agent, issuer, same_origin) = (self.agent.clone(), self.url.clone(), self.same_origin);
+        let fetched =
+            tokio::task::spawn_blocking(move || fetch(&agent, &issuer, same_origin)).await;
         match fetched.unwrap_or_else(|_| Err("the task that asks was ended".to_owned())) {
             Ok(set) => {
                 let keys = Keys { set: Arc::new(set), since: Instant::now() };
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
-                tracing::debug!(issuer = %self.expected.issuer, "got the issuer's keys");
+                tracing::debug!(issuer = %self.url, "got the issuer's keys");
             }
             Err(failure) => {
-                tracing::warn!(issuer = %self.expected.issuer, %failure, "the issuer's keys cannot be had");
+                tracing::warn!(issuer = %self.url, %failure, "the issuer's keys cannot be had");
                 asking.failure = failure;
             }
         }
+    }
+}
+
+/// All issuers whose tokens are taken.
+#[derive(Debug, Default)]
+pub struct Issuers {
+    people: Option<Issuer>,
+    machines: Vec<Issuer>,
+}
+
+/// Whose a good token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// A person's.
+    Person(Person),
+    /// A machine's, good only where an owner's rule takes it.
+    Machine(Verified),
+}
+
+impl Issuers {
+    /// The issuer of people's tokens, if there is one, and those of machines' tokens, which are others.
+    pub fn new(people: Option<Issuer>, machines: Vec<Issuer>) -> Self {
+        Self { people, machines }
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Bearer, AuthError> {
+        let unverified = Unverified::parse(token).map_err(AuthError::Token)?;
+        let name = unverified.issuer().map_err(AuthError::Token)?;
+        if let Some(people) = self.people.as_ref().filter(|issuer| issuer.url == name) {
+            let Verified { subject, scopes, .. } = people.authenticate(&unverified, now).await?;
+            return Ok(Bearer::Person(Person { subject, scopes }));
+        }
+        match self.machines.iter().find(|issuer| issuer.url == name) {
+            Some(machines) => machines.authenticate(&unverified, now).await.map(Bearer::Machine),
+            None => Err(AuthError::Token(TokenError::Issuer)),
+        }
+    }
+
+    /// Whether people's tokens can be checked.
+    ///
+    /// # Errors
+    /// They cannot, in words for the operator.
+    pub fn ready(&self) -> Result<(), String> {
+        self.people.as_ref().map_or(Ok(()), Issuer::ready)
+    }
+
+    /// Asks all issuers for their keys before the first token comes.
+    pub async fn warm_up(&self) {
+        for issuer in self.people.iter().chain(&self.machines) {
+            issuer.warm_up().await;
+        }
+    }
+
+    /// Whether machines' tokens of this issuer are taken.
+    pub fn trusts(&self, url: &str) -> bool {
+        self.machines.iter().any(|issuer| issuer.url == url)
     }
 }
 
@@ -179,7 +266,7 @@ struct Discovery {
     jwks_uri: String,
 }
 
-fn fetch(agent: &ureq::Agent, issuer: &str) -> Result<KeySet, String> {
+fn fetch(agent: &ureq::Agent, issuer: &str, at_home: bool) -> Result<KeySet, String> {
     let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
     let discovery: Discovery = serde_json::from_slice(&get(agent, &url)?)
         .map_err(|e| format!("{url} is no OpenID configuration: {e}"))?;
@@ -188,6 +275,9 @@ fn fetch(agent: &ureq::Agent, issuer: &str) -> Result<KeySet, String> {
     }
     if !valid_issuer_url(&discovery.jwks_uri) {
         return Err(format!("{url} names keys that are not at an https URL"));
+    }
+    if at_home && !same_origin(&discovery.jwks_uri, issuer) {
+        return Err(format!("{url} names keys at another place than its own"));
     }
     let keys = get(agent, &discovery.jwks_uri)?;
     KeySet::parse(&keys).map_err(|_| format!("{} is no JWK set", discovery.jwks_uri))
@@ -222,18 +312,25 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_700_000_000);
 
-    fn people(issuer: &str) -> People {
-        let expected = Expectations { issuer: issuer.to_owned(), audience: "aud".to_owned() };
-        People::new(expected, ureq::Agent::new_with_defaults())
+    fn agent() -> ureq::Agent {
+        ureq::Agent::new_with_defaults()
+    }
+
+    fn people(issuer: &str) -> Issuers {
+        Issuers::new(Some(Issuer::of_people(issuer, "aud", agent())), Vec::new())
     }
 
     fn mint(issuer: &DevIssuer) -> String {
         issuer.mint(&issuer.claims("ann", "aud", ""), Algorithm::Es256).unwrap()
     }
 
+    fn running() -> (DevIssuer, testkit::oidc::Running) {
+        testkit::oidc::spawn(0, None, Arc::new(|| NOW)).unwrap()
+    }
+
     #[tokio::test]
     async fn keys_rotate_without_a_restart_and_made_up_ids_are_no_load() {
-        let (issuer, _running) = testkit::oidc::spawn(0, None, Arc::new(|| NOW)).unwrap();
+        let (issuer, _running) = running();
         let people = people(issuer.issuer());
         people.warm_up().await;
         assert!(people.authenticate(&mint(&issuer), NOW).await.is_ok());
@@ -244,19 +341,77 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(people.authenticate(&old, NOW).await, unknown);
         }
-        assert_eq!(people.asking.lock().await.times.len(), REQUESTS_MAX);
+        let asking = people.people.unwrap().asking;
+        assert_eq!(asking.lock().await.times.len(), REQUESTS_MAX);
     }
 
     #[tokio::test]
     async fn an_issuer_that_is_away_or_another_is_said_so() {
-        let (issuer, running) = testkit::oidc::spawn(0, None, Arc::new(|| NOW)).unwrap();
-        let token = mint(&issuer);
-        let slash = people(&format!("{}/", issuer.issuer()));
-        let error = slash.authenticate(&token, NOW).await.unwrap_err();
+        let (issuer, running) = running();
+        let slash = format!("{}/", issuer.issuer());
+        let claims =
+            testkit::oidc::Claims { issuer: slash.clone(), ..issuer.claims("ann", "aud", "") };
+        let token = issuer.mint(&claims, Algorithm::Es256).unwrap();
+        let error = people(&slash).authenticate(&token, NOW).await.unwrap_err();
         assert!(error.to_string().contains("is of the issuer"), "{error}");
+        let token = mint(&issuer);
         drop(running);
         let error = people(issuer.issuer()).authenticate(&token, NOW).await.unwrap_err();
         assert!(error.to_string().contains("cannot be reached"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn each_issuer_speaks_for_its_own_only() {
+        let ((one, _one), (other, _other), (third, _third)) = (running(), running(), running());
+        let machines = vec![Issuer::of_machines(other.issuer(), agent())];
+        let issuers = Issuers::new(Some(Issuer::of_people(one.issuer(), "aud", agent())), machines);
+        assert!(issuers.trusts(other.issuer()) && !issuers.trusts(one.issuer()));
+        let person = issuers.authenticate(&mint(&one), NOW).await.unwrap();
+        assert!(matches!(person, Bearer::Person(Person { subject, .. }) if subject == "ann"));
+        // What a machine's token says is judged later, its audience too; it is never a person.
+        match issuers.authenticate(&mint(&other), NOW).await.unwrap() {
+            Bearer::Machine(machine) => assert_eq!(machine.issuer, other.issuer()),
+            Bearer::Person(person) => panic!("{person:?}"),
+        }
+        let error = issuers.authenticate(&mint(&third), NOW).await.unwrap_err();
+        assert_eq!(error, AuthError::Token(TokenError::Issuer));
+        // Signed by the machines' issuer in the name of the people's.
+        let claims = one.claims("ann", "aud", "");
+        let forged = other.mint(&claims, Algorithm::Es256).unwrap();
+        let error = issuers.authenticate(&forged, NOW).await.unwrap_err();
+        assert_eq!(error, AuthError::Token(TokenError::UnknownKey));
+    }
+
+    #[tokio::test]
+    async fn keys_of_machines_issuers_are_at_their_own_place() {
+        use axum::routing::get;
+        let (elsewhere, _running) = running();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let document =
+            serde_json::json!({"issuer": url, "jwks_uri": format!("{}/jwks", elsewhere.issuer())});
+        let router = axum::Router::new().route(
+            "/.well-known/openid-configuration",
+            get(move || async move { document.to_string() }),
+        );
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let claims =
+            testkit::oidc::Claims { issuer: url.clone(), ..elsewhere.claims("ann", "aud", "") };
+        let token = elsewhere.mint(&claims, Algorithm::Es256).unwrap();
+        let machines = Issuers::new(None, vec![Issuer::of_machines(&url, agent())]);
+        let error = machines.authenticate(&token, NOW).await.unwrap_err();
+        assert!(error.to_string().contains("at another place"), "{error}");
+    }
+
+    #[test]
+    fn origins() {
+        assert!(same_origin("https://a/x/y", "https://a"));
+        assert!(same_origin("https://a:1/x", "https://a:1/"));
+        for other in ["https://b/x", "http://a/x", "https://a:1/x", "https://a.b", "https://aa/"] {
+            assert!(!same_origin("https://a/x", other), "{other}");
+        }
     }
 
     #[test]

@@ -8,22 +8,18 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
-    RsaPublicKeyComponents, UnparsedPublicKey,
-};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use types::limits;
 use types::time::Timestamp;
 
+use super::jwk::{Algorithm, KeySet, NAME_BYTES_MAX};
+
 /// How far the issuer's clock may be ahead of ours, in seconds.
 const SKEW_SECONDS: u64 = 60;
-/// Most keys taken from an issuer.
-const KEYS_MAX: usize = 64;
-/// Longest subject and longest key id, in bytes.
-const NAME_BYTES_MAX: usize = 1024;
+/// Most audiences of a token.
+const AUDIENCES_MAX: usize = 64;
 
 /// Why a token is no good. The texts name no part of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +44,8 @@ pub enum TokenError {
     Expired,
     /// It has not begun.
     Early,
+    /// The registry has no such token of its own: it never had, or it was revoked.
+    Revoked,
 }
 
 impl TokenError {
@@ -64,6 +62,7 @@ impl TokenError {
             Self::Audience => "token.audience",
             Self::Expired => "token.expired",
             Self::Early => "token.not-yet-valid",
+            Self::Revoked => "token.revoked",
         }
     }
 }
@@ -71,9 +70,9 @@ impl TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "the bearer token is no signed JWT",
+            Self::Malformed => "the bearer token is no signed JWT, and no whole token of this registry",
             Self::Algorithm => {
-                "the token is signed by an algorithm that is not taken here; RS256, PS256, ES256 and EdDSA are, each with its own kind of key"
+                "the token is signed by an algorithm that is not taken here; RS, PS and ES with 256, 384 and 512 and EdDSA are, each with its own kind of key"
             }
             Self::NoKeyId => "the token does not name the key that signed it",
             Self::UnknownKey => "the issuer has no key of the token's key id",
@@ -83,6 +82,7 @@ impl fmt::Display for TokenError {
             Self::Audience => "the token is for another audience than this registry",
             Self::Expired => "the token has expired",
             Self::Early => "the token is not valid yet",
+            Self::Revoked => "the registry knows no such token; it was revoked, or never was",
         })
     }
 }
@@ -98,109 +98,19 @@ pub struct Person {
     pub scopes: BTreeSet<String>,
 }
 
-/// Whom tokens must be of and for.
-#[derive(Clone, Debug)]
-pub struct Expectations {
-    /// The `iss` of every token.
+/// What a good token of whatever issuer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Who issued it.
     pub issuer: String,
-    /// What `aud` must have in it.
-    pub audience: String,
-}
-
-#[derive(Debug)]
-enum Key {
-    Rsa { n: Vec<u8>, e: Vec<u8>, only: Option<Algorithm> },
-    P256(Vec<u8>),
-    Ed25519(Vec<u8>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Algorithm {
-    Rs256,
-    Ps256,
-    Es256,
-    EdDsa,
-}
-
-impl Algorithm {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "RS256" => Some(Self::Rs256),
-            "PS256" => Some(Self::Ps256),
-            "ES256" => Some(Self::Es256),
-            "EdDSA" => Some(Self::EdDsa),
-            _ => None,
-        }
-    }
-}
-
-/// The keys of an issuer.
-#[derive(Debug, Default)]
-pub struct KeySet(Vec<(String, Key)>);
-
-#[derive(Deserialize)]
-struct WireSet {
-    keys: Vec<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct WireKey {
-    kty: String,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
-impl KeySet {
-    /// Reads a JWK set (RFC 7517); keys for other purposes, of other kinds or without an id are left out.
-    ///
-    /// # Errors
-    /// [`TokenError::Malformed`] if this is no JWK set, or one with more than 64 keys.
-    pub fn parse(json: &[u8]) -> Result<Self, TokenError> {
-        let set: WireSet = serde_json::from_slice(json).map_err(|_| TokenError::Malformed)?;
-        if set.keys.len() > KEYS_MAX {
-            return Err(TokenError::Malformed);
-        }
-        let keys =
-            set.keys.into_iter().filter_map(|key| read_key(serde_json::from_value(key).ok()?));
-        Ok(Self(keys.collect()))
-    }
-
-    /// Whether there is a key of this id.
-    pub fn has(&self, kid: &str) -> bool {
-        self.0.iter().any(|(id, _)| id == kid)
-    }
-}
-
-fn read_key(wire: WireKey) -> Option<(String, Key)> {
-    if wire.usage.is_some_and(|u| u != "sig") {
-        return None;
-    }
-    let bytes = |part: &Option<String>| URL_SAFE_NO_PAD.decode(part.as_ref()?).ok();
-    let coordinate = |part: &Option<String>| bytes(part).filter(|b| b.len() == 32);
-    // A key for an algorithm that we do not take is no key for us.
-    let only = match wire.alg.as_deref() {
-        Some(name) => Some(Algorithm::named(name)?),
-        None => None,
-    };
-    let fits = |algorithm| only.is_none_or(|o| o == algorithm);
-    let key = match (wire.kty.as_str(), wire.crv.as_deref()) {
-        ("RSA", None) if fits(Algorithm::Rs256) || fits(Algorithm::Ps256) => {
-            Key::Rsa { n: bytes(&wire.n)?, e: bytes(&wire.e)?, only }
-        }
-        ("EC", Some("P-256")) if fits(Algorithm::Es256) => {
-            Key::P256([vec![4], coordinate(&wire.x)?, coordinate(&wire.y)?].concat())
-        }
-        ("OKP", Some("Ed25519")) if fits(Algorithm::EdDsa) => Key::Ed25519(coordinate(&wire.x)?),
-        _ => return None,
-    };
-    Some((wire.kid.filter(|k| k.len() <= NAME_BYTES_MAX)?, key))
+    /// Whom it stands for.
+    pub subject: String,
+    /// For whom it is.
+    pub audiences: Vec<String>,
+    /// What it allows.
+    pub scopes: BTreeSet<String>,
+    /// All of its claims.
+    pub claims: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A token taken apart, nothing checked.
@@ -272,69 +182,67 @@ impl<'a> Unverified<'a> {
         })
     }
 
-    /// Checks signature and claims.
+    /// Who is said to have issued it.
+    ///
+    /// # Errors
+    /// [`TokenError::Claims`].
+    pub fn issuer(&self) -> Result<String, TokenError> {
+        #[derive(Deserialize)]
+        struct Issuer {
+            iss: String,
+        }
+        let issuer: Issuer =
+            serde_json::from_slice(&self.payload).map_err(|_| TokenError::Claims)?;
+        Ok(issuer.iss)
+    }
+
+    /// Checks signature and claims. Without an audience, whoever asks must judge that of the token.
     ///
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(
         &self,
         keys: &KeySet,
-        expected: &Expectations,
+        issuer: &str,
+        audience: Option<&str>,
         now: Timestamp,
-    ) -> Result<Person, TokenError> {
-        let mut candidates = keys.0.iter().filter(|(id, _)| *id == self.kid).peekable();
-        if candidates.peek().is_none() {
-            return Err(TokenError::UnknownKey);
-        }
-        let mut outcome = Err(TokenError::Algorithm);
-        for (_, key) in candidates {
-            match self.check_signature(key) {
-                Ok(()) => return self.check_claims(expected, now),
-                Err(TokenError::Algorithm) => {}
+    ) -> Result<Verified, TokenError> {
+        let mut outcome = Err(TokenError::UnknownKey);
+        for key in keys.with(&self.kid) {
+            match key.verify(self.algorithm, self.signing_input, &self.signature) {
+                Ok(()) => return self.check_claims(issuer, audience, now),
+                // That it is wrong for one key says more than that another is of another kind.
+                Err(TokenError::Algorithm) if outcome == Err(TokenError::Signature) => {}
                 Err(error) => outcome = Err(error),
             }
         }
         outcome
     }
 
-    fn check_signature(&self, key: &Key) -> Result<(), TokenError> {
-        let (message, signature) = (self.signing_input, self.signature.as_slice());
-        let good = match (key, self.algorithm) {
-            (Key::Rsa { n, e, only }, algorithm @ (Algorithm::Rs256 | Algorithm::Ps256))
-                if only.is_none_or(|o| o == algorithm) =>
-            {
-                let parameters = if algorithm == Algorithm::Rs256 {
-                    &RSA_PKCS1_2048_8192_SHA256
-                } else {
-                    &RSA_PSS_2048_8192_SHA256
-                };
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
-            }
-            (Key::P256(point), Algorithm::Es256) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
-            }
-            (Key::Ed25519(point), Algorithm::EdDsa) => {
-                UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
-            }
-            _ => return Err(TokenError::Algorithm),
-        };
-        good.map_err(|_| TokenError::Signature)
-    }
-
-    fn check_claims(&self, expected: &Expectations, now: Timestamp) -> Result<Person, TokenError> {
-        let claims: Claims =
-            serde_json::from_slice(&self.payload).map_err(|_| TokenError::Claims)?;
+    fn check_claims(
+        &self,
+        issuer: &str,
+        audience: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Verified, TokenError> {
+        let wrong = |_| TokenError::Claims;
+        // Read twice: the first refuses a claim that is there twice.
+        let claims: Claims = serde_json::from_slice(&self.payload).map_err(wrong)?;
+        let all = serde_json::from_slice(&self.payload).map_err(wrong)?;
         if claims.sub.is_empty() || claims.sub.len() > NAME_BYTES_MAX {
             return Err(TokenError::Claims);
         }
-        if claims.iss != expected.issuer {
+        if claims.iss != issuer {
             return Err(TokenError::Issuer);
         }
-        let meant = match &claims.aud {
-            Audience::One(one) => *one == expected.audience,
-            Audience::Many(many) => many.contains(&expected.audience),
+        let audiences = match claims.aud {
+            Audience::One(one) => vec![one],
+            Audience::Many(many) => many,
         };
-        if !meant {
+        if audiences.len() > AUDIENCES_MAX {
+            return Err(TokenError::Claims);
+        }
+        if audience.is_some_and(|wanted| !audiences.iter().any(|one| one == wanted)) {
             return Err(TokenError::Audience);
         }
         if claims.exp <= now.0 {
@@ -345,12 +253,14 @@ impl<'a> Unverified<'a> {
             return Err(TokenError::Early);
         }
         let scopes = claims.scope.split(' ').filter(|s| !s.is_empty()).map(str::to_owned);
-        Ok(Person { scopes: scopes.collect(), subject: claims.sub })
+        let (issuer, subject) = (claims.iss, claims.sub);
+        Ok(Verified { issuer, subject, audiences, scopes: scopes.collect(), claims: all })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use serde_json::json;
@@ -372,19 +282,19 @@ mod tests {
         issuer.claims("ann", "https://store/", "read:a  manage:b")
     }
 
-    fn judge(issuer: &DevIssuer, token: &str) -> Result<Person, TokenError> {
-        let expected =
-            Expectations { issuer: "http://127.0.0.1:1".into(), audience: "https://store/".into() };
-        Unverified::parse(token)?.verify(&keys(issuer), &expected, NOW)
+    fn judge(issuer: &DevIssuer, token: &str) -> Result<Verified, TokenError> {
+        let (iss, aud) = ("http://127.0.0.1:1", Some("https://store/"));
+        Unverified::parse(token)?.verify(&keys(issuer), iss, aud, NOW)
     }
 
     #[test]
-    fn all_four_algorithms_are_taken() {
+    fn all_asymmetric_algorithms_are_taken() {
         let issuer = issuer();
         for algorithm in Sign::ALL {
             let token = issuer.mint(&good(&issuer), algorithm).unwrap();
             let person = judge(&issuer, &token).unwrap();
             assert_eq!(person.subject, "ann");
+            assert_eq!(person.claims["aud"], "https://store/");
             assert_eq!(person.scopes.into_iter().collect::<Vec<_>>(), ["manage:b", "read:a"]);
         }
     }
@@ -407,6 +317,10 @@ mod tests {
             let token = issuer.mint_with_header(&header, &claims, signed).unwrap();
             assert_eq!(refused(&token), TokenError::Algorithm);
         }
+        // The right kind of key with another curve's or padding's name.
+        let header = json!({"alg": "ES384", "kid": issuer.kid(Sign::Es256).unwrap()});
+        let token = issuer.mint_with_header(&header, &claims, Sign::Es256).unwrap();
+        assert_eq!(refused(&token), TokenError::Algorithm);
         // PS256 under the name of RS256: the right kind of key, a wrong signature.
         let header = json!({"alg": "RS256", "kid": issuer.kid(Sign::Ps256).unwrap()});
         let token = issuer.mint_with_header(&header, &claims, Sign::Ps256).unwrap();
@@ -441,6 +355,10 @@ mod tests {
         assert_eq!(judge(&issuer, &token).unwrap_err(), TokenError::UnknownKey);
     }
 
+    fn more(name: &str, value: serde_json::Value) -> BTreeMap<String, serde_json::Value> {
+        BTreeMap::from([(name.to_owned(), value)])
+    }
+
     #[test]
     fn claims_must_fit() {
         let issuer = issuer();
@@ -451,6 +369,15 @@ mod tests {
             (Minted { audience: "https://else/".into(), ..good.clone() }, TokenError::Audience),
             (Minted { subject: String::new(), ..good.clone() }, TokenError::Claims),
             (Minted { subject: "x".repeat(1025), ..good.clone() }, TokenError::Claims),
+            (Minted { more: more("aud", json!(["a", "b"])), ..good.clone() }, TokenError::Audience),
+            (Minted { more: more("aud", json!([])), ..good.clone() }, TokenError::Audience),
+            (
+                Minted { more: more("aud", json!(vec!["x"; 65])), ..good.clone() },
+                TokenError::Claims,
+            ),
+            (Minted { more: more("exp", json!("never")), ..good.clone() }, TokenError::Claims),
+            (Minted { more: more("iat", json!(-1)), ..good.clone() }, TokenError::Claims),
+            (Minted { more: more("sub", json!(null)), ..good.clone() }, TokenError::Claims),
             (Minted { expires_at: NOW, ..good.clone() }, TokenError::Expired),
             (Minted { issued_at: NOW.plus(61), ..good.clone() }, TokenError::Early),
             (Minted { not_before: Some(NOW.plus(61)), ..good.clone() }, TokenError::Early),
@@ -461,6 +388,7 @@ mod tests {
         }
         for claims in [
             Minted { expires_at: NOW.plus(1), ..good.clone() },
+            Minted { more: more("aud", json!(["x", "https://store/"])), ..good.clone() },
             Minted { issued_at: NOW.plus(60), not_before: Some(NOW.plus(60)), ..good.clone() },
         ] {
             assert!(judge(&issuer, &issuer.mint(&claims, Sign::EdDsa).unwrap()).is_ok());
@@ -482,26 +410,5 @@ mod tests {
             assert!(judge(&issuer, bad).is_err());
         }
         assert!(judge(&issuer, &"x".repeat(limits::TOKEN_BYTES_MAX + 1)).is_err());
-    }
-
-    #[test]
-    fn key_sets_are_bounded_and_forgiving() {
-        assert!(KeySet::parse(b"{}").is_err());
-        let many = json!({"keys": vec![json!({}); KEYS_MAX + 1]});
-        assert!(KeySet::parse(many.to_string().as_bytes()).is_err());
-        let x = URL_SAFE_NO_PAD.encode([1; 32]);
-        let set = json!({"keys": [
-            {"kty": "oct", "kid": "1", "k": "AAAA"},
-            {"kty": "EC", "crv": "P-384", "kid": "2", "x": x, "y": x},
-            {"kty": "EC", "crv": "P-256", "kid": "3", "x": x, "y": "AA"},
-            {"kty": "EC", "crv": "P-256", "kid": "4", "x": x, "y": x, "use": "enc"},
-            {"kty": "EC", "crv": "P-256", "kid": "5", "x": x, "y": x, "alg": "ES512"},
-            {"kty": "EC", "crv": "P-256", "x": x, "y": x},
-            {"kty": "EC", "crv": "P-256", "kid": "6", "x": x, "y": x, "x5c": ["…"]},
-            7,
-        ]});
-        let keys = KeySet::parse(set.to_string().as_bytes()).unwrap();
-        assert!(keys.has("6"));
-        assert_eq!(keys.0.len(), 1);
     }
 }

@@ -2,54 +2,45 @@
 
 //! Keeps: client certificates that a Steward issued for an attested workload.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 use types::digest::Sha256;
 use types::time::Timestamp;
+use verify::{Anchors, ReleasePolicy};
 
-/// Which Keeps get anything at all.
+/// What a client showed in the handshake; its own certificate comes first. Not judged.
+pub type Certificates = Arc<Vec<CertificateDer<'static>>>;
+
+/// What a release policy says of a client: the description of the Keep, or the check that failed and why.
+pub type Verdict = Result<String, (&'static str, String)>;
+
+/// Which Keeps get anything where the owner of a repository wrote no policy, and whose word counts.
 #[derive(Clone, Debug)]
 pub struct Keeps {
-    anchors: verify::Anchors,
-    requirements: verify::Requirements,
-}
-
-/// An attested Keep, or why it is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// The certificate says what the Keep runs.
-    Attested {
-        /// Digest of the one workload that it runs.
-        digest: Sha256,
-        /// What goes into the log.
-        description: String,
-    },
-    /// The certificate says too little; why.
-    Refused(String),
+    stewards: Anchors,
+    default: ReleasePolicy,
 }
 
 impl Keeps {
     /// Keeps with certificates below these roots; simulated ones only if told so.
     pub fn new(roots: Vec<CertificateDer<'static>>, allow_simulated: bool) -> Self {
-        Self {
-            anchors: verify::Anchors { roots, ..Default::default() },
-            requirements: verify::Requirements { allow_simulated, ..Default::default() },
-        }
+        let stewards = Anchors { roots, ..Anchors::default() };
+        Self { stewards, default: ReleasePolicy::same_workload(allow_simulated) }
     }
 
-    /// What a client's certificates say of it; its own comes first.
-    pub fn appraise(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Keep {
-        let (anchors, requirements) = (&self.anchors, &self.requirements);
-        let identity =
-            match verify::verify_chain(chain, anchors, requirements, now, verify::Usage::Client) {
-                Ok(identity) => identity,
-                Err(refusal) => return Keep::Refused(refusal.to_string()),
-            };
-        match identity.digest {
-            Some(digest) => {
-                let description = identity.peer.to_json();
-                Keep::Attested { digest, description }
-            }
-            None => Keep::Refused("the certificate names no workload".to_owned()),
+    /// Whether a client with these certificates gets the workload with this digest.
+    pub fn judge(
+        &self,
+        certificates: &[CertificateDer<'_>],
+        policy: Option<&ReleasePolicy>,
+        workload: &Sha256,
+        now: Timestamp,
+    ) -> Verdict {
+        let policy = policy.unwrap_or(&self.default);
+        match policy.judge(certificates, &self.stewards, workload, now) {
+            Ok(released) => Ok(released.identity.peer.to_json()),
+            Err(why) => Err((why.check(), why.to_string())),
         }
     }
 }

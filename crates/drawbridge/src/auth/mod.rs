@@ -3,6 +3,10 @@
 //! Who asks, and what they may.
 
 pub mod access;
+pub mod issuer;
+pub mod jwk;
 pub mod jwt;
 pub mod keeps;
-pub mod people;
+pub mod owner;
+pub mod publisher;
+pub mod token;

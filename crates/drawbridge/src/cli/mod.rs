@@ -120,8 +120,12 @@ struct Serve {
         requires = "oidc_issuer"
     )]
     oidc_audience: Option<String>,
-    /// Roots for the issuer's TLS certificate, PEM, in place of the public ones.
-    #[arg(long, env = "DRAWBRIDGE_OIDC_CA", value_name = "FILE", requires = "oidc_issuer")]
+    /// An issuer whose tokens may publish where an owner's rules take them, such as that of a continuous integration: its URL,
+    /// exactly as it names itself (may be repeated). Its keys must be at the same host.
+    #[arg(long, env = "DRAWBRIDGE_TRUSTED_ISSUER", value_name = "URL", value_delimiter = ',')]
+    trusted_issuer: Vec<String>,
+    /// Roots for the issuers' TLS certificates, PEM, in place of the public ones.
+    #[arg(long, env = "DRAWBRIDGE_OIDC_CA", value_name = "FILE")]
     oidc_ca: Option<PathBuf>,
     /// Roots of Stewards, PEM. Private workloads are released to Keeps with certificates below these.
     #[arg(long, env = "DRAWBRIDGE_KEEP_CA", value_name = "FILE", num_args = 1.., value_delimiter = ',')]

@@ -17,9 +17,8 @@ use rustls::pki_types::pem::PemObject as _;
 use types::{limits, slug};
 
 use super::Serve;
-use crate::auth::jwt::Expectations;
+use crate::auth::issuer::{Issuer, Issuers, valid_issuer_url};
 use crate::auth::keeps::Keeps;
-use crate::auth::people::{People, valid_issuer_url};
 use crate::key::RegistryKey;
 use crate::service::{Registry, router};
 use crate::store::Store;
@@ -42,7 +41,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         .map(|addr| Admin::new(addr, options.insecure_admin_public))
         .transpose()
         .context("--admin-addr")?;
-    let people = people(options, clock)?;
+    let issuers = issuers(options, clock)?;
     let roots = roots(options)?;
     if options.insecure_release_to_simulated {
         tracing::warn!(
@@ -63,7 +62,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         store,
         key,
         host: options.host.clone(),
-        people,
+        issuers,
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });
@@ -89,7 +88,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
             .limits(bounds)
             .admin(admin)
             .ready_check("store", move || stored.store.probe().map_err(|error| error.to_string()))
-            .ready_check("issuer", move || asked.people.as_ref().map_or(Ok(()), People::ready))
+            .ready_check("issuer", move || asked.issuers.ready())
             .on_reload({
                 let options = options.clone();
                 move || reload(&options, &transport)
@@ -101,9 +100,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         .context("the system gives no threads")?;
     let result = runtime.block_on(async {
         let warm = tokio::spawn(async move {
-            if let Some(people) = &registry.people {
-                people.warm_up().await;
-            }
+            registry.issuers.warm_up().await;
         });
         let result = service.serve().await;
         warm.abort();
@@ -151,16 +148,27 @@ fn reload(options: &Serve, current: &Transport) -> bool {
     }
 }
 
-fn people(options: &Serve, clock: Clock) -> anyhow::Result<Option<People>> {
-    let (Some(issuer), Some(audience)) = (&options.oidc_issuer, &options.oidc_audience) else {
-        return Ok(None);
+fn issuers(options: &Serve, clock: Clock) -> anyhow::Result<Issuers> {
+    let agent = |option: &str, url: &str| {
+        if !valid_issuer_url(url) {
+            bail!("{option} {url} is no https URL; http is taken on this machine only");
+        }
+        issuer_agent(url, options.oidc_ca.as_deref(), clock)
     };
-    if !valid_issuer_url(issuer) {
-        bail!("--oidc-issuer {issuer} is no https URL; http is taken on this machine only");
+    let people = match (&options.oidc_issuer, &options.oidc_audience) {
+        (Some(url), Some(audience)) => {
+            Some(Issuer::of_people(url, audience, agent("--oidc-issuer", url)?))
+        }
+        _ => None,
+    };
+    let mut machines = Vec::new();
+    for url in &options.trusted_issuer {
+        if options.oidc_issuer.as_ref() == Some(url) {
+            bail!("--trusted-issuer {url} is that of people already (--oidc-issuer)");
+        }
+        machines.push(Issuer::of_machines(url, agent("--trusted-issuer", url)?));
     }
-    let agent = issuer_agent(issuer, options.oidc_ca.as_deref(), clock)?;
-    let expected = Expectations { issuer: issuer.clone(), audience: audience.clone() };
-    Ok(Some(People::new(expected, agent)))
+    Ok(Issuers::new(people, machines))
 }
 
 fn roots(options: &Serve) -> anyhow::Result<Vec<CertificateDer<'static>>> {

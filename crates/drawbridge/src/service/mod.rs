@@ -15,6 +15,7 @@
 //! the moment when its whole tree has arrived.
 
 mod content;
+mod known;
 mod read;
 mod refusal;
 mod write;
@@ -31,8 +32,8 @@ use chassis::PeerCertificates;
 use chassis::clock::Clock;
 
 use crate::auth::access::Caller;
+use crate::auth::issuer::{Bearer, Issuers};
 use crate::auth::keeps::Keeps;
-use crate::auth::people::People;
 use crate::key::RegistryKey;
 use crate::route::Route;
 use crate::store::Store;
@@ -47,8 +48,8 @@ pub struct Registry {
     pub key: RegistryKey,
     /// The public host name, with its port where it has one, under which tags are stated.
     pub host: String,
-    /// Who issues tokens to people; without, nobody can log in.
-    pub people: Option<People>,
+    /// Who issues tokens.
+    pub issuers: Issuers,
     /// Which Keeps get private workloads.
     pub keeps: Keeps,
     /// Where the time comes from.
@@ -101,19 +102,18 @@ impl Registry {
     /// Who asks: a token counts before a certificate.
     async fn caller(&self, request: &Parts) -> Result<Caller, Refusal> {
         if let Some(token) = bearer(&request.headers)? {
-            let Some(people) = &self.people else {
-                return Err(Refusal::credentials());
-            };
-            let person = people.authenticate(token, self.clock.now()).await;
-            return Ok(Caller::Person(person.inspect_err(|error| {
+            let bearer = self.issuers.authenticate(token, self.clock.now()).await;
+            let bearer = bearer.inspect_err(|error| {
                 // The error names the check, never the token.
                 tracing::info!(%error, "a token was refused");
-            })?));
+            })?;
+            return match bearer {
+                Bearer::Person(person) => Ok(Caller::Person(person)),
+                Bearer::Machine(machine) => Ok(Caller::Machine(machine)),
+            };
         }
         match request.extensions.get::<PeerCertificates>() {
-            Some(PeerCertificates(chain)) if !chain.is_empty() => {
-                Ok(Caller::Keep(self.keeps.appraise(chain, self.clock.now())))
-            }
+            Some(PeerCertificates(chain)) if !chain.is_empty() => Ok(Caller::Keep(chain.clone())),
             _ => Ok(Caller::Anonymous),
         }
     }

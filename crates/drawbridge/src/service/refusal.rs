@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use types::problem::Problem;
 
 use crate::auth::access::Denied;
-use crate::auth::people::AuthError;
+use crate::auth::issuer::AuthError;
 use crate::route::RouteError;
 use crate::store::StoreError;
 
@@ -116,6 +116,33 @@ impl From<Denied> for Refusal {
                     .hint("log in again and ask for that scope")
                     .header(WWW_AUTHENTICATE, header)
             }
+            Denied::TokenRepo => Self::new(
+                403,
+                "Not allowed",
+                "the token is not for this repository",
+                "token.repo",
+            )
+            .hint("make a token under this owner's name that names the repository"),
+            Denied::PeopleOnly => Self::new(
+                403,
+                "Not allowed",
+                "only somebody who is logged in may do this, and no token of the registry's own",
+                "auth.person",
+            ),
+            Denied::NoRule => Self::new(
+                403,
+                "Not allowed",
+                "no rule of the owner's lets this token do it",
+                "publisher",
+            )
+            .hint("check issuer, audience and claims of the owner's publishers; they publish, and no more"),
+            Denied::Role(role) => Self::new(
+                403,
+                "Not allowed",
+                format!("this takes the role {role}"),
+                "role",
+            )
+            .hint("ask an owner for it"),
             Denied::NotOwner => Self::new(
                 403,
                 "Not allowed",
@@ -126,7 +153,7 @@ impl From<Denied> for Refusal {
                 Self::not_found("there is no such user").hint("register the user first")
             }
             Denied::NotFound => Self::not_found("there is nothing of this name"),
-            Denied::NotReleased(why) => Self::new(403, "Not released", why, "release"),
+            Denied::NotReleased(check, why) => Self::new(403, "Not released", why, check),
         }
     }
 }

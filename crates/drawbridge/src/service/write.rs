@@ -16,9 +16,9 @@ use types::limits;
 use super::content::Declared;
 use super::refusal::Refusal;
 use super::{Registry, block};
-use crate::auth::access::{Caller, Denied, Topic, Verb};
+use crate::auth::access::{Action, Caller, Denied};
 use crate::route::Route;
-use crate::store::{Expected, Kept, Put, RepoName, TagName, UserName};
+use crate::store::{Expected, Kept, Put, RepoName, TagName};
 
 /// Longest subject of a user, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
@@ -65,12 +65,9 @@ impl Registry {
     /// Whether this caller may write here at all; asked before anything is read.
     fn may_write(&self, caller: &Caller, route: &Route) -> Result<(), Refusal> {
         match route {
-            Route::User(_) => {
-                caller.person(Verb::Write, Topic::Users)?;
-                Ok(())
-            }
-            Route::Repo(name) => self.owns(caller, name.user(), Topic::Repositories),
-            Route::Tag(name) => self.owns_repo(caller, name.repo()),
+            Route::User(name) => self.with_owner(caller, Action::Register, name).map(drop),
+            Route::Repo(name) => self.with_owner_of(caller, name),
+            Route::Tag(name) => self.may_publish(caller, name.repo()),
             // Not writable, or an upload, which is asked for elsewhere.
             Route::Health | Route::Tags(_) | Route::Deploy(_) | Route::Node(..) => {
                 Err(Denied::NotFound.into())
@@ -88,7 +85,10 @@ impl Registry {
         match route {
             Route::User(name) => {
                 let record: UserRecord = json(declared, bytes)?;
-                let person = caller.person(Verb::Write, Topic::Users)?;
+                self.with_owner(caller, Action::Register, name)?;
+                let Caller::Person(person) = caller else {
+                    return Err(Denied::PeopleOnly.into());
+                };
                 if record.subject != person.subject {
                     let detail = "the record's subject is not that of the token";
                     return Err(Refusal::new(403, "Not allowed", detail, "owner"));
@@ -135,7 +135,7 @@ impl Registry {
         path: &[String],
         declared: &Declared,
     ) -> Result<Entry, Refusal> {
-        self.owns_repo(caller, tag.repo())?;
+        self.may_publish(caller, tag.repo())?;
         let digest = declared.digest()?;
         let (entry, complete) = match self.store.expected(tag, path)? {
             Expected::Entry { entry, complete } => (*entry, complete),
@@ -164,18 +164,19 @@ impl Registry {
         }
     }
 
-    fn owns(&self, caller: &Caller, user: &UserName, topic: Topic) -> Result<(), Refusal> {
-        // Before the disk is asked: nobody learns who exists.
-        caller.person(Verb::Write, topic)?;
-        let record = self.store.user(user)?;
-        Ok(caller.owner(Verb::Write, topic, record.as_ref())?)
+    /// Whether this caller may register a repository.
+    fn with_owner_of(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
+        self.known_repo(repo)?.decide(caller, Action::CreateRepo, false, None)?;
+        Ok(())
     }
 
-    fn owns_repo(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
-        self.owns(caller, repo.user(), Topic::Tags)?;
-        match self.store.repo(repo)? {
-            Some(_) => Ok(()),
-            None => Err(Refusal::not_found("there is no such repository; register it first")),
+    fn may_publish(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
+        match self.known_repo(repo)?.decide(caller, Action::WriteTag, false, None) {
+            Ok(_) => Ok(()),
+            Err(Denied::NotFound) => {
+                Err(Refusal::not_found("there is no such repository; register it first"))
+            }
+            Err(denied) => Err(denied.into()),
         }
     }
 }

@@ -5,8 +5,9 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RSA_PSS_SHA256, RsaKeyPair,
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaEncoding,
+    RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,29 +17,58 @@ use serde_json::{Value, json};
 
 use super::{OidcError, random};
 
-/// How a token is signed.
+/// How a token is signed (RFC 7518 section 3.1, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
     /// RSA PKCS#1 1.5 with SHA-256.
     Rs256,
+    /// RSA PKCS#1 1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS#1 1.5 with SHA-512.
+    Rs512,
     /// RSA PSS with SHA-256.
     Ps256,
+    /// RSA PSS with SHA-384.
+    Ps384,
+    /// RSA PSS with SHA-512.
+    Ps512,
     /// Ed25519.
     EdDsa,
 }
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 4] = [Self::Es256, Self::Rs256, Self::Ps256, Self::EdDsa];
+    pub const ALL: [Self; 10] = [
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+    ];
 
     /// Its name in a header.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::EdDsa => "EdDSA",
         }
     }
@@ -50,16 +80,27 @@ struct Named<K> {
 }
 
 pub(crate) struct Keys {
-    ec: Named<EcdsaKeyPair>,
+    p256: Named<EcdsaKeyPair>,
+    p384: Named<EcdsaKeyPair>,
+    p521: Named<EcdsaKeyPair>,
     ed: Named<Ed25519KeyPair>,
     rsa: Option<Named<RsaKeyPair>>,
 }
 
+/// Which key an algorithm signs with.
+enum Pair<'k> {
+    Ec(&'k Named<EcdsaKeyPair>),
+    Ed(&'k Named<Ed25519KeyPair>),
+    Rsa(&'k Named<RsaKeyPair>, &'static dyn RsaEncoding),
+}
+
 impl Keys {
     pub(crate) fn generate() -> Result<Self, OidcError> {
-        let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+        let ec = |curve| named(EcdsaKeyPair::generate(curve).map_err(|_| OidcError::Crypto)?);
         Ok(Self {
-            ec: named(ec.map_err(|_| OidcError::Crypto)?)?,
+            p256: ec(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
+            p384: ec(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
+            p521: ec(&ECDSA_P521_SHA512_FIXED_SIGNING)?,
             ed: named(Ed25519KeyPair::generate().map_err(|_| OidcError::Crypto)?)?,
             rsa: None,
         })
@@ -73,20 +114,36 @@ impl Keys {
         Ok(self.rsa.insert(rsa))
     }
 
+    fn pair(&mut self, algorithm: Algorithm) -> Result<Pair<'_>, OidcError> {
+        let encoding: &'static dyn RsaEncoding = match algorithm {
+            Algorithm::Es256 => return Ok(Pair::Ec(&self.p256)),
+            Algorithm::Es384 => return Ok(Pair::Ec(&self.p384)),
+            Algorithm::Es512 => return Ok(Pair::Ec(&self.p521)),
+            Algorithm::EdDsa => return Ok(Pair::Ed(&self.ed)),
+            Algorithm::Rs256 => &signature::RSA_PKCS1_SHA256,
+            Algorithm::Rs384 => &signature::RSA_PKCS1_SHA384,
+            Algorithm::Rs512 => &signature::RSA_PKCS1_SHA512,
+            Algorithm::Ps256 => &signature::RSA_PSS_SHA256,
+            Algorithm::Ps384 => &signature::RSA_PSS_SHA384,
+            Algorithm::Ps512 => &signature::RSA_PSS_SHA512,
+        };
+        Ok(Pair::Rsa(self.rsa()?, encoding))
+    }
+
     pub(crate) fn kid(&mut self, algorithm: Algorithm) -> Result<String, OidcError> {
-        Ok(match algorithm {
-            Algorithm::Es256 => self.ec.kid.clone(),
-            Algorithm::EdDsa => self.ed.kid.clone(),
-            Algorithm::Rs256 | Algorithm::Ps256 => self.rsa()?.kid.clone(),
+        Ok(match self.pair(algorithm)? {
+            Pair::Ec(named) => named.kid.clone(),
+            Pair::Ed(named) => named.kid.clone(),
+            Pair::Rsa(named, _) => named.kid.clone(),
         })
     }
 
     /// The bytes of the public key.
     pub(crate) fn public(&mut self, algorithm: Algorithm) -> Result<Vec<u8>, OidcError> {
-        Ok(match algorithm {
-            Algorithm::Es256 => self.ec.key.public_key().as_ref().to_vec(),
-            Algorithm::EdDsa => self.ed.key.public_key().as_ref().to_vec(),
-            Algorithm::Rs256 | Algorithm::Ps256 => self.rsa()?.key.public_key().as_ref().to_vec(),
+        Ok(match self.pair(algorithm)? {
+            Pair::Ec(named) => named.key.public_key().as_ref().to_vec(),
+            Pair::Ed(named) => named.key.public_key().as_ref().to_vec(),
+            Pair::Rsa(named, _) => named.key.public_key().as_ref().to_vec(),
         })
     }
 
@@ -96,29 +153,34 @@ impl Keys {
         message: &[u8],
     ) -> Result<Vec<u8>, OidcError> {
         let random = SystemRandom::new();
-        let encoding = match algorithm {
-            Algorithm::Es256 => {
-                let signature = self.ec.key.sign(&random, message);
-                return Ok(signature.map_err(|_| OidcError::Crypto)?.as_ref().to_vec());
+        match self.pair(algorithm)? {
+            Pair::Ec(named) => {
+                let signature = named.key.sign(&random, message);
+                Ok(signature.map_err(|_| OidcError::Crypto)?.as_ref().to_vec())
             }
-            Algorithm::EdDsa => return Ok(self.ed.key.sign(message).as_ref().to_vec()),
-            Algorithm::Rs256 => &RSA_PKCS1_SHA256,
-            Algorithm::Ps256 => &RSA_PSS_SHA256,
-        };
-        let key = &self.rsa()?.key;
-        let mut signature = vec![0; key.public_modulus_len()];
-        key.sign(encoding, &random, message, &mut signature).map_err(|_| OidcError::Crypto)?;
-        Ok(signature)
+            Pair::Ed(named) => Ok(named.key.sign(message).as_ref().to_vec()),
+            Pair::Rsa(named, encoding) => {
+                let mut signature = vec![0; named.key.public_modulus_len()];
+                let signed = named.key.sign(encoding, &random, message, &mut signature);
+                signed.map_err(|_| OidcError::Crypto)?;
+                Ok(signature)
+            }
+        }
     }
 
     /// The JWK set (RFC 7517) of the keys that were used.
     pub(crate) fn jwks(&self) -> Value {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        // An uncompressed point: 4, x, y.
-        let point = self.ec.key.public_key().as_ref();
-        let (x, y) = (point.get(1..33).unwrap_or(&[]), point.get(33..65).unwrap_or(&[]));
+        let ec = |named: &Named<EcdsaKeyPair>, alg: &str, crv: &str| {
+            // An uncompressed point: 4, x, y.
+            let point = named.key.public_key().as_ref().get(1..).unwrap_or(&[]);
+            let (x, y) = point.split_at(point.len() / 2);
+            json!({"kty": "EC", "use": "sig", "alg": alg, "crv": crv, "kid": named.kid, "x": b64(x), "y": b64(y)})
+        };
         let mut keys = vec![
-            json!({"kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256", "kid": self.ec.kid, "x": b64(x), "y": b64(y)}),
+            ec(&self.p256, "ES256", "P-256"),
+            ec(&self.p384, "ES384", "P-384"),
+            ec(&self.p521, "ES512", "P-521"),
             json!({"kty": "OKP", "use": "sig", "alg": "EdDSA", "crv": "Ed25519", "kid": self.ed.kid, "x": b64(self.ed.key.public_key().as_ref())}),
         ];
         if let Some(rsa) = &self.rsa {
