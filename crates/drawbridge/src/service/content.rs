@@ -33,7 +33,7 @@ pub(crate) struct Content {
 /// The bytes of an answer.
 pub(crate) enum Payload {
     Memory(Vec<u8>),
-    Blob(Blob),
+    Blob(Box<Blob>),
 }
 
 impl Payload {
@@ -58,7 +58,7 @@ impl Payload {
 }
 
 /// Reads a blob for as long as somebody takes its pieces.
-fn send(mut blob: Blob, sender: &mpsc::Sender<Result<Vec<u8>, StoreError>>) {
+fn send(mut blob: Box<Blob>, sender: &mpsc::Sender<Result<Vec<u8>, StoreError>>) {
     loop {
         let piece = match blob.next_piece() {
             Ok(None) => return,

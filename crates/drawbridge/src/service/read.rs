@@ -44,7 +44,7 @@ impl Registry {
                 Ok(Content {
                     media_type: entry.media_type,
                     digest: entry.digest,
-                    payload: Payload::Blob(blob),
+                    payload: Payload::Blob(Box::new(blob)),
                 })
             }
         }

@@ -1,168 +1,386 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Content on its way out: checked as a whole before the first byte leaves, and again piece by piece as it does.
+//! Content on its way out. A wrong byte never makes a whole answer.
 //!
-//! A large file is read twice. The first time tells whether it is what its name says, and remembers a digest for each piece;
-//! the second time each piece must be the same. So no wrong byte is served, and memory does not grow with the file.
+//! Small content is checked in memory before any of it leaves. Large content is hashed while it leaves, its last piece only
+//! when the whole had its digest; what is found wrong ends the answer before its announced length. The digests of the
+//! pieces are then remembered (`super::verified`): later reads, of the whole or of a range, check each piece before it
+//! leaves. A range of content that was not read before is served after all of it was read and checked. An object that was
+//! found wrong is read as a whole before it is served again, so that the next answer is an error from its first byte on.
+//! So large content is read once for an answer, memory does not grow with it, and a bucket's bytes are not paid for twice.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _};
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::StoreError;
+use super::backend::{Backend, Opened};
+use super::record::damaged;
+use super::verified::{PIECE_BYTES, Pieces, Verified};
+use super::{Key, StoreError};
 
-/// Content up to this size, in bytes, is kept in memory between check and answer.
-const SMALL_BYTES_MAX: u64 = 256 * 1024;
-/// Size of a piece in bytes.
-const PIECE_BYTES: usize = 256 * 1024;
+/// What and where some content is.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) key: Key,
+    pub(super) length: u64,
+    pub(super) digest: types::digest::Sha256,
+}
 
-/// Content that is what its entry says.
+/// Content that is what its name says, or a range of it.
 #[derive(Debug)]
 pub struct Blob {
-    length: u64,
+    wanted: Wanted,
+    /// Which bytes are left to give, counted from the content's beginning.
+    left: Range<u64>,
     rest: Rest,
+    verified: Arc<Verified>,
 }
 
 #[derive(Debug)]
 enum Rest {
+    /// All of it.
     Memory(Vec<u8>),
-    File { file: File, path: PathBuf, pieces: std::vec::IntoIter<[u8; 32]> },
+    /// Pieces whose digests are known, the next one by number.
+    Known { opened: Opened, pieces: Pieces, next: usize },
+    /// Read as a whole for the first time.
+    Learning { opened: Opened, whole: Sha256, pieces: Vec<[u8; 32]> },
 }
 
 impl Blob {
-    /// Checks a file against its length and its SHA-256. `path` is for the error.
-    pub(super) fn check(
-        mut file: File,
-        path: PathBuf,
-        length: u64,
-        digest: &types::digest::Sha256,
-    ) -> Result<Self, StoreError> {
-        if file.metadata()?.len() != length {
-            return Err(StoreError::Damaged(path));
+    /// Opens content for all of its bytes or a range of them, which must lie within its length; `None` if it is not there.
+    pub(super) fn open(
+        backend: &dyn Backend,
+        verified: &Arc<Verified>,
+        wanted: Wanted,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Self>, StoreError> {
+        let whole = 0..wanted.length;
+        let range = range.unwrap_or(whole.clone());
+        if wanted.length <= PIECE_BYTES as u64 {
+            let Some(opened) = open(backend, &wanted, 0)? else {
+                return Ok(None);
+            };
+            let mut all = Self {
+                wanted,
+                left: whole.clone(),
+                rest: Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+                verified: Arc::clone(verified),
+            };
+            let bytes = all.next_piece()?.unwrap_or_default();
+            return Ok(Some(Self { left: range, rest: Rest::Memory(bytes), ..all }));
         }
-        let mut whole = Sha256::new();
-        let mut pieces = Vec::new();
-        let mut piece = Vec::new();
-        let mut seen = 0;
-        while read_piece(&mut file, &mut piece)? {
-            whole.update(&piece);
-            seen += piece.len() as u64;
-            if length <= SMALL_BYTES_MAX || seen > length {
-                break;
+        if range.is_empty() {
+            let there = backend.length(&wanted.key)?.is_some();
+            let rest = Rest::Memory(Vec::new());
+            let verified = Arc::clone(verified);
+            return Ok(there.then_some(Self { wanted, left: range, rest, verified }));
+        }
+        let suspect = verified.is_suspect(&wanted.key);
+        let mut pieces = verified.pieces(&wanted.digest);
+        if suspect || pieces.is_none() && range != whole {
+            if !check(backend, verified, &wanted)? {
+                return Ok(None);
             }
-            pieces.push(Sha256::digest(&piece).into());
+            pieces = verified.pieces(&wanted.digest);
         }
-        if seen != length || whole.finalize()[..] != digest.0 {
-            return Err(StoreError::Damaged(path));
-        }
-        let rest = if length <= SMALL_BYTES_MAX {
-            Rest::Memory(piece)
-        } else {
-            file.rewind()?;
-            Rest::File { file, path, pieces: pieces.into_iter() }
+        let next = match &pieces {
+            Some(_) => usize::try_from(range.start / PIECE_BYTES as u64).unwrap_or(usize::MAX),
+            None => 0,
         };
-        Ok(Self { length, rest })
+        let Some(opened) = open(backend, &wanted, (next * PIECE_BYTES) as u64)? else {
+            return Ok(None);
+        };
+        let rest = match pieces {
+            Some(pieces) => Rest::Known { opened, pieces, next },
+            None => Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+        };
+        Ok(Some(Self { wanted, left: range, rest, verified: Arc::clone(verified) }))
     }
 
-    /// Length in bytes.
+    /// Length of the whole content in bytes.
     pub fn length(&self) -> u64 {
-        self.length
+        self.wanted.length
     }
 
-    /// The next piece; `None` at the end.
+    /// How many bytes there are left to give.
+    pub fn left(&self) -> u64 {
+        self.left.end - self.left.start
+    }
+
+    /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the file changed since it was checked.
+    /// [`StoreError::Damaged`] if the content is not what its name says. What came before was not all of it.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.left.is_empty() {
+            // Nothing was asked for, or all of it was given. Empty content is checked nevertheless.
+            if self.wanted.length > 0 || !matches!(self.rest, Rest::Learning { .. }) {
+                return Ok(None);
+            }
+        }
+        let result = self.piece();
+        if let Err(StoreError::Damaged(_)) = &result {
+            self.verified.bad(&self.wanted.key);
+        }
+        let (mut piece, at) = result?;
+        let end = self.left.end.saturating_sub(at).min(piece.len() as u64);
+        let start = (self.left.start - at).min(end);
+        // Both are at most the piece's length.
+        piece.truncate(usize::try_from(end).unwrap_or(usize::MAX));
+        piece.drain(..usize::try_from(start).unwrap_or(usize::MAX));
+        self.left.start += piece.len() as u64;
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    /// A whole piece, checked, and where it begins.
+    fn piece(&mut self) -> Result<(Vec<u8>, u64), StoreError> {
+        let wrong = || damaged(&self.wanted.key);
         match &mut self.rest {
-            Rest::Memory(bytes) if bytes.is_empty() => Ok(None),
-            Rest::Memory(bytes) => Ok(Some(std::mem::take(bytes))),
-            Rest::File { file, path, pieces } => {
-                let Some(expected) = pieces.next() else {
-                    return Ok(None);
-                };
-                let mut piece = Vec::new();
-                read_piece(file, &mut piece)?;
-                if Sha256::digest(&piece)[..] == expected {
-                    Ok(Some(piece))
-                } else {
-                    Err(StoreError::Damaged(path.clone()))
+            Rest::Memory(bytes) => Ok((std::mem::take(bytes), 0)),
+            Rest::Known { opened, pieces, next } => {
+                let expected = pieces.get(*next).ok_or_else(wrong)?;
+                let piece = read_piece(&mut opened.bytes)?;
+                if Sha256::digest(&piece)[..] != expected[..] {
+                    return Err(wrong());
                 }
+                let at = *next * PIECE_BYTES;
+                *next += 1;
+                Ok((piece, at as u64))
+            }
+            Rest::Learning { opened, whole, pieces } => {
+                let at = (pieces.len() * PIECE_BYTES) as u64;
+                let piece = read_piece(&mut opened.bytes)?;
+                whole.update(&piece);
+                pieces.push(Sha256::digest(&piece).into());
+                let seen = at + piece.len() as u64;
+                if seen > self.wanted.length
+                    || seen < self.wanted.length && piece.len() < PIECE_BYTES
+                {
+                    return Err(wrong());
+                }
+                if seen == self.wanted.length {
+                    if std::mem::take(whole).finalize()[..] != self.wanted.digest.0 {
+                        return Err(wrong());
+                    }
+                    let pieces = std::mem::take(pieces).into();
+                    self.verified.good(&self.wanted.key, self.wanted.digest, pieces);
+                }
+                Ok((piece, at))
             }
         }
     }
 }
 
-/// Reads a piece, in place of what `piece` held; `false` at the end of the file.
-fn read_piece(file: &mut File, piece: &mut Vec<u8>) -> io::Result<bool> {
-    piece.clear();
-    file.take(PIECE_BYTES as u64).read_to_end(piece)?;
-    Ok(!piece.is_empty())
+/// Reads all of some content; whether it is there.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if it is not what its name says.
+pub(super) fn check(
+    backend: &dyn Backend,
+    verified: &Arc<Verified>,
+    wanted: &Wanted,
+) -> Result<bool, StoreError> {
+    let Some(opened) = open(backend, wanted, 0)? else {
+        return Ok(false);
+    };
+    let mut blob = Blob {
+        wanted: wanted.clone(),
+        left: 0..wanted.length,
+        rest: Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+        verified: Arc::clone(verified),
+    };
+    while blob.next_piece()?.is_some() {}
+    Ok(true)
+}
+
+fn open(backend: &dyn Backend, wanted: &Wanted, from: u64) -> Result<Option<Opened>, StoreError> {
+    match backend.open(&wanted.key, from)? {
+        Some(opened) if opened.length != wanted.length => Err(damaged(&wanted.key)),
+        opened => Ok(opened),
+    }
+}
+
+/// Reads a piece, a shorter one at the end.
+fn read_piece(bytes: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    bytes.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
+    Ok(piece)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::fs::File;
     use std::os::unix::fs::FileExt as _;
 
+    use super::super::disk::Disk;
     use super::*;
 
-    fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("blob");
-        File::create(&path).unwrap().write_all(bytes).unwrap();
-        (dir, path)
+    struct World {
+        _dir: tempfile::TempDir,
+        disk: Disk,
+        verified: Arc<Verified>,
+        wanted: Wanted,
+        content: Vec<u8>,
+        path: std::path::PathBuf,
     }
 
-    fn check(path: &PathBuf, content: &[u8]) -> Result<Blob, StoreError> {
-        let digest = types::digest::Sha256::of(content);
-        Blob::check(File::open(path).unwrap(), path.clone(), content.len() as u64, &digest)
+    impl World {
+        fn new(size: usize) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = Disk::open(dir.path()).unwrap();
+            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
+            let wanted = Wanted {
+                key: Key::own("blobs/b".to_owned()),
+                length: size as u64,
+                digest: types::digest::Sha256::of(&content),
+            };
+            let mut staged = disk.stage().unwrap();
+            staged.write(&content).unwrap();
+            disk.publish(&staged, &wanted.key).unwrap();
+            let path = dir.path().join("blobs/b");
+            Self { _dir: dir, disk, verified: Arc::default(), wanted, content, path }
+        }
+
+        fn open(&self, range: Option<Range<u64>>) -> Result<Blob, StoreError> {
+            Blob::open(&self.disk, &self.verified, self.wanted.clone(), range).map(Option::unwrap)
+        }
+
+        fn read(&self, range: Option<Range<u64>>) -> Result<Vec<u8>, StoreError> {
+            all(self.open(range)?)
+        }
+
+        fn flip(&self, at: usize) {
+            let file = File::options().write(true).open(&self.path).unwrap();
+            file.write_at(&[self.content[at] ^ 1], at as u64).unwrap();
+        }
+
+        fn mend(&self, at: usize) {
+            let file = File::options().write(true).open(&self.path).unwrap();
+            file.write_at(&[self.content[at]], at as u64).unwrap();
+        }
     }
 
     fn all(mut blob: Blob) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
         while let Some(piece) = blob.next_piece()? {
+            assert!(!piece.is_empty() && piece.len() <= PIECE_BYTES);
             bytes.extend(piece);
         }
+        assert_eq!(blob.left(), 0);
         Ok(bytes)
     }
 
+    const SIZES: [usize; 8] = [
+        0,
+        1,
+        PIECE_BYTES - 1,
+        PIECE_BYTES,
+        PIECE_BYTES + 1,
+        3 * PIECE_BYTES,
+        3 * PIECE_BYTES + 7,
+        4 * PIECE_BYTES - 1,
+    ];
+
     #[test]
     fn content_of_every_size_comes_out_as_it_went_in() {
-        let edge = PIECE_BYTES;
-        for size in [0, 1, edge - 1, edge, edge + 1, 3 * edge, 3 * edge + 7] {
-            let content: Vec<u8> = (0..=250).cycle().take(size).collect();
-            let (_dir, path) = file(&content);
-            let blob = check(&path, &content).unwrap();
-            assert_eq!(blob.length(), size as u64);
-            assert_eq!(all(blob).unwrap(), content, "{size}");
-            let longer = [&content[..], b"x"].concat();
-            assert!(matches!(check(&path, &longer), Err(StoreError::Damaged(_))));
-            if size > 0 {
-                assert!(matches!(check(&path, &content[1..]), Err(StoreError::Damaged(_))));
-                let mut other = content.clone();
-                other[size - 1] ^= 1;
-                assert!(matches!(check(&path, &other), Err(StoreError::Damaged(_))));
+        for size in SIZES {
+            let world = World::new(size);
+            for _ in 0..2 {
+                let blob = world.open(None).unwrap();
+                assert_eq!((blob.length(), blob.left()), (size as u64, size as u64));
+                assert_eq!(all(blob).unwrap(), world.content, "{size}");
+            }
+            let pieces = world.verified.pieces(&world.wanted.digest).unwrap();
+            assert_eq!(pieces.len(), size.div_ceil(PIECE_BYTES).max(1));
+        }
+    }
+
+    #[test]
+    fn ranges_are_parts_of_the_whole() {
+        let edges = |size: usize| {
+            let near = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES];
+            let near = near.into_iter().chain([size / 2, size.saturating_sub(1), size]);
+            near.filter(|at| *at <= size).collect::<Vec<_>>()
+        };
+        for size in SIZES {
+            for (n, &start) in edges(size).iter().enumerate() {
+                // Known pieces and unknown ones.
+                let world = World::new(size);
+                if n % 2 == 0 {
+                    world.read(None).unwrap();
+                }
+                for end in edges(size).into_iter().filter(|end| *end >= start) {
+                    let read = world.read(Some(start as u64..end as u64)).unwrap();
+                    assert_eq!(read, world.content[start..end], "{size}: {start}..{end}");
+                }
             }
         }
     }
 
     #[test]
-    fn a_change_after_the_check_is_not_served() {
-        let content = vec![7; 3 * PIECE_BYTES];
-        let (_dir, path) = file(&content);
-        let mut blob = check(&path, &content).unwrap();
-        assert_eq!(blob.next_piece().unwrap().unwrap().len(), PIECE_BYTES);
-        let writer = File::options().write(true).open(&path).unwrap();
-        writer.write_at(b"x", 2 * PIECE_BYTES as u64 + 5).unwrap();
-        assert!(blob.next_piece().unwrap().is_some());
-        assert!(matches!(blob.next_piece(), Err(StoreError::Damaged(_))));
-        // Nor is a file that got shorter.
-        writer.write_at(&[7], 2 * PIECE_BYTES as u64 + 5).unwrap();
-        let mut blob = check(&path, &content).unwrap();
-        writer.set_len(10).unwrap();
+    fn no_wrong_byte_makes_a_whole_answer() {
+        for size in SIZES.into_iter().filter(|size| *size > 0) {
+            for at in [0, size / 2, size - 1] {
+                for known in [false, true] {
+                    let world = World::new(size);
+                    if known {
+                        world.read(None).unwrap();
+                    }
+                    world.flip(at);
+                    let damaged = |r: Result<Vec<u8>, StoreError>| {
+                        assert!(matches!(r, Err(StoreError::Damaged(_))), "{size}: {at}");
+                    };
+                    damaged(world.read(None));
+                    // From now on not even the first byte.
+                    assert!(matches!(world.open(None), Err(StoreError::Damaged(_))));
+                    damaged(world.read(Some(0..1)));
+                    world.mend(at);
+                    assert_eq!(world.read(None).unwrap(), world.content);
+                }
+            }
+            let world = World::new(size);
+            File::options()
+                .write(true)
+                .open(&world.path)
+                .unwrap()
+                .set_len(size as u64 + 1)
+                .unwrap();
+            assert!(matches!(world.open(None), Err(StoreError::Damaged(_))));
+            File::options()
+                .write(true)
+                .open(&world.path)
+                .unwrap()
+                .set_len(size as u64 - 1)
+                .unwrap();
+            assert!(matches!(world.open(None), Err(StoreError::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_range_of_unknown_content_is_served_after_all_of_it_was_checked() {
+        let world = World::new(3 * PIECE_BYTES + 7);
+        world.flip(3 * PIECE_BYTES);
+        assert!(matches!(world.open(Some(0..10)), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_change_in_the_middle_of_an_answer_ends_it() {
+        let world = World::new(3 * PIECE_BYTES);
+        for known in [false, true] {
+            let mut blob = world.open(None).unwrap();
+            assert_eq!(matches!(blob.rest, Rest::Known { .. }), known);
+            blob.next_piece().unwrap().unwrap();
+            let at = 2 * PIECE_BYTES + 5;
+            world.flip(at);
+            assert!(blob.next_piece().unwrap().is_some());
+            assert!(matches!(blob.next_piece(), Err(StoreError::Damaged(_))));
+            world.mend(at);
+            world.read(None).unwrap();
+        }
+        let mut blob = world.open(None).unwrap();
+        File::options().write(true).open(&world.path).unwrap().set_len(10).unwrap();
         assert!(matches!(blob.next_piece(), Err(StoreError::Damaged(_))));
     }
 }

@@ -4,18 +4,27 @@
 //!
 //! Everything is written to a temporary file of the same file system, flushed, given its name in one step, and the
 //! directory is flushed. Only then does a call return success. What a killed process leaves are temporaries, which the next
-//! start removes.
+//! start removes. While one process compares and swaps, no other touches the name: a lock file, chosen by the key, is held.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use types::digest::Sha256;
+
+use super::backend::{Backend, Named, Opened, Version, When};
+use super::staging::{Staging, Temporary, read_file};
+use super::{Key, StoreError};
 
 /// Directory of temporary files, below the root.
 pub(super) const TEMPORARIES: &str = "tmp";
+/// Directory of the files that are locked to compare and swap.
+const LOCKS: &str = "locks";
+/// How many records can be swapped at once.
+const LOCKS_COUNT: u8 = 16;
 /// How many directories are remembered as flushed.
 const FLUSHED_MAX: usize = 10_000;
 
@@ -23,82 +32,59 @@ const FLUSHED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    staging: Staging,
     /// Directories that are known to outlive a power cut.
     flushed: Mutex<HashSet<PathBuf>>,
-    counter: AtomicU64,
-}
-
-/// Whether a name was free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    New,
-    Taken,
-}
-
-/// A file on its way; removed when dropped before it got a name.
-#[derive(Debug)]
-pub(super) struct Temporary {
-    file: File,
-    path: PathBuf,
-}
-
-impl Temporary {
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
-    }
-
-    pub(super) fn flush(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-
-    /// The content so far, of at most `max` bytes.
-    pub(super) fn read_back(&self, max: usize) -> io::Result<Vec<u8>> {
-        read_file(&self.path, max)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // A leftover is removed at the next start.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 impl Disk {
     /// Makes the root and the directory of temporaries.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).recursive(true);
-        builder.create(root.join(TEMPORARIES))?;
+        let staging = Staging::open(root.join(TEMPORARIES))?;
+        DirBuilder::new().mode(0o700).recursive(true).create(root.join(LOCKS))?;
         sync_dir(root)?;
-        Ok(Self {
-            root: root.to_owned(),
-            flushed: Mutex::new(HashSet::new()),
-            counter: AtomicU64::new(0),
-        })
+        Ok(Self { root: root.to_owned(), staging, flushed: Mutex::new(HashSet::new()) })
     }
 
     /// Removes what a killed process left behind; how many files that were.
     pub(super) fn sweep(&self) -> io::Result<usize> {
-        let mut removed = 0;
-        for entry in fs::read_dir(self.root.join(TEMPORARIES))? {
-            fs::remove_file(entry?.path())?;
-            removed += 1;
-        }
-        Ok(removed)
+        self.staging.sweep()
     }
 
-    pub(super) fn temporary(&self) -> io::Result<Temporary> {
-        let n = self.counter.fetch_add(1, Ordering::Relaxed);
-        let path = self.root.join(TEMPORARIES).join(format!("{}-{n}", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Temporary { file, path })
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_path())
     }
 
-    /// Gives a file its name unless that is taken. On success it is durable, also if it was there before.
-    pub(super) fn publish(&self, temporary: &Temporary, relative: &Path) -> io::Result<Named> {
-        let path = self.prepare(temporary, relative)?;
-        match fs::hard_link(&temporary.path, &path) {
+    /// Held while a name is given, swapped or taken back.
+    fn swapping(&self, key: &Key) -> io::Result<File> {
+        let number = Sha256::of(key.as_str().as_bytes()).0[0] % LOCKS_COUNT;
+        let path = self.root.join(LOCKS).join(number.to_string());
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        // Released with the file, whichever way the process ends.
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn version(bytes: &[u8]) -> Version {
+        Version { tag: Some(Sha256::of(bytes).to_hex()), generation: None }
+    }
+
+    fn prepare(&self, temporary: &Temporary, key: &Key) -> io::Result<PathBuf> {
+        temporary.flush()?;
+        self.parent(key)?;
+        Ok(self.path(key))
+    }
+
+    fn parent(&self, key: &Key) -> io::Result<()> {
+        key.as_path().parent().map_or(Ok(()), |parent| self.ensure_dir(parent))
+    }
+
+    fn link(&self, from: &Path, key: &Key) -> io::Result<Named> {
+        let path = self.path(key);
+        // Nobody else may count on a name that is taken back below.
+        let _held = self.swapping(key)?;
+        match fs::hard_link(from, &path) {
             Ok(()) => {
                 self.settle(&path).inspect_err(|_| {
                     // Nobody was told that it is there.
@@ -113,59 +99,6 @@ impl Disk {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Gives a file its name, in place of what has it.
-    pub(super) fn replace(&self, temporary: &Temporary, relative: &Path) -> io::Result<()> {
-        let path = self.prepare(temporary, relative)?;
-        fs::rename(&temporary.path, &path)?;
-        self.settle(&path)
-    }
-
-    /// Removes a file; no error if there is none.
-    pub(super) fn remove(&self, relative: &Path) -> io::Result<()> {
-        let path = self.root.join(relative);
-        match fs::remove_file(&path) {
-            Ok(()) => self.settle(&path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The content of a file of at most `max` bytes, or `None` if there is none.
-    pub(super) fn read(&self, relative: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
-        absent(read_file(&self.root.join(relative), max))
-    }
-
-    /// A file to read, or `None` if there is none.
-    pub(super) fn open_file(&self, relative: &Path) -> io::Result<Option<File>> {
-        absent(File::open(self.root.join(relative)))
-    }
-
-    /// The length of a file, or `None` if there is none.
-    pub(super) fn length(&self, relative: &Path) -> io::Result<Option<u64>> {
-        absent(fs::metadata(self.root.join(relative)).map(|m| m.len()))
-    }
-
-    /// The names in a directory, none if there is none.
-    pub(super) fn list(&self, relative: &Path) -> io::Result<Vec<String>> {
-        let Some(entries) = absent(fs::read_dir(self.root.join(relative)))? else {
-            return Ok(Vec::new());
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            // Whatever is not UTF-8 is not of ours.
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        Ok(names)
-    }
-
-    fn prepare(&self, temporary: &Temporary, relative: &Path) -> io::Result<PathBuf> {
-        temporary.file.sync_all()?;
-        if let Some(parent) = relative.parent() {
-            self.ensure_dir(parent)?;
-        }
-        Ok(self.root.join(relative))
     }
 
     /// Makes a directory below the root, durably.
@@ -199,6 +132,130 @@ impl Disk {
     }
 }
 
+impl Backend for Disk {
+    fn read(&self, key: &Key, max: usize) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+        let bytes = absent(read_file(&self.path(key), max))?;
+        Ok(bytes.map(|bytes| {
+            let version = Self::version(&bytes);
+            (bytes, version)
+        }))
+    }
+
+    /// The version is the digest of the bytes: a record that was changed and changed back is the same record.
+    fn write(
+        &self,
+        key: &Key,
+        bytes: &[u8],
+        when: When<'_>,
+    ) -> Result<Option<Version>, StoreError> {
+        let mut temporary = self.stage()?;
+        temporary.write(bytes)?;
+        let written = match when {
+            When::Absent => self.publish(&temporary, key)? == Named::New,
+            When::Is(version) => {
+                let _held = self.swapping(key)?;
+                let found = absent(fs::read(self.path(key)))?;
+                let same = found.is_some_and(|found| Self::version(&found) == *version);
+                if same {
+                    self.replace(&temporary, key)?;
+                }
+                same
+            }
+        };
+        Ok(written.then(|| Self::version(bytes)))
+    }
+
+    fn remove(&self, key: &Key) -> Result<(), StoreError> {
+        let _held = self.swapping(key)?;
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(self.settle(&path)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
+        walk(&self.root, prefix, after.unwrap_or(""), max, &mut keys)?;
+        Ok(keys)
+    }
+
+    fn length(&self, key: &Key) -> Result<Option<u64>, StoreError> {
+        Ok(absent(fs::metadata(self.path(key)).map(|m| m.len()))?)
+    }
+
+    fn open(&self, key: &Key, from: u64) -> Result<Option<Opened>, StoreError> {
+        let Some(mut file) = absent(File::open(self.path(key)))? else {
+            return Ok(None);
+        };
+        let length = file.metadata()?.len();
+        if from > 0 {
+            file.seek(SeekFrom::Start(from))?;
+        }
+        Ok(Some(Opened { length, bytes: Box::new(file) }))
+    }
+
+    fn stage(&self) -> Result<Temporary, StoreError> {
+        Ok(self.staging.temporary()?)
+    }
+
+    fn publish(&self, staged: &Temporary, key: &Key) -> Result<Named, StoreError> {
+        self.prepare(staged, key)?;
+        Ok(self.link(staged.path(), key)?)
+    }
+
+    fn replace(&self, staged: &Temporary, key: &Key) -> Result<(), StoreError> {
+        let path = self.prepare(staged, key)?;
+        fs::rename(staged.path(), &path)?;
+        Ok(self.settle(&path)?)
+    }
+}
+
+/// Adds the keys below `prefix` that come after `after`, in the order of their bytes, until there are `max`.
+fn walk(
+    root: &Path,
+    prefix: &str,
+    after: &str,
+    max: usize,
+    keys: &mut Vec<String>,
+) -> io::Result<()> {
+    let Some(entries) = absent(fs::read_dir(root.join(prefix)))? else {
+        return Ok(());
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Whatever is not UTF-8 is not of ours.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        // The order is that of whole keys: a directory's name goes on with a slash.
+        let slash = if entry.file_type()?.is_dir() { "/" } else { "" };
+        let key = format!("{prefix}{name}{slash}");
+        if key.as_str() > after || after.starts_with(&key) && !slash.is_empty() {
+            found.push(key);
+        }
+    }
+    found.sort_unstable();
+    for key in found {
+        if keys.len() >= max {
+            break;
+        }
+        if key.ends_with('/') {
+            walk(root, &key, after, max, keys)?;
+        } else {
+            keys.push(key);
+        }
+    }
+    Ok(())
+}
+
 fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -211,74 +268,20 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn read_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut bytes = Vec::with_capacity(max.min(64 * 1024));
-    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > max {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the file is longer than it may be",
-        ));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn write(disk: &Disk, bytes: &[u8]) -> Temporary {
-        let mut temporary = disk.temporary().unwrap();
-        temporary.write(bytes).unwrap();
-        temporary
-    }
-
-    #[test]
-    fn names_are_given_once_and_temporaries_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
-        let at = Path::new("a/b/c");
-        assert_eq!(disk.read(at, 10).unwrap(), None);
-        assert_eq!(disk.publish(&write(&disk, b"one"), at).unwrap(), Named::New);
-        assert_eq!(disk.publish(&write(&disk, b"two"), at).unwrap(), Named::Taken);
-        assert_eq!(disk.read(at, 10).unwrap().unwrap(), b"one");
-        assert!(disk.read(at, 2).is_err());
-        assert_eq!(disk.length(at).unwrap(), Some(3));
-        disk.replace(&write(&disk, b"two"), at).unwrap();
-        assert_eq!(disk.read(at, 10).unwrap().unwrap(), b"two");
-        assert_eq!(disk.list(Path::new("a/b")).unwrap(), ["c"]);
-        assert!(disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
-        disk.remove(at).unwrap();
-        disk.remove(at).unwrap();
-        assert_eq!(disk.length(at).unwrap(), None);
-        assert!(disk.list(Path::new("none")).unwrap().is_empty());
-    }
 
     #[test]
     fn what_a_killed_process_left_is_swept() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path()).unwrap();
-        std::mem::forget(write(&disk, b"half"));
-        assert_eq!(disk.list(Path::new(TEMPORARIES)).unwrap().len(), 1);
+        let mut temporary = disk.stage().unwrap();
+        temporary.write(b"half").unwrap();
+        std::mem::forget(temporary);
+        let count = || fs::read_dir(dir.path().join(TEMPORARIES)).unwrap().count();
+        assert_eq!(count(), 1);
         assert_eq!(Disk::open(dir.path()).unwrap().sweep().unwrap(), 1);
-        assert!(disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
-    }
-
-    #[test]
-    fn one_of_many_writers_wins() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
-        let at = Path::new("x/name");
-        let new = std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..8u8)
-                .map(|n| {
-                    let disk = &disk;
-                    scope.spawn(move || disk.publish(&write(disk, &[n]), at).unwrap())
-                })
-                .collect();
-            writers.into_iter().map(|w| w.join().unwrap()).filter(|n| *n == Named::New).count()
-        });
-        assert_eq!(new, 1);
+        assert_eq!(count(), 0);
     }
 }

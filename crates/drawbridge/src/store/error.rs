@@ -24,6 +24,10 @@ pub enum StoreError {
     Version(PathBuf),
     /// Another registry serves this store.
     Locked(PathBuf),
+    /// A name has characters that no name has.
+    Name,
+    /// Others changed the same thing all the time.
+    Busy,
     /// The registry's own key cannot be read or made.
     Key(&'static str),
 }
@@ -55,7 +59,7 @@ impl fmt::Display for StoreError {
             ),
             Self::Version(path) => write!(
                 f,
-                "{} is a store of another version of Drawbridge; run the version that wrote it",
+                "{} is a store of another version of Drawbridge; run a version that knows it",
                 path.display()
             ),
             Self::Locked(path) => write!(
@@ -63,6 +67,8 @@ impl fmt::Display for StoreError {
                 "{} is served by another process; stop that one or give another directory",
                 path.display()
             ),
+            Self::Name => f.write_str("the name has characters that no name has"),
+            Self::Busy => f.write_str("others are changing the same thing; try again"),
             Self::Key(what) => f.write_str(what),
         }
     }

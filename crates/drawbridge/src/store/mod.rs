@@ -1,47 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Where a registry keeps what it was given.
+//! Where a registry keeps what it was given (docs/FORMATS.md 9).
 //!
 //! ```text
-//! DIR/version                             what wrote this
-//! DIR/lock                                held while a registry serves it
-//! DIR/registry.key.pem                    see `crate::key`
-//! DIR/tmp/                                half-written files
-//! DIR/users/<user>/user.json              record
-//! DIR/users/<user>/repos/<repo>/repo.json record
-//!     …/tags/<tag>.json                   a tag that stands for a whole tree
-//!     …/pending/<tag>.json                a tag whose tree is still arriving
-//!     …/blobs/<64 hex>                    content by its SHA-256
+//! version                              what wrote this
+//! registry.key.pem                     see `crate::key`
+//! users/<user>.json                    record
+//! repos/<user>/<repo>.json             record
+//! tags/<user>/<repo>/<tag>.json        a tag that stands for a whole tree
+//! pending/<user>/<repo>/<tag>.json     a tag whose tree is still arriving
+//! blobs/<user>/<repo>/<64 hex>         content by its SHA-256
+//! <kind>/<part>/…/<part>.json          other records, see [`Kind`]
+//! lock, locks/, tmp/                   in a directory: held while a registry serves it; while names change; half-written files
 //! ```
 //!
-//! Blobs belong to one repository: who knows the digest of another's secret gains nothing by naming it. Records carry their
-//! own checksum; nothing is handed out before it was checked.
+//! Blobs belong to one repository: who knows the digest of another's secret gains nothing by naming it. A name is to be seen
+//! when all that it stands for is there. Records carry their own checksum; of content no wrong byte makes a whole answer.
 
+mod backend;
 mod blob;
 mod disk;
 mod error;
+mod key;
+mod migrate;
 mod name;
+mod record;
+mod staging;
 mod tree;
+mod verified;
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
 use drawbridge_core::{Entry, Hasher, RepoRecord, TagRecord, UserRecord};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use types::digest::Sha256;
 use types::time::Timestamp;
 use types::{limits, slug};
 
+pub use backend::Version;
+use backend::{Backend, Named, When};
 pub use blob::Blob;
-use disk::{Disk, Named, TEMPORARIES, Temporary};
+use blob::Wanted;
+use disk::{Disk, TEMPORARIES};
 pub use error::StoreError;
+pub use key::{Key, Kind, valid_part};
 pub use name::{RepoName, TagName, UserName};
+pub use record::{Table, Versioned};
+use staging::Temporary;
 pub use tree::Expected;
 pub(crate) use tree::Kept;
+use verified::Verified;
 
 /// Content of the file `version`.
-const VERSION: &str = "drawbridge store 1\n";
+const VERSION: &str = "drawbridge store 2\n";
+/// What it was before.
+const VERSION_1: &str = "drawbridge store 1\n";
+
+/// Users by name.
+pub const USERS: Kind<UserRecord> = Kind::new("users", 1);
+/// Repositories by user and name.
+pub const REPOS: Kind<RepoRecord> = Kind::new("repos", 2);
+/// Tags that stand for a whole tree, by user, repository and version.
+pub const TAGS: Kind<Tag> = Kind::new("tags", 3);
+/// Tags whose tree is still arriving.
+const PENDING: Kind<Entry> = Kind::new("pending", 3);
 
 /// The outcome of writing to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +98,12 @@ impl Tag {
     }
 }
 
-/// A registry's files.
+/// A registry's memory.
 #[derive(Debug)]
 pub struct Store {
-    disk: Disk,
-    /// Held as long as the store is open for serving.
+    backend: Arc<dyn Backend>,
+    verified: Arc<Verified>,
+    /// Held as long as a directory is open for serving.
     _lock: Option<File>,
 }
 
@@ -108,7 +134,7 @@ impl Store {
     /// # Errors
     /// A directory of somebody else or of another version, one that is served already, and failures of the file system.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let mut store = Self::open_shared(dir)?;
+        let (disk, found) = open_dir(dir)?;
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock"))?;
         match lock.try_lock() {
@@ -116,39 +142,28 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(dir.to_owned())),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        store._lock = Some(lock);
-        let left = store.disk.sweep()?;
+        let left = disk.sweep()?;
         if left > 0 {
             tracing::info!(files = left, "removed what an interrupted registry left behind");
         }
-        Ok(store)
+        if found == Found::Old {
+            migrate::from_1(dir)?;
+            let mut temporary = disk.stage()?;
+            temporary.write(VERSION.as_bytes())?;
+            disk.replace(&temporary, &own("version"))?;
+            tracing::info!("the store was of version 1 and is of version 2 now");
+        }
+        Ok(Self { _lock: Some(lock), ..Self::over(Arc::new(disk)) })
     }
 
     /// Opens a store that another process may be serving, or makes one.
     pub(crate) fn open_shared(dir: &Path) -> Result<Self, StoreError> {
-        let foreign = match std::fs::read_dir(dir) {
-            Ok(entries) => entries
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name())
-                .any(|name| name != TEMPORARIES && name != "lock"),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error.into()),
-        };
-        if foreign && !dir.join("version").exists() {
-            return Err(StoreError::Foreign(dir.to_owned()));
-        }
-        let disk = Disk::open(dir)?;
-        let at = Path::new("version");
-        match disk.read(at, 256)? {
-            Some(found) if found == VERSION.as_bytes() => {}
-            Some(_) => return Err(StoreError::Version(dir.to_owned())),
-            None => {
-                let mut temporary = disk.temporary()?;
-                temporary.write(VERSION.as_bytes())?;
-                disk.publish(&temporary, at)?;
-            }
-        }
-        Ok(Self { disk, _lock: None })
+        // What both versions have in common is all that is used without the lock.
+        Ok(Self::over(Arc::new(open_dir(dir)?.0)))
+    }
+
+    fn over(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, verified: Arc::default(), _lock: None }
     }
 
     /// The record of a user.
@@ -156,7 +171,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub fn user(&self, user: &UserName) -> Result<Option<UserRecord>, StoreError> {
-        self.record(&user.dir().join("user.json"))
+        self.table(&USERS).value(&user.parts())
     }
 
     /// Registers a user.
@@ -164,7 +179,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn put_user(&self, user: &UserName, record: &UserRecord) -> Result<Put, StoreError> {
-        self.put_record(&user.dir().join("user.json"), record)
+        self.table(&USERS).create(&user.parts(), record)
     }
 
     /// The record of a repository.
@@ -172,7 +187,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub fn repo(&self, repo: &RepoName) -> Result<Option<RepoRecord>, StoreError> {
-        self.record(&repo.dir().join("repo.json"))
+        self.table(&REPOS).value(&repo.parts())
     }
 
     /// Registers a repository.
@@ -180,7 +195,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn put_repo(&self, repo: &RepoName, record: &RepoRecord) -> Result<Put, StoreError> {
-        self.put_record(&repo.dir().join("repo.json"), record)
+        self.table(&REPOS).create(&repo.parts(), record)
     }
 
     /// The tags of a repository that stand for something, in order of their versions.
@@ -188,8 +203,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn tags(&self, repo: &RepoName) -> Result<Vec<semver::Version>, StoreError> {
-        let names = self.disk.list(&repo.dir().join("tags"))?;
-        let version = |name: &String| name.strip_suffix(".json").and_then(slug::parse_tag);
+        let names = self.table(&TAGS).list(&repo.parts(), None, usize::MAX)?;
+        let version = |name: &Vec<String>| name.last().and_then(|tag| slug::parse_tag(tag));
         let mut tags: Vec<_> = names.iter().filter_map(version).collect();
         tags.sort();
         Ok(tags)
@@ -200,7 +215,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub fn tag(&self, tag: &TagName) -> Result<Option<Tag>, StoreError> {
-        self.record(&tag.complete())
+        self.table(&TAGS).value(&tag.parts())
     }
 
     /// Announces what a tag is to stand for. It is to be seen when the whole tree has arrived; until then another
@@ -214,21 +229,22 @@ impl Store {
         record: &TagRecord,
         now: Timestamp,
     ) -> Result<Put, StoreError> {
-        if let Some(complete) = self.tag(tag)? {
-            return Ok(if complete.entry == record.0 { Put::Same } else { Put::Conflict });
+        let agrees = |seen: &Tag| if seen.entry == record.0 { Put::Same } else { Put::Conflict };
+        if let Some(seen) = self.tag(tag)? {
+            return Ok(agrees(&seen));
         }
-        let pending = self.record::<Entry>(&tag.pending())?;
-        let put = if pending.as_ref() == Some(&record.0) { Put::Same } else { Put::Created };
-        if put == Put::Created {
-            if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
-                return Err(StoreError::Quota("the repository has 10,000 tags, which is the most"));
-            }
-            let temporary = self.temporary_record(&record.0)?;
-            self.disk.replace(&temporary, &tag.pending())?;
+        let pending = self.table(&PENDING).value(&tag.parts())?;
+        if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
+            return Err(StoreError::Quota("the repository has 10,000 tags, which is the most"));
         }
-        // The content may be there already, by another tag.
-        self.complete(tag, now)?;
-        Ok(put)
+        let mut put = Put::Same;
+        self.table(&PENDING).update(&tag.parts(), |found| {
+            put = if found == Some(&record.0) { Put::Same } else { Put::Created };
+            Ok::<_, StoreError>((put == Put::Created).then(|| record.0.clone()))
+        })?;
+        // The content may be there already, by another tag. And somebody else's tree may have got whole meanwhile.
+        let seen = self.complete(tag, now)?.map_or_else(|| self.tag(tag), |seen| Ok(Some(seen)))?;
+        Ok(seen.as_ref().map(agrees).filter(|seen| *seen == Put::Conflict).unwrap_or(put))
     }
 
     /// Room for content.
@@ -236,7 +252,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`].
     pub fn upload(&self) -> Result<Upload, StoreError> {
-        Ok(Upload { temporary: self.disk.temporary()?, hasher: Hasher::new(), length: 0 })
+        Ok(Upload { temporary: self.backend.stage()?, hasher: Hasher::new(), length: 0 })
     }
 
     /// Whether the store takes and gives back bytes now: a small file is written, flushed, read and removed.
@@ -244,7 +260,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`].
     pub fn probe(&self) -> Result<(), StoreError> {
-        let mut temporary = self.disk.temporary()?;
+        let mut temporary = self.backend.stage()?;
         temporary.write(VERSION.as_bytes())?;
         temporary.flush()?;
         match temporary.read_back(VERSION.len())? {
@@ -253,23 +269,27 @@ impl Store {
         }
     }
 
-    fn blob(&self, repo: &RepoName, digest: &Sha256) -> PathBuf {
-        repo.dir().join("blobs").join(digest.to_hex())
+    fn wanted(repo: &RepoName, entry: &Entry) -> Wanted {
+        let digest = entry.digest.sha256();
+        Wanted { key: repo.blob(&digest), length: entry.length, digest }
     }
 
-    /// A blob that its entry describes, checked; `None` if it is not there.
-    fn open_blob(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Blob>, StoreError> {
-        let digest = entry.digest.sha256();
-        let path = self.blob(repo, &digest);
-        match self.disk.open_file(&path)? {
-            Some(file) => Blob::check(file, path, entry.length, &digest).map(Some),
-            None => Ok(None),
-        }
+    /// A blob that its entry describes, or a range of its bytes; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn blob(
+        &self,
+        repo: &RepoName,
+        entry: &Entry,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Blob>, StoreError> {
+        Blob::open(&*self.backend, &self.verified, Self::wanted(repo, entry), range)
     }
 
     /// The same, in memory: for directories and configurations, which are bounded.
     fn read_blob(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(mut blob) = self.open_blob(repo, entry)? else {
+        let Some(mut blob) = self.blob(repo, entry, None)? else {
             return Ok(None);
         };
         let mut bytes = Vec::new();
@@ -286,48 +306,19 @@ impl Store {
         entry: &Entry,
         upload: &Upload,
     ) -> Result<Put, StoreError> {
-        let path = self.blob(repo, &entry.digest.sha256());
-        if self.disk.publish(&upload.temporary, &path)? == Named::New {
+        let wanted = Self::wanted(repo, entry);
+        if self.backend.publish(&upload.temporary, &wanted.key)? == Named::New {
             return Ok(Put::Created);
         }
-        match self.open_blob(repo, entry) {
-            Ok(Some(_)) => Ok(Put::Same),
+        match blob::check(&*self.backend, &self.verified, &wanted) {
+            Ok(true) => Ok(Put::Same),
             // What the disk spoilt gets mended by whoever still has it.
-            Ok(None) | Err(StoreError::Damaged(_)) => {
-                self.disk.replace(&upload.temporary, &path)?;
+            Ok(false) | Err(StoreError::Damaged(_)) => {
+                self.backend.replace(&upload.temporary, &wanted.key)?;
                 Ok(Put::Created)
             }
             Err(error) => Err(error),
         }
-    }
-
-    fn record<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
-        let Some(bytes) = self.disk.read(path, limits::JSON_BYTES_MAX)? else {
-            return Ok(None);
-        };
-        match unseal(&bytes).and_then(|json| serde_json::from_slice(json).ok()) {
-            Some(record) => Ok(Some(record)),
-            None => Err(StoreError::Damaged(path.to_owned())),
-        }
-    }
-
-    fn temporary_record(&self, record: &impl Serialize) -> Result<Temporary, StoreError> {
-        // Records are plain data and always serialise.
-        let json = serde_json::to_vec(record).unwrap_or_default();
-        let mut temporary = self.disk.temporary()?;
-        temporary.write(&seal(&json))?;
-        Ok(temporary)
-    }
-
-    fn put_record<T>(&self, path: &Path, record: &T) -> Result<Put, StoreError>
-    where
-        T: Serialize + DeserializeOwned + PartialEq,
-    {
-        let temporary = self.temporary_record(record)?;
-        if self.disk.publish(&temporary, path)? == Named::New {
-            return Ok(Put::Created);
-        }
-        Ok(if self.record::<T>(path)?.as_ref() == Some(record) { Put::Same } else { Put::Conflict })
     }
 
     /// Publishes a file of the registry itself below the root, unless it is there; its content.
@@ -336,30 +327,51 @@ impl Store {
         name: &str,
         make: impl FnOnce() -> Result<Vec<u8>, StoreError>,
     ) -> Result<Vec<u8>, StoreError> {
-        let at = Path::new(name);
-        if let Some(bytes) = self.disk.read(at, limits::JSON_BYTES_MAX)? {
+        let at = own(name);
+        let read = || self.backend.read(&at, limits::JSON_BYTES_MAX);
+        if let Some((bytes, _)) = read()? {
             return Ok(bytes);
         }
-        let mut temporary = self.disk.temporary()?;
-        temporary.write(&make()?)?;
-        self.disk.publish(&temporary, at)?;
-        let bytes = self.disk.read(at, limits::JSON_BYTES_MAX)?;
-        bytes.ok_or_else(|| StoreError::Damaged(at.to_owned()))
+        self.backend.write(&at, &make()?, When::Absent)?;
+        read()?.map(|(bytes, _)| bytes).ok_or_else(|| record::damaged(&at))
     }
 }
 
-/// The digest of the JSON, a line feed, the JSON.
-fn seal(json: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{}\n", Sha256::of(json)).into_bytes();
-    bytes.extend_from_slice(json);
-    bytes
+fn own(name: &str) -> Key {
+    Key::own(name.to_owned())
 }
 
-fn unseal(bytes: &[u8]) -> Option<&[u8]> {
-    let at = bytes.iter().position(|b| *b == b'\n')?;
-    let (digest, json) = bytes.split_at(at);
-    let json = json.get(1..)?;
-    (Sha256::of(json).to_string().as_bytes() == digest).then_some(json)
+/// Of which version a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Current,
+    Old,
+}
+
+fn open_dir(dir: &Path) -> Result<(Disk, Found), StoreError> {
+    let foreign = match std::fs::read_dir(dir) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name())
+            .any(|name| name != TEMPORARIES && name != "lock" && name != "locks"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error.into()),
+    };
+    if foreign && !dir.join("version").exists() {
+        return Err(StoreError::Foreign(dir.to_owned()));
+    }
+    let disk = Disk::open(dir)?;
+    let at = own("version");
+    let found = match disk.read(&at, 256)? {
+        Some((found, _)) if found == VERSION.as_bytes() => Found::Current,
+        Some((found, _)) if found == VERSION_1.as_bytes() => Found::Old,
+        Some(_) => return Err(StoreError::Version(dir.to_owned())),
+        None => {
+            disk.write(&at, VERSION.as_bytes(), When::Absent)?;
+            Found::Current
+        }
+    };
+    Ok((disk, found))
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! Names that are safe as parts of a path: whoever has one of these types has a checked name.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
+use types::digest::Sha256;
 use types::slug;
+
+use super::Key;
 
 /// A user's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +38,9 @@ impl UserName {
         &self.0
     }
 
-    pub(super) fn dir(&self) -> PathBuf {
-        Path::new("users").join(&self.0)
+    /// What names the user's records.
+    pub fn parts(&self) -> [&str; 1] {
+        [&self.0]
     }
 }
 
@@ -57,8 +60,14 @@ impl RepoName {
         &self.repo
     }
 
-    pub(super) fn dir(&self) -> PathBuf {
-        self.user.dir().join("repos").join(&self.repo)
+    /// What names the repository's records.
+    pub fn parts(&self) -> [&str; 2] {
+        [&self.user.0, &self.repo]
+    }
+
+    /// Where this repository's content with this digest is.
+    pub(super) fn blob(&self, digest: &Sha256) -> Key {
+        Key::own(format!("blobs/{}/{}/{}", self.user, self.repo, digest.to_hex()))
     }
 }
 
@@ -78,12 +87,9 @@ impl TagName {
         &self.tag
     }
 
-    pub(super) fn complete(&self) -> PathBuf {
-        self.repo.dir().join("tags").join(format!("{}.json", self.tag))
-    }
-
-    pub(super) fn pending(&self) -> PathBuf {
-        self.repo.dir().join("pending").join(format!("{}.json", self.tag))
+    /// What names the tag's records.
+    pub fn parts(&self) -> [&str; 3] {
+        [&self.repo.user.0, &self.repo.repo, &self.tag]
     }
 }
 

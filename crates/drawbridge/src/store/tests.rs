@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use std::path::PathBuf;
+
 use drawbridge_core::{Tree, media};
 use proptest::prelude::*;
 
@@ -105,8 +107,8 @@ fn a_tag_is_seen_when_its_tree_is_whole_and_not_before() {
         assert!(node(&store, &seen, none).unwrap().is_none(), "{none}");
     }
     // Nothing half-made is left.
-    assert!(store.disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
-    assert_eq!(store.disk.length(&tag.pending()).unwrap(), None);
+    assert!(files_below(&dir.path().join(TEMPORARIES)).is_empty());
+    assert_eq!(store.table(&PENDING).value(&tag.parts()).unwrap(), None);
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn parents_come_first_and_decide() {
     // Bytes of the right digest that are no directory.
     let no_directory = Entry::of(b"{ }", media::DIRECTORY);
     assert!(matches!(put(&store, &tag, &no_directory, b"{ }"), Kept::NoDirectory(_)));
-    assert!(store.disk.list(Path::new(TEMPORARIES)).unwrap().is_empty());
+    assert!(files_below(&dir.path().join(TEMPORARIES)).is_empty());
 }
 
 #[test]
@@ -203,7 +205,8 @@ fn every_changed_byte_is_found() {
         Ok(true)
     };
     assert!(good(&store).unwrap());
-    for file in files_below(&dir.path().join("users")) {
+    let kept = ["blobs", "tags"].map(|kind| files_below(&dir.path().join(kind)));
+    for file in kept.concat() {
         let bytes = std::fs::read(&file).unwrap();
         let write = |bytes: &[u8]| {
             std::io::Write::write_all(&mut File::create(&file).unwrap(), bytes).unwrap();
@@ -223,7 +226,7 @@ fn every_changed_byte_is_found() {
     }
     // Whoever still has the content mends it.
     let module = &tree.nodes().find(|(p, _)| *p == "main.wasm").unwrap().1;
-    let blob = dir.path().join(store.blob(&repo(), &module.entry.digest.sha256()));
+    let blob = dir.path().join(repo().blob(&module.entry.digest.sha256()).as_path());
     File::create(&blob).unwrap();
     assert!(good(&store).is_err());
     assert_eq!(put(&store, &tag, &module.entry, &module.bytes), Kept::Put(Put::Created));
@@ -282,7 +285,7 @@ fn stores_of_others_are_left_alone() {
     drop(store);
     drop(Store::open(dir.path()).unwrap());
     let mut version = File::create(dir.path().join("version")).unwrap();
-    std::io::Write::write_all(&mut version, b"drawbridge store 2\n").unwrap();
+    std::io::Write::write_all(&mut version, b"drawbridge store 3\n").unwrap();
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Version(_))));
 }
 
@@ -412,4 +415,136 @@ fn a_store_that_takes_no_bytes_says_so() {
     assert_eq!(std::fs::read_dir(&temporaries).unwrap().count(), 0, "nothing is left");
     std::fs::remove_dir(temporaries).unwrap();
     assert!(store.probe().is_err());
+}
+
+const THINGS: Kind<UserRecord> = Kind::new("things", 2);
+
+fn thing(subject: &str) -> UserRecord {
+    UserRecord { subject: subject.to_owned() }
+}
+
+#[test]
+fn records_are_swapped_only_for_what_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let things = store.table(&THINGS);
+    let name = ["ann", "x"];
+    assert_eq!(things.get(&name).unwrap(), None);
+    assert_eq!(things.create(&name, &thing("1")).unwrap(), Put::Created);
+    let first = things.get(&name).unwrap().unwrap();
+    let second = things.replace(&name, &thing("2"), &first.version).unwrap().unwrap();
+    assert_eq!(things.replace(&name, &thing("3"), &first.version).unwrap(), None);
+    let found = things.get(&name).unwrap().unwrap();
+    assert_eq!((found.value, &found.version), (thing("2"), &second));
+    things.delete(&name).unwrap();
+    things.delete(&name).unwrap();
+    assert_eq!(things.replace(&name, &thing("3"), &second).unwrap(), None);
+    assert_eq!(things.value(&name).unwrap(), None);
+    let large = thing(&"x".repeat(limits::JSON_BYTES_MAX));
+    assert!(matches!(things.create(&name, &large), Err(StoreError::Quota(_))));
+    assert!(matches!(things.get(&["ann", "../x"]), Err(StoreError::Name)));
+}
+
+#[test]
+fn no_change_of_many_at_once_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two processes' view of one directory.
+    let stores = [Store::open(dir.path()).unwrap(), Store::open_shared(dir.path()).unwrap()];
+    std::thread::scope(|scope| {
+        for store in stores.iter().cycle().take(4) {
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    let more = |old: Option<&UserRecord>| {
+                        let count: u32 = old.map_or(0, |old| old.subject.parse().unwrap());
+                        Ok::<_, StoreError>(Some(thing(&(count + 1).to_string())))
+                    };
+                    store.table(&THINGS).update(&["ann", "count"], more).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(stores[0].table(&THINGS).value(&["ann", "count"]).unwrap(), Some(thing("40")));
+}
+
+#[test]
+fn names_are_listed_in_order_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let things = store.table(&THINGS);
+    let mut names = Vec::new();
+    for user in ["a", "a-b", "a0", "b", "B"] {
+        for name in ["1", "1.0", "1-0", "2"] {
+            things.create(&[user, name], &thing("x")).unwrap();
+            names.push(format!("{user}/{name}.json"));
+        }
+    }
+    names.sort();
+    for page in [1, 3, 7, 100] {
+        let mut found: Vec<String> = Vec::new();
+        let mut after: Option<Vec<String>> = None;
+        loop {
+            let last: Option<Vec<&str>> =
+                after.as_ref().map(|name| name.iter().map(String::as_str).collect());
+            let next = things.list(&[], last.as_deref(), page).unwrap();
+            found.extend(next.iter().map(|name| format!("{}.json", name.join("/"))));
+            if next.len() < page {
+                break;
+            }
+            after = next.last().cloned();
+        }
+        assert_eq!(found, names, "{page}");
+    }
+    let of_a = things.list(&["a"], Some(&["a", "1-0"]), 100).unwrap();
+    assert_eq!(of_a, [["a", "1.0"], ["a", "1"], ["a", "2"]]);
+    assert!(things.list(&["none"], None, 10).unwrap().is_empty());
+}
+
+/// Makes a directory as version 1 had it of one of version 2.
+fn back_to_1(root: &Path) {
+    let rename = |from: PathBuf, to: PathBuf| {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::rename(from, to).unwrap();
+    };
+    let repo = root.join("users/ann/repos/app");
+    for kind in ["blobs", "tags"] {
+        rename(root.join(kind).join("ann/app"), repo.join(kind));
+        std::fs::remove_dir_all(root.join(kind)).unwrap();
+    }
+    rename(root.join("repos/ann/app.json"), repo.join("repo.json"));
+    std::fs::remove_dir_all(root.join("repos")).unwrap();
+    rename(root.join("users/ann.json"), root.join("users/ann/user.json"));
+    std::io::Write::write_all(
+        &mut File::create(root.join("version")).unwrap(),
+        VERSION_1.as_bytes(),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_store_of_version_1_becomes_one_of_version_2_even_if_that_breaks_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, tag) = (sample(), tag_name("1.0.0"));
+    let public = RepoRecord { public: true, discoverable: false };
+    let fill = |store: &Store| {
+        store.put_user(repo().user(), &thing("ann")).unwrap();
+        store.put_repo(&repo(), &public).unwrap();
+        upload(store, &tag, &tree, usize::MAX);
+    };
+    fill(&Store::open(dir.path()).unwrap());
+    back_to_1(dir.path());
+    // As if the first attempt had been killed after one move.
+    std::fs::create_dir_all(dir.path().join("blobs/ann")).unwrap();
+    let old = dir.path().join("users/ann/repos/app/blobs");
+    std::fs::rename(old, dir.path().join("blobs/ann/app")).unwrap();
+    for _ in 0..2 {
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.user(repo().user()).unwrap(), Some(thing("ann")));
+        assert_eq!(store.repo(&repo()).unwrap(), Some(public));
+        let seen = store.tag(&tag).unwrap().unwrap();
+        for (path, node) in tree.nodes() {
+            assert_eq!(self::node(&store, &seen, path).unwrap().unwrap().1, node.bytes);
+        }
+        assert!(!dir.path().join("users/ann").exists());
+    }
+    assert_eq!(std::fs::read(dir.path().join("version")).unwrap(), VERSION.as_bytes());
 }

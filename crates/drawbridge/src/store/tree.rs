@@ -6,7 +6,8 @@ use drawbridge_core::{Directory, Entry};
 use types::limits;
 use types::time::Timestamp;
 
-use super::{Blob, Named, Put, RepoName, Store, StoreError, Tag, TagName, Upload};
+use super::record::damaged;
+use super::{Blob, PENDING, Put, RepoName, Store, StoreError, TAGS, Tag, TagName, Upload};
 
 /// The configuration's name in a package.
 const CONFIG: &str = "Enarx.toml";
@@ -60,7 +61,7 @@ impl Store {
     pub fn expected(&self, tag: &TagName, path: &[String]) -> Result<Expected, StoreError> {
         let (mut entry, complete) = match self.tag(tag)? {
             Some(complete) => (complete.entry, true),
-            None => match self.record(&tag.pending())? {
+            None => match self.table(&PENDING).value(&tag.parts())? {
                 Some(entry) => (entry, false),
                 None => return Ok(Expected::NoTag),
             },
@@ -106,7 +107,7 @@ impl Store {
         }
         let put = self.keep_blob(tag.repo(), entry, &upload)?;
         match self.complete(tag, now) {
-            Ok(()) => Ok(Kept::Put(put)),
+            Ok(_) => Ok(Kept::Put(put)),
             Err(StoreError::Quota(what)) => Ok(Kept::TooLarge(what)),
             Err(error) => Err(error),
         }
@@ -125,15 +126,18 @@ impl Store {
         let Some(entry) = self.node_entry(repo, tag, path)? else {
             return Ok(None);
         };
-        match self.open_blob(repo, &entry)? {
+        match self.blob(repo, &entry, None)? {
             Some(blob) => Ok(Some((entry, blob))),
             // The tree was whole once.
-            None => Err(StoreError::Damaged(self.blob(repo, &entry.digest.sha256()))),
+            None => Err(damaged(&repo.blob(&entry.digest.sha256()))),
         }
     }
 
     /// The entry of the node at a path of a whole tree; `None` if there is none.
-    fn node_entry(
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub fn node_entry(
         &self,
         repo: &RepoName,
         tag: &Tag,
@@ -145,7 +149,7 @@ impl Store {
                 return Ok(None);
             }
             let Some(directory) = self.directory(repo, &entry)? else {
-                return Err(StoreError::Damaged(self.blob(repo, &entry.digest.sha256())));
+                return Err(damaged(&repo.blob(&entry.digest.sha256())));
             };
             match directory.get(name) {
                 Some(child) => entry = child.clone(),
@@ -159,27 +163,35 @@ impl Store {
         let Some(bytes) = self.read_blob(repo, entry)? else {
             return Ok(None);
         };
-        let damaged = |_| StoreError::Damaged(self.blob(repo, &entry.digest.sha256()));
+        let damaged = |_| damaged(&repo.blob(&entry.digest.sha256()));
         Directory::from_bytes(&bytes).map(Some).map_err(damaged)
     }
 
-    /// Lets a tag be seen if its whole tree has arrived.
-    pub(super) fn complete(&self, tag: &TagName, now: Timestamp) -> Result<(), StoreError> {
-        let Some(entry) = self.record::<Entry>(&tag.pending())? else {
-            return Ok(());
+    /// Lets a tag be seen if its whole tree has arrived; what is to be seen then.
+    pub(super) fn complete(
+        &self,
+        tag: &TagName,
+        now: Timestamp,
+    ) -> Result<Option<Tag>, StoreError> {
+        let Some(entry) = self.table(&PENDING).value(&tag.parts())? else {
+            return self.tag(tag);
         };
         let mut totals = Totals::default();
         if !self.is_whole(tag.repo(), &entry, 0, &mut totals)? {
-            return Ok(());
+            return Ok(None);
         }
         let steward = self.steward(tag.repo(), &entry)?;
         let complete = Tag { entry, completed_at: now.0, steward };
-        let temporary = self.temporary_record(&complete)?;
-        if self.disk.publish(&temporary, &tag.complete())? == Named::New {
-            tracing::info!(%tag, digest = %complete.digest(), files = totals.files, bytes = totals.bytes, "published");
-        }
-        self.disk.remove(&tag.pending())?;
-        Ok(())
+        // Of several trees that get whole at once one is first, and stays.
+        let seen = match self.table(&TAGS).create(&tag.parts(), &complete)? {
+            Put::Created => {
+                tracing::info!(%tag, digest = %complete.digest(), files = totals.files, bytes = totals.bytes, "published");
+                Some(complete)
+            }
+            Put::Same | Put::Conflict => self.tag(tag)?,
+        };
+        self.table(&PENDING).delete(&tag.parts())?;
+        Ok(seen)
     }
 
     /// Whether everything below an entry has arrived. Clients send in order, so what comes last is looked at first.
@@ -208,8 +220,8 @@ impl Store {
             ));
         }
         if !entry.is_directory() {
-            let path = self.blob(repo, &entry.digest.sha256());
-            return Ok(self.disk.length(&path)? == Some(entry.length));
+            let key = repo.blob(&entry.digest.sha256());
+            return Ok(self.backend.length(&key)? == Some(entry.length));
         }
         let Some(directory) = self.directory(repo, entry)? else {
             return Ok(false);

@@ -116,7 +116,7 @@ fn a_changed_byte_is_never_served() {
     let client = world.anonymous();
     let slug = slug("ann/app:1.0.0");
     assert!(client.fetch_package(&slug, &digest()).is_ok());
-    let blobs = world.store.join("users/ann/repos/app/blobs");
+    let blobs = world.store.join("blobs/ann/app");
     for blob in std::fs::read_dir(&blobs).unwrap() {
         let path = blob.unwrap().path();
         let good = std::fs::read(&path).unwrap();

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the store needs of the place where its bytes are: eight operations.
+//!
+//! Two places have them. [`Disk`](super::disk::Disk) is a local directory of our own making and not the `object_store` crate's:
+//! that crate's local store cannot compare and swap (it refuses `PutMode::Update`), does not flush directories after a
+//! delete, and cannot mend a name durably under a reader. `Bucket` is that crate's S3, GCS, Azure or memory. Calls block; whoever serves requests
+//! makes them where blocking is allowed.
+//!
+//! What every place promises: a write that returned success is durable; a key holds all the bytes of one write or none; of
+//! several writes on one condition exactly one succeeds, whoever makes them; reads and lists see every finished write.
+
+use std::fmt;
+use std::io::Read;
+
+use super::staging::Temporary;
+use super::{Key, StoreError};
+
+/// Which bytes a key held when it was read. To compare with, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub(super) tag: Option<String>,
+    pub(super) generation: Option<String>,
+}
+
+/// On what condition something is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When<'a> {
+    /// There is nothing.
+    Absent,
+    /// There is what was read.
+    Is(&'a Version),
+}
+
+/// Whether a name was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    New,
+    Taken,
+}
+
+/// Bytes of an object, from some place on.
+pub(super) struct Opened {
+    /// Length of the whole object in bytes.
+    pub(super) length: u64,
+    /// What follows the place that was asked for.
+    pub(super) bytes: Box<dyn Read + Send>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// A place for bytes.
+pub(super) trait Backend: fmt::Debug + Send + Sync {
+    /// A small object, of at most `max` bytes, and its version; `None` if there is none.
+    fn read(&self, key: &Key, max: usize) -> Result<Option<(Vec<u8>, Version)>, StoreError>;
+
+    /// Writes a small object; its version, or `None` if the condition does not hold.
+    fn write(&self, key: &Key, bytes: &[u8], when: When<'_>)
+    -> Result<Option<Version>, StoreError>;
+
+    /// Removes an object; no error if there is none.
+    fn remove(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// At most `max` keys that begin with `prefix` (which ends in `/`) and come after `after`, in the order of their bytes.
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// The length of an object in bytes; `None` if there is none.
+    fn length(&self, key: &Key) -> Result<Option<u64>, StoreError>;
+
+    /// The bytes of an object from `from` on, which is at most its length; `None` if there is none.
+    fn open(&self, key: &Key, from: u64) -> Result<Option<Opened>, StoreError>;
+
+    /// A local file for bytes that arrive.
+    fn stage(&self) -> Result<Temporary, StoreError>;
+
+    /// Gives staged bytes a name that has none. For content that is named by its digest: two that come at once may both hear
+    /// [`Named::New`].
+    fn publish(&self, staged: &Temporary, key: &Key) -> Result<Named, StoreError>;
+
+    /// Gives staged bytes a name, in place of what has it.
+    fn replace(&self, staged: &Temporary, key: &Key) -> Result<(), StoreError>;
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Local files for bytes on their way in, until it is known that they are what they should be.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A directory of temporary files.
+#[derive(Debug)]
+pub(super) struct Staging {
+    dir: PathBuf,
+    /// Makes names that nobody else who works on the same directory makes.
+    nonce: u64,
+    counter: AtomicU64,
+}
+
+/// A file on its way; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    file: File,
+    path: PathBuf,
+}
+
+impl Staging {
+    /// Makes the directory.
+    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
+        DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
+        let nonce = RandomState::new().build_hasher().finish();
+        Ok(Self { dir, nonce, counter: AtomicU64::new(0) })
+    }
+
+    /// Removes what a killed process left behind; how many files that were.
+    pub(super) fn sweep(&self) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.dir)? {
+            fs::remove_file(entry?.path())?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn temporary(&self) -> io::Result<Temporary> {
+        let n = self.counter.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("{:016x}-{n}", self.nonce));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Temporary { file, path })
+    }
+}
+
+impl Temporary {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    /// The content so far, of at most `max` bytes.
+    pub(super) fn read_back(&self, max: usize) -> io::Result<Vec<u8>> {
+        read_file(&self.path, max)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A leftover is removed at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The content of a file of at most `max` bytes.
+pub(super) fn read_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::with_capacity(max.min(64 * 1024));
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file is longer than it may be",
+        ));
+    }
+    Ok(bytes)
+}
