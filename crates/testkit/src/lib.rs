@@ -12,3 +12,5 @@ pub mod oidc;
 pub mod pcs;
 pub mod pki;
 pub mod silicon;
+#[cfg(feature = "steered")]
+pub mod steered;
