@@ -143,6 +143,8 @@ pub const ADDRESSES_MAX: usize = 16;
 
 /// Most connections at a time that a user can let `enarx proxy` take.
 pub const PROXY_CONNECTIONS_MAX: usize = 4096;
+/// Most application protocols (ALPN) that one side of a TLS connection names.
+pub const ALPN_PROTOCOLS_MAX: usize = 8;
 
 /// Longest path that a workload may name; a longer one is `ENAMETOOLONG`.
 pub const GUEST_PATH_BYTES_MAX: usize = 4096;

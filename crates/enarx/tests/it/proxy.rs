@@ -287,6 +287,38 @@ fn simulated_silicon_is_let_in_by_name() {
 }
 
 #[test]
+fn the_application_protocol_has_to_be_agreed_on() {
+    let steward = Steward::new();
+    let speaking = |alpn: &[&str]| {
+        let mut config = Arc::unwrap_or_clone(config(&steward.keep(&result()), None));
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    };
+    let configs = vec![speaking(&["h2"]), speaking(&[]), speaking(&["http/1.1"])];
+    let server = serve(configs, |tls| {
+        let heard = echo(tls)?;
+        assert_eq!(tls.conn.alpn_protocol(), Some(&b"h2"[..]));
+        Ok(heard)
+    });
+    let proxy = Proxy::start(&steward, server.port, &["--alpn", "h2"]);
+    let mut socket = proxy.connect();
+    assert_eq!(ask(&mut socket, b"hello"), b"hello");
+    proxy.event("verified");
+    drop(socket);
+    proxy.event("closed");
+    for why in ["it negotiates no", "none of the application protocols"] {
+        let mut socket = proxy.connect();
+        let written = socket.write_all(b"secret");
+        let event = proxy.event("failed");
+        assert!(event["why"].as_str().unwrap().contains(why), "{event}");
+        assert!(written.is_err() || is_reset(&mut socket), "{why}");
+    }
+    let heard = server.thread.join().unwrap();
+    assert_eq!(heard[0].as_deref().unwrap(), b"hello");
+    assert!(heard[1].is_err() && heard[2].is_err(), "{heard:?}");
+}
+
+#[test]
 fn much_goes_both_ways_at_once() {
     const BYTES: usize = 8 << 20;
     let pattern = |seed: u32| {

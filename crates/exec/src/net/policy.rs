@@ -149,6 +149,7 @@ impl Policy {
         // Each connection proves anew who is there: nothing is resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.alpn_protocols = rule.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let introduction = self.introduction(requirements, Usage::Client);
         Ok(ServerTls { config: Arc::new(config), introduction })
     }

@@ -136,7 +136,11 @@ fn incoming_rule(rule: &IncomingRule) -> String {
         (_, ClientAuth::Require) if rule.peers.is_empty() => "any attested Keep, nobody else",
         (_, ClientAuth::Require) => "only Keeps ",
     };
-    format!("{}, {who}{}", protocol(rule.prot), peers(&rule.peers))
+    let spoken = match rule.alpn.as_slice() {
+        [] => String::new(),
+        names => format!("; negotiates {}", names.join(", ")),
+    };
+    format!("{}, {who}{}{spoken}", protocol(rule.prot), peers(&rule.peers))
 }
 
 fn outgoing_rule(rule: &OutgoingRule) -> String {

@@ -214,6 +214,15 @@ pub struct IncomingRule {
     pub client: ClientAuth,
     /// Whom to let in; empty: everybody that `client` lets in.
     pub peers: Vec<PeerRule>,
+    /// Application protocols to negotiate (ALPN, RFC 7301), the preferred one first; empty: none are negotiated. A client that
+    /// names some, and none of these, is turned away.
+    pub alpn: Vec<String>,
+}
+
+/// Whether `name` is one that this project takes for an application protocol (ALPN): 1 to 255 visible ASCII characters, as all
+/// registered ones are ([IANA](https://www.iana.org/assignments/tls-extensiontype-values/), RFC 7301 section 3.1).
+pub fn is_alpn(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether a TLS client must show a certificate.

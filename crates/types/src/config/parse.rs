@@ -9,9 +9,9 @@ use std::ops::Range;
 use super::{
     ClientAuth, Config, ConfigError, DESCRIPTORS_MAX, FileEntry, HostPort, Incoming, IncomingRule,
     Limits, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN, Network, Outgoing, OutgoingRule, OutgoingTrust,
-    PeerRule, Protocol, Stdio, TEES, Trust, is_measurement,
+    PeerRule, Protocol, Stdio, TEES, Trust, is_alpn, is_measurement,
 };
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::{ALPN_PROTOCOLS_MAX, CONFIG_BYTES_MAX};
 use crate::slug;
 use crate::toml_error::{Document, Fields, Value};
 
@@ -188,6 +188,26 @@ fn port(fields: &mut Fields<'_>, min: u64) -> Result<Option<u16>, ConfigError> {
     Ok(port.and_then(|port| u16::try_from(port).ok()))
 }
 
+fn alpn(value: Value<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut names: Vec<String> = Vec::new();
+    for element in value.array()? {
+        let name = element.string()?;
+        if !is_alpn(name) {
+            return Err(element
+                .error("a protocol has 1 to 255 visible ASCII characters")
+                .with_hint("for example alpn = [\"h2\", \"http/1.1\"]"));
+        }
+        if names.iter().any(|other| other == name) {
+            return Err(element.error(format!("the protocol \"{name}\" stands here twice")));
+        }
+        if names.len() == ALPN_PROTOCOLS_MAX {
+            return Err(element.error(format!("more than {ALPN_PROTOCOLS_MAX} protocols")));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
 fn peers(value: Value<'_>) -> Result<Vec<PeerRule>, ConfigError> {
     value.array()?.into_iter().map(peer).collect()
 }
@@ -284,7 +304,7 @@ impl<'t> Rules<'t> {
 
     /// The rule, and whether it says `prot`.
     fn incoming(&mut self, value: Value<'t>) -> Result<(IncomingRule, bool), ConfigError> {
-        let mut fields = value.fields(&["prot", "client", "peers"])?;
+        let mut fields = value.fields(&["prot", "client", "peers", "alpn"])?;
         let prot = prot(&mut fields)?;
         let client = fields.value("client");
         let asked =
@@ -308,10 +328,15 @@ impl<'t> Rules<'t> {
             return Err(fields
                 .error("plain TCP has no certificates: `client` and `peers` need prot = \"tls\""));
         }
+        let alpn = fields.value("alpn").map(alpn).transpose()?.unwrap_or_default();
+        if prot == Some(Protocol::Tcp) && !alpn.is_empty() {
+            return Err(fields.error("plain TCP negotiates nothing: `alpn` needs prot = \"tls\""));
+        }
         if client_auth == ClientAuth::Require {
             self.keeps_only.get_or_insert(fields);
         }
-        let rule = IncomingRule { prot: prot.unwrap_or_default(), client: client_auth, peers };
+        let rule =
+            IncomingRule { prot: prot.unwrap_or_default(), client: client_auth, peers, alpn };
         Ok((rule, prot.is_some()))
     }
 
@@ -381,6 +406,11 @@ impl<'t> Rules<'t> {
         if rule.prot == Protocol::Tcp && rule.client == ClientAuth::Require {
             return Err(entry.error(
                 "plain TCP has no certificates, which [network.incoming] demands for this port",
+            ));
+        }
+        if rule.prot == Protocol::Tcp && !rule.alpn.is_empty() {
+            return Err(entry.error(
+                "plain TCP negotiates no `alpn`, which [network.incoming] names for this port",
             ));
         }
         let prot = rule.prot;

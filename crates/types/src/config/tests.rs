@@ -160,6 +160,7 @@ fn files_take_what_the_network_tables_say_more() {
         host = "peer.example"
         [network.incoming.50000]
         client = "require"
+        alpn = ["h2", "http/1.1"]
         [network.outgoing."peer.example"]
         peers = [{{ digest = "{PIN}" }}]
         [trust]
@@ -168,6 +169,8 @@ fn files_take_what_the_network_tables_say_more() {
     ))
     .unwrap();
     assert_eq!(config.incoming_rule(50000).unwrap().client, ClientAuth::Require);
+    assert_eq!(config.incoming_rule(50000).unwrap().alpn, ["h2", "http/1.1"]);
+    assert!(config.explain().contains("attested Keep, nobody else; negotiates h2, http/1.1."));
     assert_eq!(config.outgoing_rule("peer.example", 443).unwrap().peers.len(), 1);
 }
 
@@ -234,6 +237,15 @@ fn senseless_values_are_refused() {
         ("[network.outgoing.\"h\"]\nprot = \"tcp\"\ntrust = \"web\"", "no certificates"),
         ("[network.incoming.1]\nclient = \"request\"\npeers = [{ tee = \"snp\" }]", "require"),
         ("[network.outgoing.\"h\"]\ntrust = \"web\"\npeers = [{ tee = \"snp\" }]", "Steward"),
+        ("[network.incoming.1]\nprot = \"tcp\"\nalpn = [\"h2\"]", "negotiates nothing"),
+        ("[network.incoming.1]\nalpn = \"h2\"", "must be an array"),
+        ("[network.incoming.1]\nalpn = [\"\"]", "1 to 255 visible"),
+        ("[network.incoming.1]\nalpn = [\"h 2\"]", "1 to 255 visible"),
+        ("[network.incoming.1]\nalpn = [\"h2\", \"h2\"]", "twice"),
+        (
+            "[network.incoming.1]\nalpn = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]",
+            "more than 8",
+        ),
         ("[network.incoming.1]\npeers = [{}]", "match everybody"),
         ("[network.incoming.1]\npeers = [{ tee = \"sev\" }]", "must be"),
         ("[network.incoming.1]\npeers = [{ digest = \"sha256:00\" }]", "64 lower-case"),
@@ -279,6 +291,10 @@ fn contradictions_between_files_and_tables_are_refused() {
                 "{listen}prot = \"tcp\"\n[network.incoming.default]\nclient = \"require\"\n[trust]\nsteward = [\"{PIN}\"]"
             ),
             "no certificates",
+        ),
+        (
+            format!("{listen}prot = \"tcp\"\n[network.incoming.default]\nalpn = [\"h2\"]"),
+            "negotiates no `alpn`",
         ),
         (
             format!("{connect}prot = \"tls\"\n[network.outgoing.\"h\"]\nprot = \"tcp\""),
@@ -411,6 +427,7 @@ fn fragment() -> impl Strategy<Value = String> {
         "host",
         "addr",
         "peers",
+        "alpn",
         "workload",
         "digest",
         "memory",

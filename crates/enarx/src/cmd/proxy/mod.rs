@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use types::config::HostPort;
+use types::config::{HostPort, is_alpn};
 use types::limits;
 
 use self::events::{Events, Happening};
@@ -34,6 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   enarx proxy 8080 app.example.com --ca steward.pem --expect workload=store.example.com/team/app:^1.2
   curl http://127.0.0.1:8080/                  # in another terminal: talks to that Keep, or to nobody
+  enarx proxy 50051 rpc.example.com --ca steward.pem --expect digest=sha256:… --alpn h2       for gRPC
   enarx proxy 127.0.0.1:0 db.example.com:5432 --ca steward.pem --expect digest=sha256:… --json
 
 What can be expected stands in `enarx verify --help`. Without --expect any workload in any attested Keep is accepted.
@@ -71,6 +72,10 @@ pub struct ProxyArgs {
     /// PEM file with its private key, readable by its owner only
     #[arg(long, value_name = "FILE", requires = "client_cert", env = "ENARX_CLIENT_KEY")]
     pub client_key: Option<PathBuf>,
+    /// Application protocol to negotiate (ALPN), such as h2 for gRPC: a server that does not agree on one is not talked to (may be
+    /// repeated, the preferred one first)
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol, value_delimiter = ',')]
+    pub alpn: Vec<String>,
     /// Most connections at a time; more wait until one ends
     #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = connections)]
     pub max_connections: usize,
@@ -91,6 +96,11 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse::<u16>().map(|port| SocketAddr::new(loopback, port)).or_else(|_| text.parse()).map_err(
         |_| "wanted a port such as 8080, or an address with its port such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
     )
+}
+
+fn protocol(text: &str) -> Result<String, String> {
+    let wrong = "wanted 1 to 255 visible ASCII characters such as h2";
+    if is_alpn(text) { Ok(text.to_owned()) } else { Err(wrong.to_owned()) }
 }
 
 fn connections(text: &str) -> Result<usize, String> {

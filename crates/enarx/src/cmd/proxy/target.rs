@@ -42,6 +42,8 @@ pub(super) struct Target {
     tls: TlsConnector,
     anchors: Anchors,
     requirements: Requirements,
+    /// Whether an application protocol has to be agreed on.
+    negotiates: bool,
 }
 
 /// Why there is no connection to the server.
@@ -96,9 +98,15 @@ impl Target {
         };
         // Each connection proves anew who is there: nothing is resumed.
         config.resumption = Resumption::disabled();
+        if args.alpn.len() > limits::ALPN_PROTOCOLS_MAX {
+            return Err(Failure::new("too many application protocols")
+                .next(format!("name at most {} with --alpn", limits::ALPN_PROTOCOLS_MAX)));
+        }
+        config.alpn_protocols = args.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let port = args.target.port.unwrap_or(443);
         let tls = TlsConnector::from(Arc::new(config));
-        Ok(Self { host, port, name, tls, anchors, requirements })
+        let negotiates = !args.alpn.is_empty();
+        Ok(Self { host, port, name, tls, anchors, requirements, negotiates })
     }
 
     /// A connection to the server, and what the server proved. Nothing was said to it yet.
@@ -117,12 +125,20 @@ impl Target {
                 None => failed(error),
             },
         )?;
+        let tls = stream.get_ref().1;
         // The handshake was judged already; this tells who it is.
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = tls.peer_certificates().unwrap_or_default();
         let now = reach::now();
-        verify::verify_chain(chain, &self.anchors, &self.requirements, now, Usage::Server)
-            .map_err(NotOpen::Refused)
-            .map(|identity| (stream, identity))
+        let identity =
+            verify::verify_chain(chain, &self.anchors, &self.requirements, now, Usage::Server)
+                .map_err(NotOpen::Refused)?;
+        // A choice that was not offered fails the handshake; no choice does not.
+        if self.negotiates && tls.alpn_protocol().is_none() {
+            return Err(failed(io::Error::other(
+                "it negotiates no application protocol; leave out --alpn if it need not",
+            )));
+        }
+        Ok((stream, identity))
     }
 
     /// The first address that answers.
@@ -167,6 +183,9 @@ pub(super) fn explain(error: &io::Error) -> String {
         )) => format!("it does not take the client's certificate ({alert:?})"),
         Some(Error::AlertReceived(AlertDescription::ProtocolVersion)) => {
             "it does not speak TLS 1.3".to_owned()
+        }
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            "it speaks none of the application protocols in --alpn".to_owned()
         }
         Some(Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
         _ if error.kind() == io::ErrorKind::UnexpectedEof => {
