@@ -59,13 +59,11 @@ fn assemblyscript(program: &str) -> Option<PathBuf> {
     Some(module)
 }
 
-fn go(program: &str) -> Option<PathBuf> {
-    let module = scratch().join(format!("go-{program}.wasm"));
+/// Builds `main.go` in `directory`; the module has this name.
+pub(crate) fn go(directory: &Path, name: &str) -> Option<PathBuf> {
+    let module = scratch().join(format!("go-{name}.wasm"));
     let mut go = Command::new("go");
-    go.args(["build", "-o"])
-        .arg(&module)
-        .arg("main.go")
-        .current_dir(sources().join("go").join(program));
+    go.args(["build", "-ldflags=-s -w", "-o"]).arg(&module).arg("main.go").current_dir(directory);
     for (name, value) in [
         ("GOOS", "wasip1"),
         ("GOARCH", "wasm"),
@@ -101,11 +99,11 @@ fn hello_from_assemblyscript() {
 
 #[test]
 fn hello_from_go() {
-    hello(go("hello"), "hello_from_go");
+    hello(go(&sources().join("go/hello"), "hello"), "hello_from_go");
 }
 
 /// Ends the child when a test is over, however it is over.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -183,7 +181,7 @@ fn echo_from_assemblyscript() {
 
 #[test]
 fn echo_from_go() {
-    echo(go("echo"), "echo_from_go");
+    echo(go(&sources().join("go/echo"), "echo"), "echo_from_go");
 }
 
 /// Runs a misbehaving program under small limits and returns what became of it.

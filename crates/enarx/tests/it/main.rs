@@ -15,6 +15,7 @@ mod attest;
 mod cli;
 mod collateral;
 mod collateral_intel;
+mod grpc;
 mod guests;
 mod keeps;
 mod proxy;
