@@ -334,6 +334,16 @@ impl fmt::Debug for TokenCreated {
     }
 }
 
+/// One version of a repository's release policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyVersion {
+    /// Its number, from 1 on; the last one is in force.
+    pub version: u64,
+    /// When it was written, in seconds since 1970.
+    pub created_at: u64,
+}
+
 fn user(name: &str) -> Result<(), Flaw> {
     if slug::valid_user(name) {
         Ok(())

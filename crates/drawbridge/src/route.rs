@@ -4,6 +4,7 @@
 
 use drawbridge_core::{API_VERSION, parse_path};
 
+use crate::auth::token::TokenId;
 use crate::store::{RepoName, TagName, UserName};
 
 /// What a path names.
@@ -13,8 +14,24 @@ pub enum Route {
     Health,
     /// `/{user}`
     User(UserName),
+    /// `/{user}/_org`
+    Org(UserName),
+    /// `/{user}/_publishers`
+    OwnerPublishers(UserName),
+    /// `/{user}/_token`
+    Tokens(UserName),
+    /// `/{user}/_token/{id}`
+    Token(UserName, TokenId),
     /// `/{user}/{repo}`
     Repo(RepoName),
+    /// `/{user}/{repo}/_access`
+    Access(RepoName),
+    /// `/{user}/{repo}/_publishers`
+    Publishers(RepoName),
+    /// `/{user}/{repo}/_policies`
+    Policies(RepoName),
+    /// `/{user}/{repo}/_policy[/{version}]`
+    Policy(RepoName, Option<u64>),
     /// `/{user}/{repo}/_tag`
     Tags(RepoName),
     /// `/{user}/{repo}/_tag/{tag}`
@@ -44,11 +61,33 @@ impl Route {
         match self {
             Self::Health => "/health",
             Self::User(_) => "/{user}",
+            Self::Org(_) => "/{user}/_org",
+            Self::OwnerPublishers(_) => "/{user}/_publishers",
+            Self::Tokens(_) => "/{user}/_token",
+            Self::Token(..) => "/{user}/_token/{id}",
             Self::Repo(_) => "/{user}/{repo}",
+            Self::Access(_) => "/{user}/{repo}/_access",
+            Self::Publishers(_) => "/{user}/{repo}/_publishers",
+            Self::Policies(_) => "/{user}/{repo}/_policies",
+            Self::Policy(..) => "/{user}/{repo}/_policy",
             Self::Tags(_) => "/{user}/{repo}/_tag",
             Self::Tag(_) => "/{user}/{repo}/_tag/{tag}",
             Self::Deploy(_) => "/{user}/{repo}/_tag/{tag}/_deploy",
             Self::Node(..) => "/{user}/{repo}/_tag/{tag}/tree/{path}",
+        }
+    }
+
+    /// The methods that it takes, as the header `Allow` lists them.
+    pub const fn methods(&self) -> &'static str {
+        match self {
+            Self::Health
+            | Self::Tags(_)
+            | Self::Deploy(_)
+            | Self::Policies(_)
+            | Self::Policy(_, Some(_)) => "GET, HEAD",
+            Self::Tokens(_) => "GET, HEAD, POST",
+            Self::Token(..) => "DELETE",
+            _ => "GET, HEAD, PUT",
         }
     }
 
@@ -71,15 +110,20 @@ impl Route {
         let user = next().filter(|u| !u.is_empty()).ok_or(RouteError::Unknown)?;
         let user = UserName::new(user)
             .ok_or(RouteError::Name("a user's name has 1 to 64 letters and digits"))?;
-        let Some(repo) = next() else {
-            return Ok(Self::User(user));
+        let repo = match next() {
+            None => return Ok(Self::User(user)),
+            // No repository's name has such a character.
+            Some(special) if special.starts_with('_') => {
+                return Self::of_owner(user, special, next(), next());
+            }
+            Some(repo) => repo,
         };
         let repo = RepoName::new(user, repo)
             .ok_or(RouteError::Name("a repository's name has 1 to 64 letters, digits and -"))?;
         match next() {
             None => return Ok(Self::Repo(repo)),
             Some("_tag") => {}
-            Some(_) => return Err(RouteError::Unknown),
+            Some(special) => return Self::of_repo(repo, special, next(), next()),
         }
         let Some(tag) = next() else {
             return Ok(Self::Tags(repo));
@@ -99,6 +143,49 @@ impl Route {
             _ => Err(RouteError::Unknown),
         }
     }
+
+    fn of_owner(
+        owner: UserName,
+        special: &str,
+        more: Option<&str>,
+        rest: Option<&str>,
+    ) -> Result<Self, RouteError> {
+        match (special, more, rest) {
+            ("_org", None, None) => Ok(Self::Org(owner)),
+            ("_publishers", None, None) => Ok(Self::OwnerPublishers(owner)),
+            ("_token", None, None) => Ok(Self::Tokens(owner)),
+            ("_token", Some(id), None) => match TokenId::new(id) {
+                Some(id) => Ok(Self::Token(owner, id)),
+                None => Err(RouteError::Name("a token's id has 16 hex digits")),
+            },
+            _ => Err(RouteError::Unknown),
+        }
+    }
+
+    fn of_repo(
+        repo: RepoName,
+        special: &str,
+        more: Option<&str>,
+        rest: Option<&str>,
+    ) -> Result<Self, RouteError> {
+        match (special, more, rest) {
+            ("_access", None, None) => Ok(Self::Access(repo)),
+            ("_publishers", None, None) => Ok(Self::Publishers(repo)),
+            ("_policies", None, None) => Ok(Self::Policies(repo)),
+            ("_policy", None, None) => Ok(Self::Policy(repo, None)),
+            ("_policy", Some(version), None) => match number(version) {
+                Some(version) => Ok(Self::Policy(repo, Some(version))),
+                None => Err(RouteError::Name("a policy's version is a number from 1 on")),
+            },
+            _ => Err(RouteError::Unknown),
+        }
+    }
+}
+
+/// A number from 1 on, in its one spelling.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.len() <= 8 && text.bytes().all(|b| b.is_ascii_digit());
+    (digits && !text.starts_with('0')).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -111,7 +198,15 @@ mod tests {
         match Route::parse(path) {
             Ok(Route::Health) => "health".into(),
             Ok(Route::User(u)) => format!("user {u}"),
+            Ok(Route::Org(u)) => format!("org {u}"),
+            Ok(Route::OwnerPublishers(u)) => format!("publishers {u}"),
+            Ok(Route::Tokens(u)) => format!("tokens {u}"),
+            Ok(Route::Token(u, id)) => format!("token {u} {}", id.as_str()),
             Ok(Route::Repo(r)) => format!("repo {r}"),
+            Ok(Route::Access(r)) => format!("access {r}"),
+            Ok(Route::Publishers(r)) => format!("publishers {r}"),
+            Ok(Route::Policies(r)) => format!("policies {r}"),
+            Ok(Route::Policy(r, version)) => format!("policy {r} {version:?}"),
             Ok(Route::Tags(r)) => format!("tags {r}"),
             Ok(Route::Tag(t)) => format!("tag {t}"),
             Ok(Route::Deploy(t)) => format!("deploy {t}"),
@@ -128,6 +223,15 @@ mod tests {
             ("/api/v0.0.9/ann", "user ann"),
             ("/api/v0.1.7/ann", "user ann"),
             ("/api/v0.1.0/ann/my-app", "repo ann/my-app"),
+            ("/api/v0.1.0/ann/_org", "org ann"),
+            ("/api/v0.1.0/ann/_publishers", "publishers ann"),
+            ("/api/v0.1.0/ann/_token", "tokens ann"),
+            ("/api/v0.1.0/ann/_token/0123456789abcdef", "token ann 0123456789abcdef"),
+            ("/api/v0.1.0/ann/app/_access", "access ann/app"),
+            ("/api/v0.1.0/ann/app/_publishers", "publishers ann/app"),
+            ("/api/v0.1.0/ann/app/_policies", "policies ann/app"),
+            ("/api/v0.1.0/ann/app/_policy", "policy ann/app None"),
+            ("/api/v0.1.0/ann/app/_policy/12", "policy ann/app Some(12)"),
             ("/api/v0.1.0/ann/app/_tag", "tags ann/app"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3-rc.1+b", "tag ann/app:1.2.3-rc.1+b"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/_deploy", "deploy ann/app:1.2.3"),
@@ -157,6 +261,17 @@ mod tests {
             ("/api/v0.1.0/ann/", "Name"),
             ("/api/v0.1.0/ann/..", "Name"),
             ("/api/v0.1.0/ann/%2e%2e", "Name"),
+            ("/api/v0.1.0/ann/_", "Unknown"),
+            ("/api/v0.1.0/ann/_org/", "Unknown"),
+            ("/api/v0.1.0/ann/_org/x", "Unknown"),
+            ("/api/v0.1.0/ann/_token/", "Name"),
+            ("/api/v0.1.0/ann/_token/0123456789ABCDEF", "Name"),
+            ("/api/v0.1.0/ann/_token/0123456789abcdef/x", "Unknown"),
+            ("/api/v0.1.0/ann/app/_policy/0", "Name"),
+            ("/api/v0.1.0/ann/app/_policy/01", "Name"),
+            ("/api/v0.1.0/ann/app/_policy/+1", "Name"),
+            ("/api/v0.1.0/ann/app/_policy/1/2", "Unknown"),
+            ("/api/v0.1.0/ann/app/_access/x", "Unknown"),
             ("/api/v0.1.0/ann/app/tag", "Unknown"),
             ("/api/v0.1.0/ann/app/_tag/", "Name"),
             ("/api/v0.1.0/ann/app/_tag/latest", "Name"),

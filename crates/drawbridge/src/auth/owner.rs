@@ -43,6 +43,12 @@ fn names<'a>(subjects: &'a BTreeMap<String, String>, subject: &str) -> BTreeSet<
     subjects.iter().filter(|(_, own)| *own == subject).map(|(name, _)| name.as_str()).collect()
 }
 
+impl From<UserRecord> for OwnerRecord {
+    fn from(user: UserRecord) -> Self {
+        Self::User(user)
+    }
+}
+
 impl OwnerRecord {
     /// The organisation, if it is one.
     pub const fn organisation(&self) -> Option<&OrgRecord> {

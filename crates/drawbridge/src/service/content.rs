@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::{ContentDigest, media};
@@ -28,6 +28,8 @@ pub(crate) struct Content {
     pub(crate) media_type: String,
     pub(crate) digest: ContentDigest,
     pub(crate) payload: Payload,
+    /// What [`If-Match`](super::documents::Condition) compares with, without its quotes.
+    pub(crate) etag: Option<String>,
 }
 
 /// The bytes of an answer.
@@ -114,7 +116,14 @@ impl Content {
             media_type: media_type.to_owned(),
             digest: ContentDigest::of(&bytes),
             payload: Payload::Memory(bytes),
+            etag: None,
         }
+    }
+
+    /// The same with an entity tag.
+    pub(crate) fn tagged(mut self, etag: String) -> Self {
+        self.etag = Some(etag);
+        self
     }
 
     pub(crate) fn json(value: &impl Serialize) -> Self {
@@ -130,6 +139,11 @@ impl Content {
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(value) =
+            self.etag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok())
+        {
+            headers.insert(ETAG, value);
+        }
         // Types and digests were checked when they came in, and are visible ASCII.
         if let Ok(value) = HeaderValue::try_from(self.media_type) {
             headers.insert(CONTENT_TYPE, value);

@@ -5,9 +5,9 @@
 use drawbridge_core::RepoRecord;
 use drawbridge_core::rights::PublishersDocument;
 use types::digest::Sha256;
-use verify::ReleasePolicy;
 
 use super::Registry;
+use super::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use super::refusal::Refusal;
 use crate::auth::access::{self, Action, Caller, Denied, Facts, Granted};
 use crate::auth::keeps::Verdict;
@@ -25,7 +25,6 @@ pub(super) struct Known {
     access: Option<AccessRecord>,
     of_repo: PublishersDocument,
     of_owner: PublishersDocument,
-    policy: Option<ReleasePolicy>,
 }
 
 impl Known {
@@ -54,23 +53,35 @@ impl Known {
 
 impl Registry {
     /// What is known of an owner.
-    pub(super) fn known_owner(&self, name: &UserName) -> Result<Known, Refusal> {
+    fn known_owner(&self, name: &UserName) -> Result<Known, Refusal> {
         Ok(Known {
             name: name.clone(),
-            owner: self.store.user(name)?.map(OwnerRecord::User),
+            owner: self.store.user(name)?,
             repo_name: None,
             repo: None,
             access: None,
             of_repo: PublishersDocument::default(),
             of_owner: PublishersDocument::default(),
-            policy: None,
         })
     }
 
     /// What is known of a repository, as far as it decides about this caller.
-    pub(super) fn known_repo(&self, name: &RepoName) -> Result<Known, Refusal> {
-        let known = self.known_owner(name.user())?;
-        Ok(Known { repo_name: Some(name.clone()), repo: self.store.repo(name)?, ..known })
+    pub(super) fn known_repo(&self, caller: &Caller, name: &RepoName) -> Result<Known, Refusal> {
+        let mut known = self.known_owner(name.user())?;
+        known.repo = self.store.repo(name)?;
+        match caller {
+            Caller::Person(_) | Caller::Token(_) => {
+                known.access = self.store.table(&ACCESS).value(&name.parts())?;
+            }
+            Caller::Machine(_) => {
+                let owner = self.store.table(&OWNER_PUBLISHERS).value(&name.user().parts())?;
+                known.of_owner = owner.unwrap_or_default();
+                let repo = self.store.table(&PUBLISHERS).value(&name.parts())?;
+                known.of_repo = repo.unwrap_or_default();
+            }
+            Caller::Anonymous | Caller::Keep(_) => {}
+        }
+        Ok(Known { repo_name: Some(name.clone()), ..known })
     }
 
     /// Whether the caller may do something with an owner.
@@ -92,7 +103,7 @@ impl Registry {
         action: Action,
         name: &RepoName,
     ) -> Result<Known, Refusal> {
-        let known = self.known_repo(name)?;
+        let known = self.known_repo(caller, name)?;
         known.decide(caller, action, false, None)?;
         Ok(known)
     }
@@ -104,13 +115,15 @@ impl Registry {
         action: Action,
         name: &TagName,
     ) -> Result<Tag, Refusal> {
-        let known = self.known_repo(name.repo())?;
+        let known = self.known_repo(caller, name.repo())?;
         // A tag without its repository is nothing.
         let tag = if known.repo.is_some() { self.store.tag(name)? } else { None };
-        let verdict = match (caller, &tag) {
-            (Caller::Keep(chain), Some(tag)) => Some(self.judge(chain, &known, &tag.digest())),
-            // A client with a bad certificate learns why it is, and nothing of what there is.
-            (Caller::Keep(chain), None) => Some(self.judge(chain, &known, &Sha256([0; 32]))),
+        let verdict = match caller {
+            Caller::Keep(chain) if !known.repo.is_some_and(|repo| repo.public) => {
+                // A client with a bad certificate learns why it is bad, also where there is nothing.
+                let digest = tag.as_ref().map_or(Sha256([0; 32]), Tag::digest);
+                Some(self.judge(chain, name.repo(), &digest)?)
+            }
             _ => None,
         };
         match known.decide(caller, action, tag.is_some(), verdict.as_ref()) {
@@ -126,14 +139,5 @@ impl Registry {
             }
         }
         tag.ok_or_else(|| Denied::NotFound.into())
-    }
-
-    fn judge(
-        &self,
-        chain: &[rustls::pki_types::CertificateDer<'_>],
-        known: &Known,
-        digest: &Sha256,
-    ) -> Verdict {
-        self.keeps.judge(chain, known.policy.as_ref(), digest, self.clock.now())
     }
 }

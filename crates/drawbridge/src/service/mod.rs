@@ -6,18 +6,29 @@
 //! |---|---|---|
 //! | `/{user}` | HEAD GET PUT | `{"subject":"…"}` |
 //! | `/{user}/{repo}` | HEAD GET PUT | `{"public":bool}`, optionally `"discoverable":true` |
+//! | `/{user}/_org` | HEAD GET PUT | an organisation's members and teams |
+//! | `/{user}/_publishers`, `/{user}/{repo}/_publishers` | HEAD GET PUT | rules for machines |
+//! | `/{user}/_token` | HEAD GET POST | the registry's own tokens |
+//! | `/{user}/_token/{id}` | DELETE | |
+//! | `/{user}/{repo}/_access` | HEAD GET PUT | rights in a repository |
+//! | `/{user}/{repo}/_policy` | HEAD GET PUT | the release policy, TOML |
+//! | `/{user}/{repo}/_policy/{version}`, `/{user}/{repo}/_policies` | HEAD GET | its history |
 //! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags |
 //! | `/{user}/{repo}/_tag/{tag}` | HEAD GET PUT | entry of the root |
 //! | `/{user}/{repo}/_tag/{tag}/tree[/{path}]` | HEAD GET PUT | directory or file |
 //! | `/{user}/{repo}/_tag/{tag}/_deploy` | HEAD GET | what a Keep may know before it is attested |
 //!
-//! PUT answers 201 if the content is new, 200 if just that was there, 409 if something else was. A tag is to be seen from
+//! PUT answers 201 if the content is new, 200 if just that was there, 409 if something else was; documents that may change take
+//! the place of the one that `If-Match` names, or 412. A tag is to be seen from
 //! the moment when its whole tree has arrived.
 
 mod content;
+mod documents;
 mod known;
+mod policies;
 mod read;
 mod refusal;
+mod tokens;
 mod write;
 
 use std::sync::Arc;
@@ -32,8 +43,9 @@ use chassis::PeerCertificates;
 use chassis::clock::Clock;
 
 use crate::auth::access::Caller;
-use crate::auth::issuer::{Bearer, Issuers};
+use crate::auth::issuer::{AuthError, Bearer, Issuers};
 use crate::auth::keeps::Keeps;
+use crate::auth::token::{self, OwnToken};
 use crate::key::RegistryKey;
 use crate::route::Route;
 use crate::store::Store;
@@ -76,46 +88,54 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
     if let Some(noted) = request.extensions().get::<chassis::Route>() {
         noted.name(route.template());
     }
-    let writable = !matches!(route, Route::Health | Route::Tags(_) | Route::Deploy(_));
     let method = request.method().clone();
-    match method {
-        Method::GET | Method::HEAD => {}
-        Method::PUT if writable => {}
-        _ => {
-            return Err(Refusal::method(if writable { "GET, HEAD, PUT" } else { "GET, HEAD" }));
-        }
+    let allowed = route.methods();
+    if !allowed.split(", ").any(|one| one == method.as_str()) {
+        return Err(Refusal::method(allowed));
     }
     if route == Route::Health {
         return Ok(().into_response());
     }
     let (parts, body) = request.into_parts();
-    let caller = registry.caller(&parts).await?;
-    if method == Method::PUT {
-        return write::put(registry, caller, route, &parts.headers, body).await;
+    let caller = caller(&registry, &parts).await?;
+    match (&method, route.clone()) {
+        (&Method::PUT, route) => {
+            return write::put(registry, caller, route, &parts.headers, body).await;
+        }
+        (&Method::POST, Route::Tokens(owner)) => {
+            return write::post_token(registry, caller, owner, &parts.headers, body).await;
+        }
+        (&Method::DELETE, Route::Token(owner, id)) => {
+            return write::delete_token(registry, caller, owner, id).await;
+        }
+        _ => {}
     }
     let head = method == Method::HEAD;
     let content = block(registry, move |registry| registry.read(&caller, &route)).await?;
     Ok(content.answer(head))
 }
 
-impl Registry {
-    /// Who asks: a token counts before a certificate.
-    async fn caller(&self, request: &Parts) -> Result<Caller, Refusal> {
-        if let Some(token) = bearer(&request.headers)? {
-            let bearer = self.issuers.authenticate(token, self.clock.now()).await;
-            let bearer = bearer.inspect_err(|error| {
-                // The error names the check, never the token.
-                tracing::info!(%error, "a token was refused");
-            })?;
-            return match bearer {
-                Bearer::Person(person) => Ok(Caller::Person(person)),
-                Bearer::Machine(machine) => Ok(Caller::Machine(machine)),
-            };
+/// Who asks: a token counts before a certificate.
+async fn caller(registry: &Arc<Registry>, request: &Parts) -> Result<Caller, Refusal> {
+    if let Some(token) = bearer(&request.headers)? {
+        if token.starts_with(token::PREFIX) {
+            let token = OwnToken::parse(token).map_err(AuthError::Token)?;
+            let grant = block(Arc::clone(registry), move |r| r.own_token(&token)).await?;
+            return Ok(Caller::Token(grant));
         }
-        match request.extensions.get::<PeerCertificates>() {
-            Some(PeerCertificates(chain)) if !chain.is_empty() => Ok(Caller::Keep(chain.clone())),
-            _ => Ok(Caller::Anonymous),
-        }
+        let bearer = registry.issuers.authenticate(token, registry.clock.now()).await;
+        let bearer = bearer.inspect_err(|error| {
+            // The error names the check, never the token.
+            tracing::info!(%error, "a token was refused");
+        })?;
+        return Ok(match bearer {
+            Bearer::Person(person) => Caller::Person(person),
+            Bearer::Machine(machine) => Caller::Machine(machine),
+        });
+    }
+    match request.extensions.get::<PeerCertificates>() {
+        Some(PeerCertificates(chain)) if !chain.is_empty() => Ok(Caller::Keep(Arc::clone(chain))),
+        _ => Ok(Caller::Anonymous),
     }
 }
 

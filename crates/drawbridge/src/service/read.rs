@@ -6,6 +6,7 @@ use drawbridge_core::{DeployInfo, TagRecord, media};
 
 use super::Registry;
 use super::content::{Content, Payload};
+use super::documents::etag;
 use super::refusal::Refusal;
 use crate::auth::access::{Action, Caller, Denied};
 use crate::auth::owner::OwnerRecord;
@@ -14,14 +15,42 @@ use crate::route::Route;
 impl Registry {
     pub(super) fn read(&self, caller: &Caller, route: &Route) -> Result<Content, Refusal> {
         match route {
-            Route::Health => Err(Denied::NotFound.into()),
+            Route::Health | Route::Token(..) => Err(Denied::NotFound.into()),
             Route::User(name) => match self.with_owner(caller, Action::ReadOwner, name)?.owner {
                 Some(OwnerRecord::User(user)) => Ok(Content::json(&user)),
                 Some(OwnerRecord::Organisation(_)) | None => Err(Denied::NotFound.into()),
             },
             Route::Repo(name) => {
                 let known = self.with_repo(caller, Action::ReadRepo, name)?;
-                Ok(Content::json(&known.repo.ok_or(Denied::NotFound)?))
+                let record = known.repo.ok_or(Denied::NotFound)?;
+                Ok(Content::json(&record).tagged(etag(&record)))
+            }
+            Route::Org(name) => {
+                self.read_org(self.with_owner(caller, Action::ReadOwner, name)?.owner)
+            }
+            Route::OwnerPublishers(name) => {
+                self.with_owner(caller, Action::ReadPublishers, name)?;
+                self.read_publishers(name, None)
+            }
+            Route::Tokens(name) => {
+                self.with_owner(caller, Action::ReadTokens, name)?;
+                self.list_tokens(name)
+            }
+            Route::Access(name) => {
+                self.with_repo(caller, Action::ReadRights, name)?;
+                self.read_access(name)
+            }
+            Route::Publishers(name) => {
+                self.with_repo(caller, Action::ReadRights, name)?;
+                self.read_publishers(name.user(), Some(name))
+            }
+            Route::Policies(name) => {
+                self.with_repo(caller, Action::ReadRepo, name)?;
+                self.read_policies(name)
+            }
+            Route::Policy(name, version) => {
+                self.with_repo(caller, Action::ReadRepo, name)?;
+                self.read_policy(name, *version)
             }
             Route::Tags(name) => {
                 self.with_repo(caller, Action::ListTags, name)?;
@@ -44,6 +73,7 @@ impl Registry {
                 Ok(Content {
                     media_type: entry.media_type,
                     digest: entry.digest,
+                    etag: None,
                     payload: Payload::Blob(Box::new(blob)),
                 })
             }

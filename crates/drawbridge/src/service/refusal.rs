@@ -24,7 +24,7 @@ impl Refusal {
         Self { problem: Box::new(Problem::new(status, title, detail).check(check)), header: None }
     }
 
-    fn hint(mut self, hint: &str) -> Self {
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.problem.hint = Some(hint.to_owned());
         self
     }

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! PUT.
+//! PUT, POST and DELETE.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CACHE_CONTROL, ETAG};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use drawbridge_core::rights::OrgDocument;
 use drawbridge_core::{Entry, RepoRecord, TagRecord, UserRecord, media};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use types::limits;
 
-use super::content::Declared;
+use super::content::{Content, Declared};
+use super::documents::{Condition, Written};
 use super::refusal::Refusal;
 use super::{Registry, block};
 use crate::auth::access::{Action, Caller, Denied};
+use crate::auth::token::TokenId;
 use crate::route::Route;
-use crate::store::{Expected, Kept, Put, RepoName, TagName};
+use crate::store::{Expected, Kept, Put, RepoName, TagName, UserName};
 
 /// Longest subject of a user, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
@@ -41,16 +45,66 @@ pub(super) async fn put(
         };
         return status(upload(registry, tag, entry, body).await?);
     }
-    let declared = Declared::read(headers, limits::JSON_BYTES_MAX as u64)?;
+    let max = match route {
+        Route::Policy(..) => limits::RELEASE_POLICY_BYTES_MAX,
+        _ => limits::JSON_BYTES_MAX,
+    };
+    let declared = Declared::read(headers, max as u64)?;
+    let condition = Condition::read(headers)?;
     let early = {
-        let (caller, route) = (caller.clone(), route.clone());
-        move |r: &Registry| r.may_write(&caller, &route)
+        let (caller, route, condition) = (caller.clone(), route.clone(), condition.clone());
+        move |r: &Registry| r.may_write(&caller, &route, &condition)
     };
     block(Arc::clone(&registry), early).await?;
     let bytes = collect(body, declared.length).await?;
     declared.verify(&bytes)?;
-    let put = block(registry, move |r| r.write(&caller, &route, &declared, &bytes)).await?;
-    status(put)
+    let write = move |r: &Registry| r.write(&caller, &route, &declared, &condition, &bytes);
+    let (put, etag) = block(registry, write).await?;
+    let mut response = status(put)?;
+    if let Some(value) = etag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok()) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    Ok(response)
+}
+
+/// A new token of the registry's own.
+pub(super) async fn post_token(
+    registry: Arc<Registry>,
+    caller: Caller,
+    owner: UserName,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let declared = Declared::read(headers, limits::JSON_BYTES_MAX as u64)?;
+    let early = {
+        let (caller, owner) = (caller.clone(), owner.clone());
+        move |r: &Registry| r.with_owner(&caller, Action::ChangeTokens, &owner)
+    };
+    let known = block(Arc::clone(&registry), early).await?;
+    let bytes = collect(body, declared.length).await?;
+    declared.verify(&bytes)?;
+    let request = json(&declared, &bytes)?;
+    let create = move |r: &Registry| r.create_token(&caller, &owner, known.owner.as_ref(), request);
+    let created = block(registry, create).await?;
+    let mut response = Content::json(&created).answer(false);
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The end of a token of the registry's own.
+pub(super) async fn delete_token(
+    registry: Arc<Registry>,
+    caller: Caller,
+    owner: UserName,
+    id: TokenId,
+) -> Result<Response, Refusal> {
+    let revoke = move |r: &Registry| {
+        r.with_owner(&caller, Action::ChangeTokens, &owner)?;
+        r.revoke_token(&owner, &id)
+    };
+    block(registry, revoke).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn status(put: Put) -> Result<Response, Refusal> {
@@ -63,15 +117,42 @@ fn status(put: Put) -> Result<Response, Refusal> {
 
 impl Registry {
     /// Whether this caller may write here at all; asked before anything is read.
-    fn may_write(&self, caller: &Caller, route: &Route) -> Result<(), Refusal> {
+    fn may_write(
+        &self,
+        caller: &Caller,
+        route: &Route,
+        condition: &Condition,
+    ) -> Result<(), Refusal> {
         match route {
             Route::User(name) => self.with_owner(caller, Action::Register, name).map(drop),
-            Route::Repo(name) => self.with_owner_of(caller, name),
+            Route::Org(name) => {
+                let action = match self.store.user(name)? {
+                    None => Action::Register,
+                    Some(_) => Action::ChangeOwner,
+                };
+                self.with_owner(caller, action, name).map(drop)
+            }
+            Route::OwnerPublishers(name) => {
+                self.with_owner(caller, Action::ChangePublishers, name).map(drop)
+            }
+            Route::Repo(name) if matches!(condition, Condition::Is(_)) => {
+                self.with_repo(caller, Action::ChangeRepo, name).map(drop)
+            }
+            Route::Repo(name) => self.with_repo(caller, Action::CreateRepo, name).map(drop),
+            Route::Access(name) | Route::Publishers(name) => {
+                self.with_repo(caller, Action::ChangeRights, name).map(drop)
+            }
+            Route::Policy(name, None) => self.with_repo(caller, Action::ChangeRepo, name).map(drop),
             Route::Tag(name) => self.may_publish(caller, name.repo()),
             // Not writable, or an upload, which is asked for elsewhere.
-            Route::Health | Route::Tags(_) | Route::Deploy(_) | Route::Node(..) => {
-                Err(Denied::NotFound.into())
-            }
+            Route::Health
+            | Route::Tags(_)
+            | Route::Deploy(_)
+            | Route::Node(..)
+            | Route::Tokens(_)
+            | Route::Token(..)
+            | Route::Policies(_)
+            | Route::Policy(_, Some(_)) => Err(Denied::NotFound.into()),
         }
     }
 
@@ -80,8 +161,9 @@ impl Registry {
         caller: &Caller,
         route: &Route,
         declared: &Declared,
+        condition: &Condition,
         bytes: &[u8],
-    ) -> Result<Put, Refusal> {
+    ) -> Result<Written, Refusal> {
         match route {
             Route::User(name) => {
                 let record: UserRecord = json(declared, bytes)?;
@@ -100,15 +182,30 @@ impl Registry {
                 if put == Put::Created {
                     tracing::info!(user = %name, "registered a user");
                 }
-                Ok(put)
+                Ok((put, None))
+            }
+            Route::Org(name) => {
+                let document: OrgDocument = json(declared, bytes)?;
+                self.write_org(caller, name, document, condition)
+            }
+            Route::OwnerPublishers(name) => {
+                self.write_publishers(name, None, &json(declared, bytes)?, condition)
             }
             Route::Repo(name) => {
                 let record: RepoRecord = json(declared, bytes)?;
-                let put = self.store.put_repo(name, &record)?;
-                if put == Put::Created {
+                let written = self.write_repo(name, record, condition)?;
+                if written.0 == Put::Created {
                     tracing::info!(repo = %name, public = record.public, "registered a repository");
                 }
-                Ok(put)
+                Ok(written)
+            }
+            Route::Access(name) => self.write_access(name, json(declared, bytes)?, condition),
+            Route::Publishers(name) => {
+                self.write_publishers(name.user(), Some(name), &json(declared, bytes)?, condition)
+            }
+            Route::Policy(name, None) => {
+                declared.of_type(media::TOML)?;
+                self.write_policy(name, bytes, condition)
             }
             Route::Tag(name) => {
                 if declared.media_type == media::JOSE {
@@ -119,11 +216,16 @@ impl Registry {
                 declared.digest()?;
                 let record = TagRecord::from_bytes(bytes)
                     .map_err(|e| Refusal::bad(e.to_string(), "tag.form"))?;
-                Ok(self.store.put_tag(name, &record, self.clock.now())?)
+                Ok((self.store.put_tag(name, &record, self.clock.now())?, None))
             }
-            Route::Health | Route::Tags(_) | Route::Deploy(_) | Route::Node(..) => {
-                Err(Denied::NotFound.into())
-            }
+            Route::Health
+            | Route::Tags(_)
+            | Route::Deploy(_)
+            | Route::Node(..)
+            | Route::Tokens(_)
+            | Route::Token(..)
+            | Route::Policies(_)
+            | Route::Policy(_, Some(_)) => Err(Denied::NotFound.into()),
         }
     }
 
@@ -164,14 +266,8 @@ impl Registry {
         }
     }
 
-    /// Whether this caller may register a repository.
-    fn with_owner_of(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
-        self.known_repo(repo)?.decide(caller, Action::CreateRepo, false, None)?;
-        Ok(())
-    }
-
     fn may_publish(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
-        match self.known_repo(repo)?.decide(caller, Action::WriteTag, false, None) {
+        match self.known_repo(caller, repo)?.decide(caller, Action::WriteTag, false, None) {
             Ok(_) => Ok(()),
             Err(Denied::NotFound) => {
                 Err(Refusal::not_found("there is no such repository; register it first"))

@@ -40,6 +40,7 @@ use types::digest::Sha256;
 use types::time::Timestamp;
 use types::{limits, slug};
 
+use crate::auth::owner::OwnerRecord;
 pub use backend::Version;
 use backend::{Backend, Named, When};
 pub use blob::Blob;
@@ -59,8 +60,8 @@ const VERSION: &str = "drawbridge store 2\n";
 /// What it was before.
 const VERSION_1: &str = "drawbridge store 1\n";
 
-/// Users by name.
-pub const USERS: Kind<UserRecord> = Kind::new("users", 1);
+/// Owners by name: users and organisations.
+pub const USERS: Kind<OwnerRecord> = Kind::new("users", 1);
 /// Repositories by user and name.
 pub const REPOS: Kind<RepoRecord> = Kind::new("repos", 2);
 /// Tags that stand for a whole tree, by user, repository and version.
@@ -166,11 +167,11 @@ impl Store {
         Self { backend, verified: Arc::default(), _lock: None }
     }
 
-    /// The record of a user.
+    /// The record of a user or an organisation.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
-    pub fn user(&self, user: &UserName) -> Result<Option<UserRecord>, StoreError> {
+    pub fn user(&self, user: &UserName) -> Result<Option<OwnerRecord>, StoreError> {
         self.table(&USERS).value(&user.parts())
     }
 
@@ -179,7 +180,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn put_user(&self, user: &UserName, record: &UserRecord) -> Result<Put, StoreError> {
-        self.table(&USERS).create(&user.parts(), record)
+        self.table(&USERS).create(&user.parts(), &OwnerRecord::User(record.clone()))
     }
 
     /// The record of a repository.

@@ -299,10 +299,10 @@ fn records_are_given_once() {
     assert_eq!(store.put_user(&user, &record("a")).unwrap(), Put::Created);
     assert_eq!(store.put_user(&user, &record("a")).unwrap(), Put::Same);
     assert_eq!(store.put_user(&user, &record("b")).unwrap(), Put::Conflict);
-    assert_eq!(store.user(&user).unwrap(), Some(record("a")));
+    assert_eq!(store.user(&user).unwrap(), Some(record("a").into()));
     // Two stores of one version agree.
     drop(store);
-    assert_eq!(Store::open(dir.path()).unwrap().user(&user).unwrap(), Some(record("a")));
+    assert_eq!(Store::open(dir.path()).unwrap().user(&user).unwrap(), Some(record("a").into()));
 }
 
 #[test]
@@ -538,7 +538,7 @@ fn a_store_of_version_1_becomes_one_of_version_2_even_if_that_breaks_off() {
     std::fs::rename(old, dir.path().join("blobs/ann/app")).unwrap();
     for _ in 0..2 {
         let store = Store::open(dir.path()).unwrap();
-        assert_eq!(store.user(repo().user()).unwrap(), Some(thing("ann")));
+        assert_eq!(store.user(repo().user()).unwrap(), Some(thing("ann").into()));
         assert_eq!(store.repo(&repo()).unwrap(), Some(public));
         let seen = store.tag(&tag).unwrap().unwrap();
         for (path, node) in tree.nodes() {

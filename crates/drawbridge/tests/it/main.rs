@@ -15,5 +15,6 @@ mod access;
 mod api;
 mod durable;
 mod frame;
+mod rights;
 mod tokens;
 mod world;

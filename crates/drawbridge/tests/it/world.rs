@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: PathBuf,
     pub(crate) issuer: DevIssuer,
+    /// Whose tokens publish where an owner's rules take them.
+    pub(crate) machines: DevIssuer,
     pub(crate) steward: DevCa,
     ca: DevCa,
     child: Child,
@@ -65,7 +67,7 @@ pub(crate) struct World {
     /// Where it answers its operator.
     pub(crate) admin: SocketAddr,
     simulated: bool,
-    _issuer: Running,
+    _issuers: [Running; 2],
 }
 
 impl Drop for World {
@@ -90,6 +92,8 @@ impl World {
     pub(crate) fn with(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (issuer, running) = testkit::oidc::spawn(0, None, Clock::System.closure()).unwrap();
+        let (machines, also_running) =
+            testkit::oidc::spawn(0, None, Clock::System.closure()).unwrap();
         let ca = DevCa::generate("TLS", now()).unwrap();
         let steward = DevCa::generate("Steward", now()).unwrap();
         let (chain, key) = ca.issue_server(&[HOST], &[], now()).unwrap();
@@ -97,18 +101,20 @@ impl World {
         write(&dir.path().join("tls.key"), &key);
         write(&dir.path().join("steward.pem"), &steward.certificate_pem());
         let store = options.store.unwrap_or_else(|| dir.path().join("store"));
-        let (child, address, admin) = start(dir.path(), &store, issuer.issuer(), options.simulated);
+        let issuers = [issuer.issuer(), machines.issuer()];
+        let (child, address, admin) = start(dir.path(), &store, issuers, options.simulated);
         Self {
             dir,
             store,
             issuer,
+            machines,
             steward,
             ca,
             child,
             address,
             admin,
             simulated: options.simulated,
-            _issuer: running,
+            _issuers: [running, also_running],
         }
     }
 
@@ -119,8 +125,9 @@ impl World {
     }
 
     pub(crate) fn start_again(&mut self) {
+        let issuers = [self.issuer.issuer(), self.machines.issuer()];
         (self.child, self.address, self.admin) =
-            start(self.dir.path(), &self.store, self.issuer.issuer(), self.simulated);
+            start(self.dir.path(), &self.store, issuers, self.simulated);
     }
 
     /// Ends the registry as an operator does; its log and whether it ended well.
@@ -238,7 +245,7 @@ impl World {
 fn start(
     dir: &Path,
     store: &Path,
-    issuer: &str,
+    [issuer, machines]: [&str; 2],
     simulated: bool,
 ) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
@@ -254,7 +261,7 @@ fn start(
         .arg(dir.join("tls.key"))
         .arg("--keep-ca")
         .arg(dir.join("steward.pem"))
-        .args(["--oidc-issuer", issuer, "--oidc-audience", AUDIENCE])
+        .args(["--oidc-issuer", issuer, "--oidc-audience", AUDIENCE, "--trusted-issuer", machines])
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
