@@ -33,6 +33,7 @@
 pub mod clock;
 pub mod durable;
 pub mod exit;
+pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod otlp;

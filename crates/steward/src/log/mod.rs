@@ -2,79 +2,77 @@
 
 //! The issuance log: every certificate is on disk before it leaves (docs/FORMATS.md section 4.2).
 //!
-//! One JSON line per certificate, each with the hash of the one before it. One thread writes; whatever waits while the
-//! disk is busy goes to the disk together. A certificate whose entry did not reach the disk does not leave.
-//!
-//! | module | what it does |
-//! |---|---|
-//! | [`entry`] | one line: written, read, and its place in the chain |
-//! | `files` | the directory: names, lock, reading line by line |
-//! | `tail` | the end of the log: recovery after a crash, appending, rotation by size |
-//! | `writer` | the thread that many requests share |
-//! | [`verify`] | reading all of it |
+//! One JSON line per certificate in a [`chassis::journal`]. A certificate whose entry did not reach the disk does not leave.
 
 pub mod entry;
 pub mod verify;
 
-mod files;
-mod tail;
-mod writer;
+use std::path::Path;
+use std::sync::Arc;
 
-pub use files::Head;
-pub use writer::{IssuanceLog, Receipt};
+use chassis::journal::Journal;
+pub use chassis::journal::{Head, LogError, Receipt};
 
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
+use entry::Record;
 
-use entry::Flaw;
-
-/// Why something is not in the log.
+/// The log of a Steward that serves.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum LogError {
-    /// The file system fails; what was tried, on which path.
-    Io(&'static str, PathBuf, io::Error),
-    /// Another process writes this log.
-    Locked(PathBuf),
-    /// An entry is not as it was written; its file, its line there, counted from 1, and what is wrong.
-    Broken(PathBuf, u64, Flaw),
-    /// A file of the log is missing or out of place; the file, and what is wrong.
-    Misplaced(PathBuf, String),
-    /// An entry would be longer than readers take, in bytes.
-    TooLong(usize),
-    /// More waits to be written than may wait.
-    Busy,
-    /// An earlier failure closed the log, with its words; it opens again on SIGHUP or restart.
-    Closed(String),
-}
+pub struct IssuanceLog(Option<Journal>);
 
-impl fmt::Display for LogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(what, path, error) => {
-                write!(f, "the issuance log: cannot {what} {}: {error}", path.display())
-            }
-            Self::Locked(path) => write!(
-                f,
-                "the issuance log {} is written by another process; each Steward needs its own",
-                path.display()
-            ),
-            Self::Broken(path, line, flaw) => {
-                write!(f, "the issuance log is broken at line {line} of {}: {flaw}", path.display())
-            }
-            Self::Misplaced(path, why) => {
-                write!(f, "the issuance log is broken at {}: {why}", path.display())
-            }
-            Self::TooLong(bytes) => {
-                write!(f, "an entry of {bytes} bytes is too long for the issuance log")
-            }
-            Self::Busy => f.write_str("the issuance log cannot keep up"),
-            Self::Closed(why) => {
-                write!(f, "the issuance log is closed until SIGHUP or restart: {why}")
-            }
+impl IssuanceLog {
+    /// Opens the log in `dir`, made if it is not there. What a crash left of a last entry is cut, and said in the
+    /// program's log: its certificate never left.
+    ///
+    /// # Errors
+    /// See [`LogError`]: another process writes it, its last file is broken, or the file system fails.
+    pub fn open(dir: &Path) -> Result<Self, LogError> {
+        Journal::open(dir, entry::SHAPE).map(|journal| Self(Some(journal)))
+    }
+
+    /// No log: certificates leave without a trace. For tests and development only.
+    pub const fn insecure_none() -> Self {
+        Self(None)
+    }
+
+    /// Where the log ends; none without a log.
+    pub fn head(&self) -> Option<Head> {
+        self.0.as_ref().map(Journal::head)
+    }
+
+    /// Has `records` written, all or none, one after the other. Does not block; the receipt does.
+    ///
+    /// # Errors
+    /// [`LogError::Busy`] if too many wait, [`LogError::TooLong`] if a record is too large.
+    pub fn append(&self, records: &[Record]) -> Result<Receipt, LogError> {
+        match &self.0 {
+            Some(journal) => journal.append(records.iter().map(Record::to_json).collect()),
+            None => Ok(Receipt::none()),
         }
+    }
+
+    /// Tries to go on after a failure. Where the log ends then; none without a log. Blocks.
+    ///
+    /// # Errors
+    /// What still fails.
+    pub fn reopen(&self) -> Result<Option<Head>, Arc<LogError>> {
+        self.0.as_ref().map(Journal::reopen).transpose()
     }
 }
 
-impl std::error::Error for LogError {}
+#[cfg(test)]
+mod tests {
+    use types::digest::Sha256;
+    use types::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn without_a_log_nothing_is_recorded() {
+        let log = IssuanceLog::insecure_none();
+        let (policy, text) = (Sha256::of(b"policy"), String::new);
+        let record = Record::new(Timestamp(1), text(), policy, text(), text(), b"");
+        log.append(&[record]).unwrap().wait().unwrap();
+        assert_eq!(log.head(), None);
+        assert_eq!(log.reopen().unwrap(), None);
+    }
+}

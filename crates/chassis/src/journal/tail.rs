@@ -7,12 +7,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chassis::durable;
 use types::limits;
 
 use super::LogError;
-use super::entry::{Flaw, Link};
+use super::entry::{Flaw, Link, Shape};
 use super::files::{self, Lines, Next};
+use crate::durable;
 
 /// A file that is appended to. Tests have one that fails.
 pub(super) trait Medium: Send {
@@ -54,6 +54,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<Box<dyn Medium>> {
 /// The end of a log.
 pub(super) struct Tail {
     dir: PathBuf,
+    shape: Shape,
     open: Open,
     /// Size at which a new file is begun, in bytes.
     file_bytes_max: u64,
@@ -71,16 +72,17 @@ impl Tail {
     /// number of bytes is returned as well.
     pub(super) fn recover(
         dir: &Path,
+        shape: Shape,
         open: Open,
         file_bytes_max: u64,
     ) -> Result<(Self, u64), LogError> {
         let files = files::list(dir)?;
         let before = match files.as_slice() {
-            [.., (_, path), _] => files::end_of(path)?,
+            [.., (_, path), _] => files::end_of(path, shape)?,
             _ => None,
         };
         let (path, found) = match files.last() {
-            Some((index, path)) => (path.clone(), read_last(path, *index, before)?),
+            Some((index, path)) => (path.clone(), read_last(path, shape, *index, before)?),
             None => (files::path(dir, 0), Found { link: Link::start(), whole: 0, torn: 0 }),
         };
         let failed = |what| {
@@ -93,6 +95,7 @@ impl Tail {
         durable::sync_parent(&path).map_err(failed("sync the directory of"))?;
         let tail = Self {
             dir: dir.to_owned(),
+            shape,
             open,
             file_bytes_max,
             path,
@@ -112,7 +115,7 @@ impl Tail {
         self.closed.is_some()
     }
 
-    /// Puts entries with these records (see [`super::entry::Record::to_json`]) to the disk, all or none.
+    /// Puts entries with these records (JSON) to the disk, all or none.
     pub(super) fn commit<'a>(
         &mut self,
         records: impl Iterator<Item = &'a str>,
@@ -124,7 +127,7 @@ impl Tail {
             self.begin_file()?;
         }
         let (mut link, mut lines) = (self.link, Vec::new());
-        records.for_each(|record| link.extend(record, &mut lines));
+        records.for_each(|record| link.extend(self.shape.member, record, &mut lines));
         if let Err(error) = self.medium.append(&lines) {
             // Nothing of it was promised to anybody: once it is gone, the log is as it was.
             if let Err(worse) = self.medium.cut(self.durable) {
@@ -155,7 +158,8 @@ impl Tail {
         };
         let mut medium = (self.open)(&self.path).map_err(failed("open"))?;
         medium.cut(self.durable).map_err(failed("cut"))?;
-        let (again, _) = Self::recover(&self.dir, self.open.clone(), self.file_bytes_max)?;
+        let (again, _) =
+            Self::recover(&self.dir, self.shape, self.open.clone(), self.file_bytes_max)?;
         if again.link != self.link {
             let why = "it does not end where it did when it failed".to_owned();
             return Err(LogError::Misplaced(again.path, why));
@@ -190,7 +194,12 @@ struct Found {
 }
 
 /// Reads the last file, whose name says `index`; `before` is where the file before it ends, if there is one.
-fn read_last(path: &Path, index: u64, before: Option<Link>) -> Result<Found, LogError> {
+fn read_last(
+    path: &Path,
+    shape: Shape,
+    index: u64,
+    before: Option<Link>,
+) -> Result<Found, LogError> {
     let misplaced = |why: &str| LogError::Misplaced(path.to_owned(), why.to_owned());
     let mut link = match before {
         Some(link) => Some(link),
@@ -215,12 +224,12 @@ fn read_last(path: &Path, index: u64, before: Option<Link>) -> Result<Found, Log
         let mut here = match link {
             Some(link) => link,
             None => {
-                let (_, entry) =
-                    super::entry::parse(lines.line()).map_err(|flaw| lines.broken(flaw))?;
-                Link { next: index, prev: entry.prev }
+                let first = super::entry::parse(shape, lines.line());
+                let first = first.map_err(|flaw| lines.broken(flaw))?;
+                Link { next: index, prev: first.prev }
             }
         };
-        here.read(lines.line()).map_err(|flaw: Flaw| lines.broken(flaw))?;
+        here.read(shape, lines.line()).map_err(|flaw: Flaw| lines.broken(flaw))?;
         link = Some(here);
     }
 }

@@ -12,32 +12,31 @@ use tokio::sync::oneshot;
 use types::limits;
 
 use super::LogError;
-use super::entry::Record;
+use super::entry::Shape;
 use super::files::{self, Head};
 use super::tail::{self, FILE_BYTES_MAX, Tail};
 
-/// Most requests that wait to be recorded; more are told that Steward is busy.
+/// Most requests that wait to be recorded; more are told that it is busy.
 const WAITING_MAX: usize = 256;
+/// Longest record: an entry without everything that stands around it.
+const RECORD_BYTES_MAX: usize = limits::LOG_ENTRY_BYTES_MAX - 512;
 
 enum Job {
     Append { records: Vec<String>, done: oneshot::Sender<Result<(), Arc<LogError>>> },
     Reopen { done: oneshot::Sender<Result<Head, Arc<LogError>>> },
 }
 
-/// The log of a Steward that serves.
-pub struct IssuanceLog(Option<Running>);
-
-struct Running {
+/// A journal that is written.
+pub struct Journal {
     dir: PathBuf,
     jobs: Option<SyncSender<Job>>,
     head: Arc<Mutex<Head>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl fmt::Debug for IssuanceLog {
+impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dir = self.0.as_ref().map(|running| &running.dir);
-        f.debug_struct("IssuanceLog").field("dir", &dir).finish_non_exhaustive()
+        f.debug_struct("Journal").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
@@ -47,6 +46,11 @@ impl fmt::Debug for IssuanceLog {
 pub struct Receipt(Option<oneshot::Receiver<Result<(), Arc<LogError>>>>);
 
 impl Receipt {
+    /// For those who record nothing.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
     /// Waits until the entries are on the disk.
     ///
     /// # Errors
@@ -74,86 +78,75 @@ fn ended() -> LogError {
     LogError::Closed("its writer has ended".to_owned())
 }
 
-impl IssuanceLog {
-    /// Opens the log in `dir`, made if it is not there. What a crash left of a last entry is cut, and said in the
+impl Journal {
+    /// Opens the journal in `dir`, made if it is not there. What a crash left of a last entry is cut, and said in the
     /// program's log.
     ///
     /// # Errors
     /// See [`LogError`]: another process writes it, its last file is broken, or the file system fails.
-    pub fn open(dir: &Path) -> Result<Self, LogError> {
-        Self::open_with(dir, Arc::new(tail::open_file), FILE_BYTES_MAX)
+    pub fn open(dir: &Path, shape: Shape) -> Result<Self, LogError> {
+        Self::open_with(dir, shape, Arc::new(tail::open_file), FILE_BYTES_MAX)
     }
 
     pub(super) fn open_with(
         dir: &Path,
+        shape: Shape,
         open: tail::Open,
         file_bytes_max: u64,
     ) -> Result<Self, LogError> {
         files::make(dir)?;
         let lock = files::lock(dir)?;
-        let (tail, torn) = Tail::recover(dir, open, file_bytes_max)?;
+        let (tail, torn) = Tail::recover(dir, shape, open, file_bytes_max)?;
         let found = Head::from(tail.link());
         if torn > 0 {
             tracing::warn!(
+                dir = %dir.display(),
                 bytes = torn,
                 entries = found.entries,
-                "the end of the issuance log was cut: a crash tore an entry whose certificate never left"
+                "the end of the log was cut: a crash tore an entry that nobody was told of"
             );
         }
         let head = Arc::new(Mutex::new(found));
         let (jobs, queue) = sync_channel(WAITING_MAX);
         let shared = head.clone();
         let thread = std::thread::Builder::new()
-            .name("issuance-log".to_owned())
+            .name("journal".to_owned())
             .spawn(move || {
                 write(tail, &queue, &shared);
                 drop(lock);
             })
             .map_err(|error| LogError::Io("start the writer of", dir.to_owned(), error))?;
-        Ok(Self(Some(Running {
-            dir: dir.to_owned(),
-            jobs: Some(jobs),
-            head,
-            thread: Some(thread),
-        })))
+        Ok(Self { dir: dir.to_owned(), jobs: Some(jobs), head, thread: Some(thread) })
     }
 
-    /// No log: certificates leave without a trace. For tests and development only.
-    pub const fn insecure_none() -> Self {
-        Self(None)
+    /// Where the journal ends.
+    pub fn head(&self) -> Head {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the log ends; none without a log.
-    pub fn head(&self) -> Option<Head> {
-        let running = self.0.as_ref()?;
-        Some(*running.head.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Has `records` written, all or none, one after the other. Does not block; the receipt does.
+    /// Has `records` (JSON) written, all or none, one after the other. Does not block; the receipt does.
     ///
     /// # Errors
     /// [`LogError::Busy`] if too many wait, [`LogError::TooLong`] if a record is too large.
-    pub fn append(&self, records: &[Record]) -> Result<Receipt, LogError> {
-        let Some(running) = &self.0 else { return Ok(Receipt(None)) };
-        let records = records.iter().map(json).collect::<Result<_, _>>()?;
+    pub fn append(&self, records: Vec<String>) -> Result<Receipt, LogError> {
+        if let Some(long) = records.iter().find(|json| json.len() > RECORD_BYTES_MAX) {
+            return Err(LogError::TooLong(long.len()));
+        }
         let (done, answer) = oneshot::channel();
-        running.send(Job::Append { records, done })?;
+        self.send(Job::Append { records, done })?;
         Ok(Receipt(Some(answer)))
     }
 
-    /// Tries to go on after a failure. Where the log ends then; none without a log. Blocks.
+    /// Tries to go on after a failure. Where the journal ends then. Blocks.
     ///
     /// # Errors
     /// What still fails.
-    pub fn reopen(&self) -> Result<Option<Head>, Arc<LogError>> {
-        let Some(running) = &self.0 else { return Ok(None) };
+    pub fn reopen(&self) -> Result<Head, Arc<LogError>> {
         let (done, answer) = oneshot::channel();
-        running.send(Job::Reopen { done }).map_err(Arc::new)?;
-        answer.blocking_recv().unwrap_or_else(|_| Err(Arc::new(ended()))).map(Some)
+        self.send(Job::Reopen { done }).map_err(Arc::new)?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(Arc::new(ended())))
     }
-}
 
-impl Running {
     fn send(&self, job: Job) -> Result<(), LogError> {
         let Some(jobs) = &self.jobs else { return Err(ended()) };
         jobs.try_send(job).map_err(|error| match error {
@@ -163,7 +156,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Journal {
     fn drop(&mut self) {
         // Without a sender the thread ends, once everything that waited is written.
         self.jobs = None;
@@ -171,17 +164,6 @@ impl Drop for Running {
             let _ = thread.join();
         }
     }
-}
-
-fn json(record: &Record) -> Result<String, LogError> {
-    /// Room for everything in a line but the record.
-    const FRAME_BYTES_MAX: usize = 256;
-    // Strings and numbers always serialise.
-    let json = record.to_json().map_err(|_| LogError::TooLong(0))?;
-    if json.len() + FRAME_BYTES_MAX > limits::LOG_ENTRY_BYTES_MAX {
-        return Err(LogError::TooLong(json.len()));
-    }
-    Ok(json)
 }
 
 /// Writes until nobody can ask any more.
@@ -213,11 +195,11 @@ fn write(mut tail: Tail, queue: &Receiver<Job>, head: &Mutex<Head>) {
                 if let Err(error) = &result
                     && !was_closed
                 {
-                    tracing::error!(%error, "certificates could not be recorded and do not leave");
+                    tracing::error!(%error, "what happened could not be recorded, and has no effect");
                 }
                 *head.lock().unwrap_or_else(PoisonError::into_inner) = tail.link().into();
                 for (_, done) in batch {
-                    // Whoever does not wait any more does not get the certificate either.
+                    // Whoever does not wait any more gets nothing either.
                     let _ = done.send(result.clone());
                 }
             }

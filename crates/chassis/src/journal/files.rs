@@ -11,7 +11,7 @@ use types::digest::Sha256;
 use types::limits;
 
 use super::LogError;
-use super::entry::{self, Flaw, Link};
+use super::entry::{self, Flaw, Link, Shape};
 
 /// Name of the file that is locked.
 const LOCK: &str = "lock";
@@ -145,7 +145,7 @@ impl Lines {
 }
 
 /// Where the chain stands behind the last entry of a file that is complete; none if the file is empty.
-pub(super) fn end_of(path: &Path) -> Result<Option<Link>, LogError> {
+pub(super) fn end_of(path: &Path, shape: Shape) -> Result<Option<Link>, LogError> {
     let unreadable = |error: io::Error| LogError::Io("read", path.to_owned(), error);
     let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -165,7 +165,7 @@ pub(super) fn end_of(path: &Path) -> Result<Option<Link>, LogError> {
     })?;
     let from = body.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let line = bytes.get(from..).unwrap_or_default();
-    let (hash, entry) =
-        entry::parse(line).map_err(|flaw| misplaced(format!("its last line: {flaw}")))?;
-    Ok(Some(Link { next: entry.index + 1, prev: hash }))
+    let line =
+        entry::parse(shape, line).map_err(|flaw| misplaced(format!("its last line: {flaw}")))?;
+    Ok(Some(Link { next: line.index + 1, prev: line.hash }))
 }

@@ -5,59 +5,50 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::entry::tests::record;
+use super::super::entry::tests::{SHAPE, record};
 use super::super::tail::{Medium, open_file};
 use super::super::verify::{self, Expected};
 use super::*;
 
 fn entries(dir: &Path) -> u64 {
-    verify::read(dir, Expected::default(), |_, _| Ok(())).unwrap().head.entries
+    verify::read(dir, SHAPE, Expected::default(), |_| Ok(())).unwrap().head.entries
 }
 
 #[test]
 fn everything_waited_for_is_there() {
     let dir = tempfile::tempdir().unwrap();
-    let log = IssuanceLog::open(dir.path()).unwrap();
+    let log = Journal::open(dir.path(), SHAPE).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..10 {
-                    log.append(&[record(), record()]).unwrap().wait().unwrap();
+                    log.append(vec![record(), record()]).unwrap().wait().unwrap();
                 }
             });
         }
     });
-    let head = log.head().unwrap();
+    let head = log.head();
     assert_eq!((head.entries, entries(dir.path())), (160, 160));
     drop(log);
-    let again = IssuanceLog::open(dir.path()).unwrap();
-    assert_eq!(again.head(), Some(head));
+    let again = Journal::open(dir.path(), SHAPE).unwrap();
+    assert_eq!(again.head(), head);
 }
 
 #[test]
 fn only_one_process_writes() {
     let dir = tempfile::tempdir().unwrap();
-    let log = IssuanceLog::open(dir.path()).unwrap();
-    assert!(matches!(IssuanceLog::open(dir.path()), Err(LogError::Locked(_))));
+    let log = Journal::open(dir.path(), SHAPE).unwrap();
+    assert!(matches!(Journal::open(dir.path(), SHAPE), Err(LogError::Locked(_))));
     drop(log);
-    IssuanceLog::open(dir.path()).unwrap();
+    Journal::open(dir.path(), SHAPE).unwrap();
 }
 
 #[test]
 fn records_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let log = IssuanceLog::open(dir.path()).unwrap();
-    let mut large = record();
-    large.certificate = "A".repeat(limits::LOG_ENTRY_BYTES_MAX);
-    assert!(matches!(log.append(&[large]), Err(LogError::TooLong(_))));
-}
-
-#[test]
-fn without_a_log_nothing_is_recorded() {
-    let log = IssuanceLog::insecure_none();
-    log.append(&[record()]).unwrap().wait().unwrap();
-    assert_eq!(log.head(), None);
-    assert_eq!(log.reopen().unwrap(), None);
+    let log = Journal::open(dir.path(), SHAPE).unwrap();
+    let large = format!("{{\"what\":\"{}\"}}", "A".repeat(limits::LOG_ENTRY_BYTES_MAX));
+    assert!(matches!(log.append(vec![large]), Err(LogError::TooLong(_))));
 }
 
 /// A disk whose syncs wait for the test, and are counted.
@@ -87,26 +78,26 @@ fn what_comes_while_the_disk_is_busy_shares_one_sync_and_the_queue_is_bounded() 
     let open: tail::Open = Arc::new(move |path| {
         Ok(Box::new(Slow(open_file(path)?, for_gate.clone(), for_syncs.clone())))
     });
-    let log = IssuanceLog::open_with(dir.path(), open, u64::MAX).unwrap();
+    let log = Journal::open_with(dir.path(), SHAPE, open, u64::MAX).unwrap();
     let held = gate.lock().unwrap();
-    let mut receipts = vec![log.append(&[record()]).unwrap()];
+    let mut receipts = vec![log.append(vec![record()]).unwrap()];
     while syncs.load(Ordering::SeqCst) == 0 {
         std::thread::yield_now();
     }
     let full = loop {
-        match log.append(&[record()]) {
+        match log.append(vec![record()]) {
             Ok(receipt) => receipts.push(receipt),
             Err(error) => break error,
         }
     };
     assert!(matches!(full, LogError::Busy));
     assert_eq!(receipts.len(), 1 + WAITING_MAX);
-    assert_eq!(log.head().unwrap().entries, 0, "nothing is promised before it is on the disk");
+    assert_eq!(log.head().entries, 0, "nothing is promised before it is on the disk");
     drop(held);
     for receipt in receipts {
         receipt.wait().unwrap();
     }
-    assert_eq!(log.head().unwrap().entries, 1 + WAITING_MAX as u64);
+    assert_eq!(log.head().entries, 1 + WAITING_MAX as u64);
     let syncs = syncs.load(Ordering::SeqCst);
     assert!(syncs <= 3, "{syncs} syncs for {} entries", 1 + WAITING_MAX);
 }
@@ -138,12 +129,12 @@ fn after_a_failure_it_goes_on_when_told_to() {
     let counter = syncs.clone();
     let open: tail::Open =
         Arc::new(move |path| Ok(Box::new(Fails(open_file(path)?, counter.clone()))));
-    let log = IssuanceLog::open_with(dir.path(), open, u64::MAX).unwrap();
-    let append = || log.append(&[record()]).unwrap().wait();
+    let log = Journal::open_with(dir.path(), SHAPE, open, u64::MAX).unwrap();
+    let append = || log.append(vec![record()]).unwrap().wait();
     assert!(matches!(*append().unwrap_err(), LogError::Io("sync", ..)));
     assert!(matches!(*append().unwrap_err(), LogError::Closed(_)));
     assert_eq!(entries(dir.path()), 0);
-    assert_eq!(log.reopen().unwrap().unwrap().entries, 0);
+    assert_eq!(log.reopen().unwrap().entries, 0);
     append().unwrap();
-    assert_eq!((entries(dir.path()), log.head().unwrap().entries), (1, 1));
+    assert_eq!((entries(dir.path()), log.head().entries), (1, 1));
 }

@@ -6,36 +6,32 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::log::entry::tests::record;
-use crate::log::verify::{self, Expected};
+use crate::journal::entry::tests::{SHAPE, record};
+use crate::journal::verify::{self, Expected};
 
 /// A size that every entry exceeds.
-const SMALL: u64 = 1000;
+const SMALL: u64 = 500;
 
 fn opener() -> Open {
     Arc::new(open_file)
 }
 
 fn recovered(dir: &Path) -> (Tail, u64) {
-    Tail::recover(dir, opener(), SMALL).unwrap()
+    Tail::recover(dir, SHAPE, opener(), SMALL).unwrap()
 }
 
 fn refused(dir: &Path) -> LogError {
-    Tail::recover(dir, opener(), SMALL).err().unwrap()
-}
-
-fn json() -> String {
-    record().to_json().unwrap()
+    Tail::recover(dir, SHAPE, opener(), SMALL).err().unwrap()
 }
 
 fn commit(tail: &mut Tail, count: usize) -> Result<(), LogError> {
-    let json = json();
+    let json = record();
     tail.commit(std::iter::repeat_n(json.as_str(), count))
 }
 
 /// How many entries a reader of the whole log sees.
 fn entries(dir: &Path) -> u64 {
-    verify::read(dir, Expected::default(), |_, _| Ok(())).unwrap().head.entries
+    verify::read(dir, SHAPE, Expected::default(), |_| Ok(())).unwrap().head.entries
 }
 
 fn last(dir: &Path) -> PathBuf {
@@ -129,22 +125,21 @@ fn missing_files_are_noticed() {
     let kept = fs::read(&second).unwrap();
     fs::remove_file(&second).unwrap();
     assert!(matches!(refused(dir), LogError::Misplaced(path, _) if path == files::path(dir, 4)));
-    assert!(verify::read(dir, Expected::default(), |_, _| Ok(())).is_err());
+    assert!(verify::read(dir, SHAPE, Expected::default(), |_| Ok(())).is_err());
     // Old files may be moved away, from the first on; the writer goes on, and a reader must be told what came before.
     fs::remove_file(files::path(dir, 0)).unwrap();
     let (tail, _) = recovered(dir);
     assert_eq!(tail.link(), link);
     drop(tail);
-    assert!(verify::read(dir, Expected::default(), |_, _| Ok(())).is_err());
+    assert!(verify::read(dir, SHAPE, Expected::default(), |_| Ok(())).is_err());
     let lines = String::from_utf8(kept).unwrap();
-    let (after, _) =
-        crate::log::entry::parse(format!("{}\n", lines.lines().last().unwrap()).as_bytes())
-            .unwrap();
+    let last = format!("{}\n", lines.lines().last().unwrap());
+    let after = crate::journal::entry::parse(SHAPE, last.as_bytes()).unwrap().hash;
     let expected = Expected { after: Some(after), ..Expected::default() };
-    let summary = verify::read(dir, expected, |_, _| Ok(())).unwrap();
+    let summary = verify::read(dir, SHAPE, expected, |_| Ok(())).unwrap();
     assert_eq!((summary.first, summary.head), (4, link.into()));
     let expected = Expected { after: Some(types::digest::Sha256::of(b"x")), ..expected };
-    assert!(verify::read(dir, expected, |_, _| Ok(())).is_err());
+    assert!(verify::read(dir, SHAPE, expected, |_| Ok(())).is_err());
 }
 
 #[test]
@@ -156,9 +151,9 @@ fn an_earlier_head_is_found_again() {
     commit(&mut tail, 2).unwrap();
     let passed = |through| {
         let expected = Expected { through: Some(through), ..Expected::default() };
-        verify::read(dir.path(), expected, |_, _| Ok(())).unwrap().passed_through
+        verify::read(dir.path(), SHAPE, expected, |_| Ok(())).unwrap().passed_through
     };
-    assert!(passed(noted) && passed(tail.link().prev) && passed(crate::log::entry::GENESIS));
+    assert!(passed(noted) && passed(tail.link().prev) && passed(crate::journal::GENESIS));
     assert!(!passed(types::digest::Sha256::of(b"another history")));
 }
 
@@ -208,7 +203,7 @@ fn faulty(faults: &Arc<Faults>) -> Open {
 fn a_full_disk_passes() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
-    let (mut tail, _) = Tail::recover(dir.path(), faulty(&faults), u64::MAX).unwrap();
+    let (mut tail, _) = Tail::recover(dir.path(), SHAPE, faulty(&faults), u64::MAX).unwrap();
     commit(&mut tail, 1).unwrap();
     faults.write_fails.store(true, Ordering::SeqCst);
     for room in [0, 10, 100_000] {
@@ -225,7 +220,7 @@ fn a_full_disk_passes() {
 fn a_failed_sync_is_never_taken_for_a_success() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
-    let (mut tail, _) = Tail::recover(dir.path(), faulty(&faults), u64::MAX).unwrap();
+    let (mut tail, _) = Tail::recover(dir.path(), SHAPE, faulty(&faults), u64::MAX).unwrap();
     commit(&mut tail, 1).unwrap();
     let link = tail.link();
     faults.sync_fails.store(true, Ordering::SeqCst);
@@ -242,7 +237,7 @@ fn a_failed_sync_is_never_taken_for_a_success() {
 fn a_log_that_cannot_be_mended_stays_closed() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Arc::new(Faults::default());
-    let (mut tail, _) = Tail::recover(dir.path(), faulty(&faults), u64::MAX).unwrap();
+    let (mut tail, _) = Tail::recover(dir.path(), SHAPE, faulty(&faults), u64::MAX).unwrap();
     commit(&mut tail, 2).unwrap();
     for flag in [&faults.write_fails, &faults.cut_fails] {
         flag.store(true, Ordering::SeqCst);
