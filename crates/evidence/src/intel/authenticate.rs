@@ -36,7 +36,8 @@ struct Pieces<'a> {
     tcb_info: &'a str,
     tcb_info_chain: &'a str,
     qe_identity: &'a str,
-    qe_identity_chain: &'a str,
+    /// `None`: the same as that of the TCB info.
+    qe_identity_chain: Option<&'a str>,
 }
 
 /// Checks all signatures, chains, revocation and dates.
@@ -65,18 +66,27 @@ pub(super) fn authenticate<'a>(
     quoting_enclave(quote, pck, &mut proofs)?;
 
     let pieces = pieces(collateral)?;
-    let root_list = chain::list(&collateral.crls, root, now, &mut proofs)?;
-    let pck_list = chain::list(&collateral.crls, authority, now, &mut proofs)?;
+    let lists = chain::lists(&collateral.crls)?;
+    let root_list = chain::list(&lists, root, now, &mut proofs)?;
+    let pck_list = chain::list(&lists, authority, now, &mut proofs)?;
     root_list.clears(root)?;
     root_list.clears(authority)?;
     pck_list.clears(pck)?;
 
-    let mut signers = Signers { anchors, root, list: &root_list, now, proofs: &mut proofs };
+    let mut signers = Signers { anchors, root, list: root_list, now, proofs: &mut proofs };
+    let what = "the TCB info";
     let (tcb_info, tcb) = Document::tcb_info(pieces.tcb_info)?;
-    let tcb_signer = signers.check("the TCB info", pieces.tcb_info_chain, &tcb_info)?;
+    let tcb_chain = Chain::from_pem(pieces.tcb_info_chain, &signer_of(what))?;
+    let tcb_signer = signers.believed(what, &tcb_chain)?;
+    signers.signed(what, &tcb_signer, &tcb_info)?;
     documents::current("TCB info", tcb.issue_date, tcb.next_update, now)?;
     let (qe_identity, qe) = Document::qe_identity(pieces.qe_identity)?;
-    let qe_signer = signers.check("the QE identity", pieces.qe_identity_chain, &qe_identity)?;
+    let what = "the QE identity";
+    // Mostly one and the same, which has been looked at just now.
+    let own = pieces.qe_identity_chain.filter(|chain| *chain != pieces.tcb_info_chain);
+    let own = own.map(|chain| Chain::from_pem(chain, &signer_of(what))).transpose()?;
+    let qe_signer = own.as_ref().map(|chain| signers.believed(what, chain)).transpose()?;
+    signers.signed(what, qe_signer.as_ref().unwrap_or(&tcb_signer), &qe_identity)?;
     documents::current("QE identity", qe.issue_date, qe.next_update, now)?;
 
     let platform = parse_pck_extension_with::<Parts>(pck.der).map_err(|error| {
@@ -87,14 +97,16 @@ pub(super) fn authenticate<'a>(
 
     let spki = root.certificate.spki;
     let simulated = !anchors.iter().any(|anchor| !anchor.simulated() && anchor.is(spki));
+    let tcb_info_issuer_chain = tcb_chain.to_pem();
     let collateral = QuoteCollateralV3 {
         pck_crl_issuer_chain: String::new(),
         root_ca_crl: root_list.der.to_vec(),
         pck_crl: pck_list.der.to_vec(),
-        tcb_info_issuer_chain: tcb_signer,
+        qe_identity_issuer_chain: own
+            .map_or_else(|| tcb_info_issuer_chain.clone(), |chain| chain.to_pem()),
+        tcb_info_issuer_chain,
         tcb_info: tcb_info.raw.to_owned(),
         tcb_info_signature: tcb_info.signature.to_vec(),
-        qe_identity_issuer_chain: qe_signer,
         qe_identity: qe_identity.raw.to_owned(),
         qe_identity_signature: qe_identity.signature.to_vec(),
         pck_certificate_chain: Some(pck_chain.to_pem()),
@@ -128,7 +140,7 @@ fn pieces(collateral: &Collateral) -> Result<Pieces<'_>, Refusal> {
     let tcb_info = there(tcb_info.as_ref(), check, "TCB info")?;
     let tcb_info_chain = there(tcb_info_chain.as_ref(), check, what)?;
     let qe_identity = there(qe_identity.as_ref(), Check::QeIdentityMissing, "QE identity")?;
-    let qe_identity_chain = qe_identity_chain.as_deref().unwrap_or(tcb_info_chain);
+    let qe_identity_chain = qe_identity_chain.as_deref();
     Ok(Pieces { tcb_info, tcb_info_chain, qe_identity, qe_identity_chain })
 }
 
@@ -142,24 +154,36 @@ struct Signers<'a, 'b> {
     proofs: &'a mut Proofs<'b>,
 }
 
+fn signer_of(what: &str) -> String {
+    format!("the signer of {what}")
+}
+
 impl Signers<'_, '_> {
-    /// A document, its signature and its signer; the signer's chain as it was looked at, PEM.
-    fn check(&mut self, what: &str, pem: &str, document: &Document<'_>) -> Result<String, Refusal> {
-        let who = format!("the signer of {what}");
-        let chain = Chain::<2>::from_pem(pem, &who)?;
+    /// The signer of a document, whose certificates lead to the platform's root and are not revoked.
+    fn believed<'c>(&mut self, what: &str, chain: &'c Chain<2>) -> Result<Link<'c>, Refusal> {
+        let who = signer_of(what);
         let links = chain.links(&who, &SIGNER_NAMES, self.anchors)?;
         chain::prove(&who, &links, self.now, self.proofs)?;
-        let [signer, root] = &links;
+        let [signer, root] = links;
         ensure(root.point == self.root.point, Check::UntrustedRoot, || {
             format!("the certificates of {who} lead to another root than the platform's")
         })?;
-        self.list.clears(signer)?;
+        self.list.clears(&signer)?;
+        Ok(signer)
+    }
+
+    /// A document is signed by this key.
+    fn signed(
+        &mut self,
+        what: &str,
+        signer: &Link<'_>,
+        document: &Document<'_>,
+    ) -> Result<(), Refusal> {
         ensure(
             self.proofs.document(signer.point, document.raw.as_bytes(), &document.signature),
             Check::CollateralSignature,
             || format!("{what} is not signed by the key that came with it"),
-        )?;
-        Ok(chain.to_pem())
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 //! Certificates and revocation lists of Intel's (Intel SGX PCK certificate and CRL specification).
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use types::time::Timestamp;
 
 use super::proof::Proofs;
@@ -20,6 +21,8 @@ pub(super) const SIGNER_NAMES: [&[&str]; 2] = [&["Intel SGX TCB Signing"], &[ROO
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+/// Characters of a line of PEM (RFC 7468 section 2).
+const PEM_LINE: usize = 64;
 
 /// Certificates in DER, the root last.
 pub(super) struct Chain<const N: usize>(pub(super) [Vec<u8>; N]);
@@ -54,11 +57,22 @@ impl<const N: usize> Chain<N> {
 
     /// The same certificates and nothing else, as `dcap-qvl` reads them.
     pub(super) fn to_pem(&self) -> String {
-        let pem = |der: &Vec<u8>| {
-            der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der)
-                .unwrap_or_default()
-        };
-        self.0.iter().map(pem).collect()
+        let mut pem = String::new();
+        for der in &self.0 {
+            let base64 = STANDARD.encode(der);
+            pem.push_str(BEGIN);
+            // All of it is ASCII.
+            for line in
+                base64.as_bytes().chunks(PEM_LINE).filter_map(|l| std::str::from_utf8(l).ok())
+            {
+                pem.push('\n');
+                pem.push_str(line);
+            }
+            pem.push('\n');
+            pem.push_str(END);
+            pem.push('\n');
+        }
+        pem
     }
 
     /// Looks at names, keys and root; at nothing that takes time or a signature.
@@ -140,22 +154,31 @@ pub(super) struct List<'a> {
     crl: Crl<'a>,
 }
 
+/// Reads lists; nothing of them is checked.
+pub(super) fn lists(ders: &[Vec<u8>]) -> Result<Vec<List<'_>>, Refusal> {
+    let read = |der| match Crl::parse(der) {
+        Ok(crl) => Ok(List { der, crl }),
+        Err(error) => {
+            let detail = format!("a revocation list is malformed: {error}");
+            Err(Refusal::new(Check::CrlMalformed, detail))
+        }
+    };
+    ders.iter().map(|der| read(der)).collect()
+}
+
 /// The latest list of this authority, which has signed it, and which is current.
-pub(super) fn list<'a>(
-    lists: &'a [Vec<u8>],
+pub(super) fn list<'l, 'a>(
+    lists: &'l [List<'a>],
     authority: &Link<'_>,
     now: Timestamp,
     proofs: &mut Proofs<'_>,
-) -> Result<List<'a>, Refusal> {
+) -> Result<&'l List<'a>, Refusal> {
     let name = common_name(authority.certificate.subject).unwrap_or_default();
-    let mut latest: Option<List<'a>> = None;
-    for der in lists {
-        let crl = Crl::parse(der).map_err(|error| {
-            Refusal::new(Check::CrlMalformed, format!("a revocation list is malformed: {error}"))
-        })?;
-        let newer = latest.as_ref().is_none_or(|list| list.crl.this_update < crl.this_update);
-        if crl.issuer == authority.certificate.subject && newer {
-            latest = Some(List { der, crl });
+    let mut latest: Option<&List<'a>> = None;
+    for list in lists {
+        let newer = latest.is_none_or(|last| last.crl.this_update < list.crl.this_update);
+        if list.crl.issuer == authority.certificate.subject && newer {
+            latest = Some(list);
         }
     }
     let list = latest.ok_or_else(|| {
