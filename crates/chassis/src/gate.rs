@@ -5,9 +5,14 @@
 //! More work than there are processors makes everybody slow and nobody faster. A [`Gate`] lets in as much as there is
 //! room for; some wait, for a bounded time; the rest is told at once to come back (503 with `Retry-After`). So those
 //! who are let in are answered in time also when twice as many come as can be served.
+//!
+//! A burst is waited out: up to [`GateLimits::waiting_max`] may queue. But a queue that stays full only makes everybody who
+//! is let in wait for its whole length, and lets in nobody more. So once somebody had to be turned away the gate is strict,
+//! until that did not happen for a second: then no more may wait than four for each that is at work, and whoever is let in
+//! waits about four times as long as the work takes, however much more is asked.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,12 +22,17 @@ use types::problem::Problem;
 use crate::metrics::{Counter, Family, Gauge, Histogram, Registry, SECONDS};
 use crate::problem::Answer;
 
+/// How long the gate is strict after it turned somebody away.
+const STRICT: Duration = Duration::from_secs(1);
+/// How many may wait for each that is at work, while the gate is strict.
+const WAITING_STRICT: usize = 4;
+
 /// The bounds of a [`Gate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateLimits {
     /// How much is done at once (as much as there are processors).
     pub at_once: NonZero<usize>,
-    /// How much may wait (64); more is turned away.
+    /// How much may wait (64); more is turned away. Under overload only four for each of `at_once` may.
     pub waiting_max: usize,
     /// Longest time that anything waits (250 ms); then it is turned away.
     pub wait_max: Duration,
@@ -45,6 +55,8 @@ pub struct Gate {
     /// Places to wait in. Never waited for.
     waiting: Semaphore,
     limits: GateLimits,
+    /// When somebody was last turned away.
+    shed_at: Mutex<Option<Instant>>,
     at_work: Gauge,
     in_queue: Gauge,
     waited: Histogram,
@@ -78,10 +90,13 @@ impl From<Overloaded> for Answer {
 impl Gate {
     /// A gate with these bounds, whose metrics are in `registry`.
     pub fn new(limits: GateLimits, registry: &Registry) -> Self {
+        let waiting_max = limits.waiting_max.min(Semaphore::MAX_PERMITS);
+        let limits = GateLimits { waiting_max, ..limits };
         let gate = Self {
             running: Arc::new(Semaphore::new(limits.at_once.get())),
-            waiting: Semaphore::new(limits.waiting_max.min(Semaphore::MAX_PERMITS)),
+            waiting: Semaphore::new(limits.waiting_max),
             limits,
+            shed_at: Mutex::new(None),
             at_work: registry.gauge("work_running", "Requests that have a processor."),
             in_queue: registry.gauge("work_waiting", "Requests that wait for a processor."),
             waited: registry.histogram(
@@ -129,6 +144,19 @@ impl Gate {
         }
     }
 
+    /// How many wait.
+    fn chairs_taken(&self) -> usize {
+        self.limits.waiting_max.saturating_sub(self.waiting.available_permits())
+    }
+
+    /// How many may wait at this time.
+    fn chairs(&self, now: Instant) -> usize {
+        let last = *self.shed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let strict = last.is_some_and(|last| now.saturating_duration_since(last) < STRICT);
+        let few = self.limits.at_once.get().saturating_mul(WAITING_STRICT);
+        if strict { few.min(self.limits.waiting_max) } else { self.limits.waiting_max }
+    }
+
     async fn enter(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
         // Fair: whoever waits comes before.
         if let Ok(place) = self.running.clone().try_acquire_owned() {
@@ -137,13 +165,16 @@ impl Gate {
         }
         let shed = |overloaded, reason| {
             self.shed.with([reason]).inc();
+            *self.shed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             Err(overloaded)
         };
-        let Ok(_chair) = self.waiting.try_acquire() else {
+        let since = Instant::now();
+        // Who comes at the same moment may still find a chair: the bound is a little soft, that of all chairs is not.
+        let room = self.chairs_taken() < self.chairs(since);
+        let Some(_chair) = room.then(|| self.waiting.try_acquire().ok()).flatten() else {
             return shed(Overloaded::Queue, "queue");
         };
         let _in_queue = self.in_queue.enter();
-        let since = Instant::now();
         match timeout(self.limits.wait_max, self.running.clone().acquire_owned()).await {
             Ok(Ok(place)) => {
                 self.waited.observe(since.elapsed());
@@ -213,6 +244,46 @@ mod tests {
             "work_shed_total{reason=\"wait\"} 0",
         ] {
             assert!(text.contains(&format!("{sample}\n")), "{sample} in {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_waited_out_and_a_standing_queue_is_short() {
+        let (gate, _) = gate(1, 16);
+        let (end, first) = begin(&gate).await;
+        let mut waiting = Vec::new();
+        let mut queue = |gate: &Arc<Gate>| {
+            let gate = gate.clone();
+            waiting.push(tokio::spawn(async move { gate.run(|| ()).await }));
+        };
+        for _ in 0..16 {
+            queue(&gate);
+        }
+        until(|| gate.in_queue.get() == 16).await;
+        assert_eq!(gate.run(|| ()).await, Err(Overloaded::Queue));
+        drop(end);
+        first.await.unwrap().unwrap();
+        until(|| gate.in_queue.get() == 0).await;
+
+        let (end, first) = begin(&gate).await;
+        for _ in 0..WAITING_STRICT {
+            queue(&gate);
+        }
+        until(|| gate.in_queue.get() == 4).await;
+        assert_eq!(gate.run(|| ()).await, Err(Overloaded::Queue));
+        // Each that is turned away makes it last.
+        let last = gate.shed_at.lock().unwrap().unwrap();
+        assert_eq!(gate.chairs(last + STRICT - Duration::from_nanos(1)), 4);
+        assert_eq!(gate.chairs(last + STRICT), 16);
+        assert_eq!(gate.run(|| ()).await, Err(Overloaded::Queue));
+        assert!(*gate.shed_at.lock().unwrap() > Some(last));
+        *gate.shed_at.lock().unwrap() = Instant::now().checked_sub(STRICT);
+        queue(&gate);
+        until(|| gate.in_queue.get() == 5).await;
+        drop(end);
+        first.await.unwrap().unwrap();
+        for waited in waiting {
+            assert_eq!(waited.await.unwrap(), Ok(()));
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) struct Frame {
     /// Connections that one client may have at once; 256 if not given; any number with --plain
     #[arg(long, env = "STEWARD_CLIENT_CONNECTIONS_MAX", value_name = "N")]
     client_connections_max: Option<NonZero<usize>>,
-    /// Most requests that wait for a processor; more are told 503
+    /// Most requests that wait for a processor; more are told 503, and until that ends only four a processor may wait
     #[arg(long, env = "STEWARD_QUEUE_MAX", value_name = "N", default_value = "64")]
     queue_max: usize,
     /// Longest time that a request waits for a processor, in milliseconds; then it is told 503
