@@ -116,8 +116,12 @@ impl Order {
         Ok(names)
     }
 
-    /// All extensions, in the order in which they stand in the certificate.
-    pub(crate) fn extensions(&self, authority: &Authority) -> der::Result<Vec<Extension>> {
+    /// All extensions, in the order in which they stand in the certificate; `result` is the value of that with the result.
+    pub(crate) fn extensions(
+        &self,
+        authority: &Authority,
+        result: Vec<u8>,
+    ) -> der::Result<Vec<Extension>> {
         let spki = SubjectPublicKeyInfoRef::from_der(&self.spki_der)?;
         let cps = Any::encode_from(&Ia5String::new(&self.policy_uri)?)?;
         let mut extensions = vec![
@@ -153,7 +157,7 @@ impl Order {
             x509::extension(false, &CertificatePolicies(vec![policy]))?,
             x509::extension(false, &AuthorityInfoAccessSyntax(vec![access]))?,
             self.revocation()?,
-            x509::raw_extension(EXTENSION, false, self.result.to_extension())?,
+            x509::raw_extension(EXTENSION, false, result)?,
         ]);
         if let Some(evidence) = &self.evidence {
             extensions.push(x509::raw_extension(EVIDENCE, false, evidence.clone())?);
@@ -184,7 +188,7 @@ impl Order {
             validity: x509::validity(self.not_before, self.not_after)?,
             subject: self.subject()?,
             spki: Any::from_der(&self.spki_der)?,
-            extensions: self.extensions(authority)?,
+            extensions: self.extensions(authority, self.result.to_extension())?,
         }
         .to_der()
     }

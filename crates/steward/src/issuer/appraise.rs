@@ -9,7 +9,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use const_oid::db::rfc5912::ECDSA_WITH_SHA_384;
 use der::asn1::UintRef;
 use der::{Decode as _, Sequence};
-use evidence::crypto::AwsLc;
 use evidence::{Appraisal, Context, Evidence};
 use serde_json::{Map, Value, json};
 
@@ -58,7 +57,7 @@ impl Issuer {
             nonces: Some(&self.nonces),
             build: BUILD,
             now,
-            verifier: &AwsLc,
+            verifier: &self.verifier,
         };
         let appraisal =
             evidence::appraise_evidence(evidence, None, &context).map_err(|refusal| {
