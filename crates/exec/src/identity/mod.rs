@@ -5,6 +5,7 @@
 mod attest;
 mod fallback;
 mod key;
+mod patience;
 mod steward;
 
 use base64::Engine as _;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,13 +16,18 @@ use types::limits;
 use types::problem::{self, Problem};
 use types::slug::Slug;
 use types::time::Timestamp;
+use ureq::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::{HeaderMap, StatusCode};
 use verify::{Anchors, Usage};
 use x509_cert::Certificate;
 
+use super::patience::{No, patiently};
 use crate::clock::Clock;
 
 /// Media type of a certification request (RFC 5967).
 const PKCS10: &str = "application/pkcs10";
+/// Steward's check that fails when a certificate cannot be recorded.
+const UNRECORDED: &str = "steward.issuance-log";
 
 /// Why there is no certificate.
 #[derive(Debug)]
@@ -64,7 +70,7 @@ pub struct Claimed<'a> {
     pub slug: Option<&'a Slug>,
 }
 
-/// An answer of Steward's: a body, or no.
+/// An answer of Steward's: a body, or no. A Steward that is busy is asked again.
 fn answer(
     agent: &ureq::Agent,
     url: &str,
@@ -74,6 +80,16 @@ fn answer(
     if !url.starts_with("https://") {
         return Err(CertifyError::Url(url.to_owned()));
     }
+    patiently(|| ask(agent, url, body, bytes_max))
+}
+
+/// Asks once.
+fn ask(
+    agent: &ureq::Agent,
+    url: &str,
+    body: Option<&[u8]>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, No<CertifyError>> {
     let transport = |error: ureq::Error| CertifyError::Transport(format!("{url}: {error}"));
     let response = match body {
         Some(body) => agent
@@ -82,28 +98,40 @@ fn answer(
             .http_status_as_error(false)
             .max_redirects(0)
             .build()
-            .header("content-type", PKCS10)
+            .header(CONTENT_TYPE, PKCS10)
             .send(body),
         None => agent.get(url).config().http_status_as_error(false).max_redirects(0).build().call(),
     };
-    let response = response.map_err(transport)?;
-    let status = response.status();
-    let is_problem = response
-        .headers()
-        .get("content-type")
-        .is_some_and(|value| value.as_bytes().starts_with(problem::MEDIA_TYPE.as_bytes()));
-    let mut body = Vec::new();
-    response.into_body().into_reader().take(bytes_max as u64 + 1).read_to_end(&mut body).map_err(
-        |error| CertifyError::Transport(format!("{url}: the answer broke off: {error}")),
-    )?;
-    if status.as_u16() == 200 {
-        return Ok(body);
+    let (head, body) = response.map_err(transport)?.into_parts();
+    let mut bytes = Vec::new();
+    body.into_reader().take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
+        CertifyError::Transport(format!("{url}: the answer broke off: {error}"))
+    })?;
+    if head.status == StatusCode::OK {
+        Ok(bytes)
+    } else {
+        Err(no(head.status, &head.headers, &bytes))
     }
-    let document = serde_json::from_slice::<Problem>(&body).ok().filter(|_| is_problem);
+}
+
+/// Steward's no. It asks to be left alone for a time where coming back may help.
+fn no(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> No<CertifyError> {
+    let is_problem = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(problem::MEDIA_TYPE.as_bytes()));
+    let document = serde_json::from_slice::<Problem>(body).ok().filter(|_| is_problem);
     let title = status.canonical_reason().unwrap_or("Refused");
     let mut problem = document.unwrap_or_else(|| Problem::new(status.as_u16(), title, ""));
     problem.status = status.as_u16();
-    Err(CertifyError::Refused(Box::new(problem)))
+    let busy = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    // A certificate that was made and could not be recorded has used up the nonce: the same request is of no use again.
+    let spent = problem.check.as_deref() == Some(UNRECORDED);
+    let after = headers
+        .get(RETRY_AFTER)
+        .filter(|_| busy && !spent)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    No { error: CertifyError::Refused(Box::new(problem)), after }
 }
 
 /// A nonce of Steward's, for evidence that is about to be made (docs/FORMATS.md 3.6).
@@ -326,6 +354,42 @@ mod tests {
         assert!(pki_path(&path(&vec![chain[0].clone(); 9])).is_err());
         assert!(pki_path(&[path(&chain), vec![0]].concat()).is_err());
         assert!(pki_path(b"<html>").is_err());
+    }
+
+    #[test]
+    fn only_a_busy_steward_is_asked_again() {
+        let ask = |status: u16, after: Option<&str>, check: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, problem::MEDIA_TYPE.parse().unwrap());
+            if let Some(after) = after {
+                headers.insert(RETRY_AFTER, after.parse().unwrap());
+            }
+            let body = serde_json::to_vec(&Problem::new(400, "title", "").check(check)).unwrap();
+            let no = no(StatusCode::from_u16(status).unwrap(), &headers, &body);
+            let CertifyError::Refused(problem) = no.error else { panic!("{:?}", no.error) };
+            assert_eq!((problem.status, problem.check.as_deref()), (status, Some(check)));
+            no.after
+        };
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(ask(503, Some("1"), "service.overloaded"), second);
+        assert_eq!(ask(503, Some(" 1 "), "steward.key"), second);
+        assert_eq!(ask(429, Some("1"), "http.rate"), second);
+        for (status, after, check) in [
+            (503, None, "service.overloaded"),
+            (503, Some("soon"), "service.overloaded"),
+            (503, Some("-1"), "service.overloaded"),
+            (503, Some("Sat, 21 Nov 2026 12:00:00 GMT"), "service.overloaded"),
+            (503, Some("1"), UNRECORDED),
+            (400, Some("1"), "nonce"),
+            (500, Some("1"), "steward.internal"),
+        ] {
+            assert_eq!(ask(status, after, check), None, "{status} {after:?} {check}");
+        }
+        // Somebody in front of Steward is busy, and has no document.
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, "2".parse().unwrap())]);
+        let no = no(StatusCode::SERVICE_UNAVAILABLE, &headers, b"<html>");
+        assert_eq!(no.after, Some(Duration::from_secs(2)));
+        assert!(no.error.to_string().contains("503"), "{}", no.error);
     }
 
     #[test]
