@@ -6,6 +6,7 @@
 //! service   who asks (auth), what for (route), the answer
 //!   auth    people by bearer token, Keeps by certificate, one pure table of rules
 //!   store   files that are there whole or not at all, checked on the way in and on the way out
+//!   audit   what was released and refused, and every change of who may do what
 //!   key     the registry's word on what a tag stands for
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod key;

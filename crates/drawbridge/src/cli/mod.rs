@@ -2,6 +2,7 @@
 
 //! The command line.
 
+mod audit;
 mod serve;
 
 use std::io::Write as _;
@@ -50,6 +51,11 @@ enum Command {
     Key {
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// The log of what was released and refused, and of every change of who may do what.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
     /// Print the completions for a shell.
     Completions {
@@ -127,6 +133,10 @@ struct Serve {
     /// Roots for the issuers' TLS certificates, PEM, in place of the public ones.
     #[arg(long, env = "DRAWBRIDGE_OIDC_CA", value_name = "FILE")]
     oidc_ca: Option<PathBuf>,
+    /// Where to write down what is released and refused to whom, and every change of who may do what; nowhere if not given. What
+    /// cannot be written there is not done. On SIGHUP it is tried again.
+    #[arg(long, env = "DRAWBRIDGE_AUDIT_LOG", value_name = "DIR")]
+    audit_log: Option<PathBuf>,
     /// Roots of Stewards, PEM. Private workloads are released to Keeps with certificates below these.
     #[arg(long, env = "DRAWBRIDGE_KEEP_CA", value_name = "FILE", num_args = 1.., value_delimiter = ',')]
     keep_ca: Vec<PathBuf>,
@@ -161,6 +171,7 @@ impl Cli {
         match self.command {
             Command::Serve(options) => serve::run(&options),
             Command::Key { command: KeyCommand::Show { store, json } } => show_key(&store, json),
+            Command::Audit { command } => audit::run(&command),
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "drawbridge", &mut out);

@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use types::{limits, slug};
 
 use super::Serve;
+use crate::audit::Audit;
 use crate::auth::issuer::{Issuer, Issuers, valid_issuer_url};
 use crate::auth::keeps::Keeps;
 use crate::key::RegistryKey;
@@ -58,11 +59,19 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         keep_roots = roots.len(),
         "registry"
     );
+    let audit = match &options.audit_log {
+        Some(dir) => Audit::open(dir)?,
+        None => Audit::none(),
+    };
+    if let Some(head) = audit.head() {
+        tracing::info!(entries = head.entries, head = %head.hash, "the audit log is open");
+    }
     let registry = Arc::new(Registry {
         store,
         key,
         host: options.host.clone(),
         issuers,
+        audit,
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });
@@ -79,6 +88,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         |url: &String| Exporter::from_options(url, options.otlp_ca.as_deref(), program, &metrics);
     let traces = options.otlp_endpoint.as_ref().map(exporter).transpose();
     let traces = traces.context("--otlp-endpoint")?;
+    let audit_dir = options.audit_log.clone();
     let (stored, asked) = (Arc::clone(&registry), Arc::clone(&registry));
     let service =
         Service::new("drawbridge", options.addr, transport.clone(), router(Arc::clone(&registry)))
@@ -89,9 +99,15 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
             .admin(admin)
             .ready_check("store", move || stored.store.probe().map_err(|error| error.to_string()))
             .ready_check("issuer", move || asked.issuers.ready())
+            .ready_check("audit log", move || match &audit_dir {
+                Some(dir) => chassis::durable::probe(dir, limits::LOG_ENTRY_BYTES_MAX)
+                    .map_err(|error| error.to_string()),
+                None => Ok(()),
+            })
             .on_reload({
                 let options = options.clone();
-                move || reload(&options, &transport)
+                let kept = Arc::clone(&registry);
+                move || reopen(&kept.audit) & reload(&options, &transport)
             });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -132,6 +148,16 @@ fn transport(options: &Serve) -> anyhow::Result<Transport> {
     // What a certificate is worth is decided for each request, so that a refusal has an answer and a line in the log.
     let builder = ServerTls::from_files(chain, key)?;
     Ok(builder.client_verifier(verify::tls::UnjudgedClients::new()).build()?.into())
+}
+
+fn reopen(audit: &Audit) -> bool {
+    match audit.reopen() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(error, "nothing is released and nothing changes");
+            false
+        }
+    }
 }
 
 fn reload(options: &Serve, current: &Transport) -> bool {

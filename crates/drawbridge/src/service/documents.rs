@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 use types::digest::Sha256;
 
 use super::Registry;
+use super::asker::Asker;
 use super::content::Content;
 use super::refusal::Refusal;
-use crate::auth::access::{Caller, Denied};
+use crate::auth::access::{Action, Caller, Denied};
 use crate::auth::owner::{AccessRecord, OrgRecord, OwnerRecord};
 use crate::store::{Kind, Put, REPOS, RepoName, StoreError, USERS, UserName};
 
@@ -87,6 +88,11 @@ pub(super) fn etag(record: &impl Serialize) -> String {
     Sha256::of(&serde_json::to_vec(record).unwrap_or_default()).to_hex()
 }
 
+/// What the audit log says of a document.
+fn words(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
+
 fn flawed(flaw: Flaw) -> Refusal {
     Refusal::bad(flaw, "record")
 }
@@ -152,19 +158,20 @@ impl Registry {
 
     pub(super) fn write_org(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         name: &UserName,
         document: OrgDocument,
         condition: &Condition,
     ) -> Result<Written, Refusal> {
         document.check().map_err(flawed)?;
-        let Caller::Person(person) = caller else {
+        let Caller::Person(person) = &asker.caller else {
             return Err(Denied::PeopleOnly.into());
         };
         let subjects = self.subjects(document.users())?;
+        let detail = Some(words(&document));
         let new = OwnerRecord::Organisation(OrgRecord { organisation: document, subjects });
         let owns = |record: &OwnerRecord| record.role(&person.subject) == Some(Role::Owner);
-        self.put_document(&USERS, &name.parts(), &new, condition, |old| match old {
+        let may = |old: Option<&OwnerRecord>| match old {
             None if owns(&new) => Ok(()),
             None => Err(Refusal::new(
                 403,
@@ -175,6 +182,9 @@ impl Registry {
             Some(OwnerRecord::User(_)) => Err(Refusal::conflict("the name is a user's")),
             Some(record) if owns(record) => Ok(()),
             Some(_) => Err(Denied::NotOwner.into()),
+        };
+        self.audited(asker, Action::ChangeOwner, name, detail, || {
+            self.put_document(&USERS, &name.parts(), &new, condition, may)
         })
     }
 
@@ -188,6 +198,7 @@ impl Registry {
 
     pub(super) fn write_access(
         &self,
+        asker: &Asker,
         name: &RepoName,
         access: AccessDocument,
         condition: &Condition,
@@ -197,8 +208,11 @@ impl Registry {
         let teams = owner.as_ref().and_then(OwnerRecord::organisation);
         access.check(teams.map_or(&none, |org| &org.organisation.teams)).map_err(flawed)?;
         let subjects = self.subjects(access.users.keys().map(String::as_str).collect())?;
+        let detail = Some(words(&access));
         let new = AccessRecord { access, subjects };
-        self.put_document(&ACCESS, &name.parts(), &new, condition, |_| Ok(()))
+        self.audited(asker, Action::ChangeRights, name, detail, || {
+            self.put_document(&ACCESS, &name.parts(), &new, condition, |_| Ok(()))
+        })
     }
 
     /// Rules for machines, of a repository or of an owner.
@@ -219,6 +233,7 @@ impl Registry {
 
     pub(super) fn write_publishers(
         &self,
+        asker: &Asker,
         owner: &UserName,
         repo: Option<&RepoName>,
         document: &PublishersDocument,
@@ -233,25 +248,33 @@ impl Registry {
             );
             return Err(Refusal::bad(detail, "publisher.issuer"));
         }
+        let detail = Some(words(document));
         match repo {
-            Some(repo) => {
+            Some(repo) => self.audited(asker, Action::ChangeRights, repo, detail, || {
                 self.put_document(&PUBLISHERS, &repo.parts(), document, condition, |_| Ok(()))
-            }
-            None => {
+            }),
+            None => self.audited(asker, Action::ChangePublishers, owner, detail, || {
                 let (kind, name) = (&OWNER_PUBLISHERS, owner.parts());
                 self.put_document(kind, &name, document, condition, |_| Ok(()))
-            }
+            }),
         }
     }
 
     /// Registers a repository, or changes its record in place of the one that the condition names.
     pub(super) fn write_repo(
         &self,
+        asker: &Asker,
         name: &RepoName,
         record: RepoRecord,
         condition: &Condition,
     ) -> Result<Written, Refusal> {
-        self.put_document(&REPOS, &name.parts(), &record, condition, |_| Ok(()))
+        let action = match condition {
+            Condition::Is(_) => Action::ChangeRepo,
+            Condition::None | Condition::Absent => Action::CreateRepo,
+        };
+        self.audited(asker, action, name, Some(words(&record)), || {
+            self.put_document(&REPOS, &name.parts(), &record, condition, |_| Ok(()))
+        })
     }
 }
 

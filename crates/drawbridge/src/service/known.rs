@@ -2,13 +2,17 @@
 
 //! What is known of that with which somebody wants to do something, and whether he may.
 
+use std::fmt::Display;
+
 use drawbridge_core::RepoRecord;
 use drawbridge_core::rights::PublishersDocument;
 use types::digest::Sha256;
 
 use super::Registry;
+use super::asker::Asker;
 use super::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use super::refusal::Refusal;
+use crate::audit::Outcome;
 use crate::auth::access::{self, Action, Caller, Denied, Facts, Granted};
 use crate::auth::keeps::Verdict;
 use crate::auth::owner::{AccessRecord, OwnerRecord};
@@ -84,41 +88,71 @@ impl Registry {
         Ok(Known { repo_name: Some(name.clone()), ..known })
     }
 
-    /// Whether the caller may do something with an owner.
+    /// Decides, and writes down what a Keep gets, and what is refused to whom.
+    pub(super) fn permit(
+        &self,
+        asker: &Asker,
+        known: &Known,
+        action: Action,
+        name: &dyn Display,
+        (tag, keep): (bool, Option<&Verdict>),
+    ) -> Result<(), Refusal> {
+        match known.decide(&asker.caller, action, tag, keep) {
+            Ok(Granted::Released(keep)) => {
+                tracing::info!(target: "drawbridge::release", workload = %name, keep, "released to a Keep");
+                self.granted(asker, action, name, Some(keep))
+            }
+            Ok(Granted::Public | Granted::Role(_) | Granted::Publisher(_)) => Ok(()),
+            Err(denied) => {
+                if let Denied::NotReleased(check, reason) = &denied {
+                    tracing::warn!(target: "drawbridge::release", workload = %name, check, reason, "not released to a Keep");
+                }
+                // That there is nothing is no refusal.
+                let missing = matches!(denied, Denied::NotFound | Denied::NoUser);
+                let refusal = Refusal::from(denied);
+                if !missing {
+                    self.refused(asker, action, name, Outcome::Refused, &refusal);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Whether somebody may do something with an owner.
     pub(super) fn with_owner(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         action: Action,
         name: &UserName,
     ) -> Result<Known, Refusal> {
         let known = self.known_owner(name)?;
-        known.decide(caller, action, false, None)?;
+        self.permit(asker, &known, action, name, (false, None))?;
         Ok(known)
     }
 
-    /// Whether the caller may do something with a repository.
+    /// Whether somebody may do something with a repository.
     pub(super) fn with_repo(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         action: Action,
         name: &RepoName,
     ) -> Result<Known, Refusal> {
-        let known = self.known_repo(caller, name)?;
-        known.decide(caller, action, false, None)?;
+        let known = self.known_repo(&asker.caller, name)?;
+        self.permit(asker, &known, action, name, (false, None))?;
         Ok(known)
     }
 
-    /// A tag with which the caller may do this. What a Keep gets or does not get is written down.
+    /// A tag with which somebody may do this.
     pub(super) fn with_tag(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         action: Action,
         name: &TagName,
     ) -> Result<Tag, Refusal> {
-        let known = self.known_repo(caller, name.repo())?;
+        let known = self.known_repo(&asker.caller, name.repo())?;
         // A tag without its repository is nothing.
         let tag = if known.repo.is_some() { self.store.tag(name)? } else { None };
-        let verdict = match caller {
+        let verdict = match &asker.caller {
             Caller::Keep(chain) if !known.repo.is_some_and(|repo| repo.public) => {
                 // A client with a bad certificate learns why it is bad, also where there is nothing.
                 let digest = tag.as_ref().map_or(Sha256([0; 32]), Tag::digest);
@@ -126,18 +160,7 @@ impl Registry {
             }
             _ => None,
         };
-        match known.decide(caller, action, tag.is_some(), verdict.as_ref()) {
-            Ok(Granted::Released(keep)) => {
-                tracing::info!(target: "drawbridge::release", workload = %name, keep, "released to a Keep");
-            }
-            Ok(Granted::Public | Granted::Role(_) | Granted::Publisher(_)) => {}
-            Err(denied) => {
-                if let Denied::NotReleased(check, reason) = &denied {
-                    tracing::warn!(target: "drawbridge::release", workload = %name, check, reason, "not released to a Keep");
-                }
-                return Err(denied.into());
-            }
-        }
+        self.permit(asker, &known, action, name, (tag.is_some(), verdict.as_ref()))?;
         tag.ok_or_else(|| Denied::NotFound.into())
     }
 }

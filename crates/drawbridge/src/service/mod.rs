@@ -22,6 +22,7 @@
 //! the place of the one that `If-Match` names, or 412. A tag is to be seen from
 //! the moment when its whole tree has arrived.
 
+mod asker;
 mod content;
 mod documents;
 mod known;
@@ -39,9 +40,10 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse as _, Response};
-use chassis::PeerCertificates;
 use chassis::clock::Clock;
+use chassis::{PeerAddr, PeerCertificates, RequestId};
 
+use crate::audit::Audit;
 use crate::auth::access::Caller;
 use crate::auth::issuer::{AuthError, Bearer, Issuers};
 use crate::auth::keeps::Keeps;
@@ -49,6 +51,7 @@ use crate::auth::token::{self, OwnToken};
 use crate::key::RegistryKey;
 use crate::route::Route;
 use crate::store::Store;
+use asker::Asker;
 use refusal::Refusal;
 
 /// A registry: its store, its key, and whom it knows.
@@ -64,6 +67,8 @@ pub struct Registry {
     pub issuers: Issuers,
     /// Which Keeps get private workloads.
     pub keeps: Keeps,
+    /// What is written down of it.
+    pub audit: Audit,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -97,21 +102,25 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         return Ok(().into_response());
     }
     let (parts, body) = request.into_parts();
-    let caller = caller(&registry, &parts).await?;
+    let asker = Asker {
+        caller: caller(&registry, &parts).await?,
+        address: parts.extensions.get::<PeerAddr>().map(|peer| peer.0),
+        request_id: parts.extensions.get::<RequestId>().map(ToString::to_string),
+    };
     match (&method, route.clone()) {
         (&Method::PUT, route) => {
-            return write::put(registry, caller, route, &parts.headers, body).await;
+            return write::put(registry, asker, route, &parts.headers, body).await;
         }
         (&Method::POST, Route::Tokens(owner)) => {
-            return write::post_token(registry, caller, owner, &parts.headers, body).await;
+            return write::post_token(registry, asker, owner, &parts.headers, body).await;
         }
         (&Method::DELETE, Route::Token(owner, id)) => {
-            return write::delete_token(registry, caller, owner, id).await;
+            return write::delete_token(registry, asker, owner, id).await;
         }
         _ => {}
     }
     let head = method == Method::HEAD;
-    let content = block(registry, move |registry| registry.read(&caller, &route)).await?;
+    let content = block(registry, move |registry| registry.read(&asker, &route)).await?;
     Ok(content.answer(head))
 }
 

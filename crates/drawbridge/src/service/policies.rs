@@ -5,13 +5,16 @@
 use drawbridge_core::media;
 use drawbridge_core::rights::PolicyVersion;
 use serde::{Deserialize, Serialize};
+use types::digest::Sha256;
 use types::limits;
 use verify::ReleasePolicy;
 
 use super::Registry;
+use super::asker::Asker;
 use super::content::Content;
 use super::documents::{Condition, Written};
 use super::refusal::Refusal;
+use crate::auth::access::Action;
 use crate::auth::keeps::Verdict;
 use crate::store::{Kind, Put, RepoName};
 
@@ -61,7 +64,7 @@ impl Registry {
         &self,
         chain: &[rustls::pki_types::CertificateDer<'_>],
         repo: &RepoName,
-        digest: &types::digest::Sha256,
+        digest: &Sha256,
     ) -> Result<Verdict, Refusal> {
         let policy = match self.policy_in_force(repo)? {
             None => None,
@@ -105,6 +108,7 @@ impl Registry {
 
     pub(super) fn write_policy(
         &self,
+        asker: &Asker,
         repo: &RepoName,
         bytes: &[u8],
         condition: &Condition,
@@ -125,6 +129,8 @@ impl Registry {
         }
         let [user, name] = repo.parts();
         let record = PolicyRecord { text: text.to_owned(), created_at: self.clock.now().0 };
+        let detail = format!("version {}, {}", last + 1, Sha256::of(bytes));
+        self.granted(asker, Action::ChangeRepo, repo, Some(detail))?;
         // Of several next versions one is created.
         match self.store.table(&POLICIES).create(&[user, name, &part(last + 1)], &record)? {
             Put::Created | Put::Same => Ok((Put::Created, Some((last + 1).to_string()))),

@@ -38,6 +38,18 @@ impl Refusal {
         self.problem.status
     }
 
+    /// The check that failed, and why.
+    pub(crate) fn reason(&self) -> (Option<String>, Option<String>) {
+        (self.problem.check.clone(), Some(self.problem.detail.clone()))
+    }
+
+    /// What happened could not be written down, hence did not happen.
+    pub(crate) fn unrecorded() -> Self {
+        Self::new(503, "Service Unavailable", "the event could not be written down", "audit")
+            .hint("try again later; if it stays so, the operator finds the reason in the log")
+            .header(RETRY_AFTER, "10")
+    }
+
     pub(crate) fn bad(detail: impl Into<String>, check: &str) -> Self {
         Self::new(400, "Bad request", detail, check)
     }

@@ -6,9 +6,10 @@ use drawbridge_core::rights::{TokenCreated, TokenInfo, TokenKind, TokenRequest};
 use types::limits;
 
 use super::Registry;
+use super::asker::Asker;
 use super::content::Content;
 use super::refusal::Refusal;
-use crate::auth::access::{Caller, Denied, Grant};
+use crate::auth::access::{Action, Caller, Denied, Grant};
 use crate::auth::issuer::AuthError;
 use crate::auth::owner::OwnerRecord;
 use crate::auth::token::{OwnToken, TokenId, TokenRecord, issue};
@@ -54,13 +55,13 @@ impl Registry {
 
     pub(super) fn create_token(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         owner: &UserName,
         record: Option<&OwnerRecord>,
         request: TokenRequest,
     ) -> Result<TokenCreated, Refusal> {
         request.check().map_err(|flaw| Refusal::bad(flaw, "record"))?;
-        let Caller::Person(person) = caller else {
+        let Caller::Person(person) = &asker.caller else {
             return Err(Denied::PeopleOnly.into());
         };
         let kind = match record {
@@ -86,18 +87,35 @@ impl Registry {
         };
         let (token, record) =
             issue(owner, request, kind, &person.subject, now).ok_or_else(failed)?;
-        match table.create(&[name, &record.info.id], &record)? {
-            Put::Created => Ok(TokenCreated { token, info: record.info }),
-            Put::Same | Put::Conflict => Err(failed()),
-        }
+        let info = &record.info;
+        let detail = format!(
+            "made {}, which ends at {}: {:?} with {:?}",
+            info.id,
+            types::time::Timestamp(info.expires_at),
+            info.scopes,
+            info.repos
+        );
+        self.audited(asker, Action::ChangeTokens, owner, Some(detail), || {
+            match table.create(&[name, &info.id], &record)? {
+                Put::Created => Ok(()),
+                Put::Same | Put::Conflict => Err(failed()),
+            }
+        })?;
+        Ok(TokenCreated { token, info: record.info })
     }
 
-    pub(super) fn revoke_token(&self, owner: &UserName, id: &TokenId) -> Result<(), Refusal> {
+    pub(super) fn revoke_token(
+        &self,
+        asker: &Asker,
+        owner: &UserName,
+        id: &TokenId,
+    ) -> Result<(), Refusal> {
         let [name] = owner.parts();
         let (table, parts) = (self.store.table(&TOKENS), [name, id.as_str()]);
         if table.value(&parts)?.is_none() {
             return Err(Refusal::not_found("there is no such token"));
         }
-        Ok(table.delete(&parts)?)
+        let detail = Some(format!("revoked {}", id.as_str()));
+        self.audited(asker, Action::ChangeTokens, owner, detail, || Ok(table.delete(&parts)?))
     }
 }

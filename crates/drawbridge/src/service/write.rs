@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use types::limits;
 
+use super::asker::Asker;
 use super::content::{Content, Declared};
 use super::documents::{Condition, Written};
 use super::refusal::Refusal;
@@ -31,7 +32,7 @@ const PIECES_MAX: usize = 8;
 
 pub(super) async fn put(
     registry: Arc<Registry>,
-    caller: Caller,
+    asker: Asker,
     route: Route,
     headers: &HeaderMap,
     body: Body,
@@ -40,7 +41,7 @@ pub(super) async fn put(
         let declared = Declared::read(headers, limits::FILE_BYTES_MAX as u64)?;
         let entry = {
             let tag = tag.clone();
-            let check = move |r: &Registry| r.may_upload(&caller, &tag, &path, &declared);
+            let check = move |r: &Registry| r.may_upload(&asker, &tag, &path, &declared);
             block(Arc::clone(&registry), check).await?
         };
         return status(upload(registry, tag, entry, body).await?);
@@ -52,13 +53,13 @@ pub(super) async fn put(
     let declared = Declared::read(headers, max as u64)?;
     let condition = Condition::read(headers)?;
     let early = {
-        let (caller, route, condition) = (caller.clone(), route.clone(), condition.clone());
-        move |r: &Registry| r.may_write(&caller, &route, &condition)
+        let (asker, route, condition) = (asker.clone(), route.clone(), condition.clone());
+        move |r: &Registry| r.may_write(&asker, &route, &condition)
     };
     block(Arc::clone(&registry), early).await?;
     let bytes = collect(body, declared.length).await?;
     declared.verify(&bytes)?;
-    let write = move |r: &Registry| r.write(&caller, &route, &declared, &condition, &bytes);
+    let write = move |r: &Registry| r.write(&asker, &route, &declared, &condition, &bytes);
     let (put, etag) = block(registry, write).await?;
     let mut response = status(put)?;
     if let Some(value) = etag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok()) {
@@ -70,21 +71,21 @@ pub(super) async fn put(
 /// A new token of the registry's own.
 pub(super) async fn post_token(
     registry: Arc<Registry>,
-    caller: Caller,
+    asker: Asker,
     owner: UserName,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let declared = Declared::read(headers, limits::JSON_BYTES_MAX as u64)?;
     let early = {
-        let (caller, owner) = (caller.clone(), owner.clone());
-        move |r: &Registry| r.with_owner(&caller, Action::ChangeTokens, &owner)
+        let (asker, owner) = (asker.clone(), owner.clone());
+        move |r: &Registry| r.with_owner(&asker, Action::ChangeTokens, &owner)
     };
     let known = block(Arc::clone(&registry), early).await?;
     let bytes = collect(body, declared.length).await?;
     declared.verify(&bytes)?;
     let request = json(&declared, &bytes)?;
-    let create = move |r: &Registry| r.create_token(&caller, &owner, known.owner.as_ref(), request);
+    let create = move |r: &Registry| r.create_token(&asker, &owner, known.owner.as_ref(), request);
     let created = block(registry, create).await?;
     let mut response = Content::json(&created).answer(false);
     *response.status_mut() = StatusCode::CREATED;
@@ -95,13 +96,13 @@ pub(super) async fn post_token(
 /// The end of a token of the registry's own.
 pub(super) async fn delete_token(
     registry: Arc<Registry>,
-    caller: Caller,
+    asker: Asker,
     owner: UserName,
     id: TokenId,
 ) -> Result<Response, Refusal> {
     let revoke = move |r: &Registry| {
-        r.with_owner(&caller, Action::ChangeTokens, &owner)?;
-        r.revoke_token(&owner, &id)
+        r.with_owner(&asker, Action::ChangeTokens, &owner)?;
+        r.revoke_token(&asker, &owner, &id)
     };
     block(registry, revoke).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -111,39 +112,43 @@ fn status(put: Put) -> Result<Response, Refusal> {
     match put {
         Put::Created => Ok(StatusCode::CREATED.into_response()),
         Put::Same => Ok(StatusCode::OK.into_response()),
-        Put::Conflict => Err(Refusal::conflict("the name stands for something else")),
+        Put::Conflict => Err(taken()),
     }
+}
+
+fn taken() -> Refusal {
+    Refusal::conflict("the name stands for something else")
 }
 
 impl Registry {
     /// Whether this caller may write here at all; asked before anything is read.
     fn may_write(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         route: &Route,
         condition: &Condition,
     ) -> Result<(), Refusal> {
         match route {
-            Route::User(name) => self.with_owner(caller, Action::Register, name).map(drop),
+            Route::User(name) => self.with_owner(asker, Action::Register, name).map(drop),
             Route::Org(name) => {
                 let action = match self.store.user(name)? {
                     None => Action::Register,
                     Some(_) => Action::ChangeOwner,
                 };
-                self.with_owner(caller, action, name).map(drop)
+                self.with_owner(asker, action, name).map(drop)
             }
             Route::OwnerPublishers(name) => {
-                self.with_owner(caller, Action::ChangePublishers, name).map(drop)
+                self.with_owner(asker, Action::ChangePublishers, name).map(drop)
             }
             Route::Repo(name) if matches!(condition, Condition::Is(_)) => {
-                self.with_repo(caller, Action::ChangeRepo, name).map(drop)
+                self.with_repo(asker, Action::ChangeRepo, name).map(drop)
             }
-            Route::Repo(name) => self.with_repo(caller, Action::CreateRepo, name).map(drop),
+            Route::Repo(name) => self.with_repo(asker, Action::CreateRepo, name).map(drop),
             Route::Access(name) | Route::Publishers(name) => {
-                self.with_repo(caller, Action::ChangeRights, name).map(drop)
+                self.with_repo(asker, Action::ChangeRights, name).map(drop)
             }
-            Route::Policy(name, None) => self.with_repo(caller, Action::ChangeRepo, name).map(drop),
-            Route::Tag(name) => self.may_publish(caller, name.repo()),
+            Route::Policy(name, None) => self.with_repo(asker, Action::ChangeRepo, name).map(drop),
+            Route::Tag(name) => self.may_publish(asker, name.repo()),
             // Not writable, or an upload, which is asked for elsewhere.
             Route::Health
             | Route::Tags(_)
@@ -158,7 +163,7 @@ impl Registry {
 
     fn write(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         route: &Route,
         declared: &Declared,
         condition: &Condition,
@@ -167,8 +172,8 @@ impl Registry {
         match route {
             Route::User(name) => {
                 let record: UserRecord = json(declared, bytes)?;
-                self.with_owner(caller, Action::Register, name)?;
-                let Caller::Person(person) = caller else {
+                self.with_owner(asker, Action::Register, name)?;
+                let Caller::Person(person) = &asker.caller else {
                     return Err(Denied::PeopleOnly.into());
                 };
                 if record.subject != person.subject {
@@ -178,7 +183,12 @@ impl Registry {
                 if record.subject.len() > SUBJECT_BYTES_MAX {
                     return Err(Refusal::bad("the subject is longer than 1024 bytes", "record"));
                 }
-                let put = self.store.put_user(name, &record)?;
+                let put = self.audited(asker, Action::Register, name, None, || {
+                    match self.store.put_user(name, &record)? {
+                        Put::Conflict => Err(taken()),
+                        put => Ok(put),
+                    }
+                })?;
                 if put == Put::Created {
                     tracing::info!(user = %name, "registered a user");
                 }
@@ -186,26 +196,32 @@ impl Registry {
             }
             Route::Org(name) => {
                 let document: OrgDocument = json(declared, bytes)?;
-                self.write_org(caller, name, document, condition)
+                self.write_org(asker, name, document, condition)
             }
             Route::OwnerPublishers(name) => {
-                self.write_publishers(name, None, &json(declared, bytes)?, condition)
+                self.write_publishers(asker, name, None, &json(declared, bytes)?, condition)
             }
             Route::Repo(name) => {
                 let record: RepoRecord = json(declared, bytes)?;
-                let written = self.write_repo(name, record, condition)?;
+                let written = self.write_repo(asker, name, record, condition)?;
                 if written.0 == Put::Created {
                     tracing::info!(repo = %name, public = record.public, "registered a repository");
                 }
                 Ok(written)
             }
-            Route::Access(name) => self.write_access(name, json(declared, bytes)?, condition),
-            Route::Publishers(name) => {
-                self.write_publishers(name.user(), Some(name), &json(declared, bytes)?, condition)
+            Route::Access(name) => {
+                self.write_access(asker, name, json(declared, bytes)?, condition)
             }
+            Route::Publishers(name) => self.write_publishers(
+                asker,
+                name.user(),
+                Some(name),
+                &json(declared, bytes)?,
+                condition,
+            ),
             Route::Policy(name, None) => {
                 declared.of_type(media::TOML)?;
-                self.write_policy(name, bytes, condition)
+                self.write_policy(asker, name, bytes, condition)
             }
             Route::Tag(name) => {
                 if declared.media_type == media::JOSE {
@@ -216,7 +232,13 @@ impl Registry {
                 declared.digest()?;
                 let record = TagRecord::from_bytes(bytes)
                     .map_err(|e| Refusal::bad(e.to_string(), "tag.form"))?;
-                Ok((self.store.put_tag(name, &record, self.clock.now())?, None))
+                let detail = Some(format!("digest {}", record.0.digest.sha256()));
+                self.audited(asker, Action::WriteTag, name, detail, || {
+                    match self.store.put_tag(name, &record, self.clock.now())? {
+                        Put::Conflict => Err(taken()),
+                        put => Ok((put, None)),
+                    }
+                })
             }
             Route::Health
             | Route::Tags(_)
@@ -232,12 +254,12 @@ impl Registry {
     /// Whether this caller may upload what the headers say to this path; what its parent says of it.
     fn may_upload(
         &self,
-        caller: &Caller,
+        asker: &Asker,
         tag: &TagName,
         path: &[String],
         declared: &Declared,
     ) -> Result<Entry, Refusal> {
-        self.may_publish(caller, tag.repo())?;
+        self.may_publish(asker, tag.repo())?;
         let digest = declared.digest()?;
         let (entry, complete) = match self.store.expected(tag, path)? {
             Expected::Entry { entry, complete } => (*entry, complete),
@@ -266,14 +288,15 @@ impl Registry {
         }
     }
 
-    fn may_publish(&self, caller: &Caller, repo: &RepoName) -> Result<(), Refusal> {
-        match self.known_repo(caller, repo)?.decide(caller, Action::WriteTag, false, None) {
-            Ok(_) => Ok(()),
-            Err(Denied::NotFound) => {
-                Err(Refusal::not_found("there is no such repository; register it first"))
+    fn may_publish(&self, asker: &Asker, repo: &RepoName) -> Result<(), Refusal> {
+        let known = self.known_repo(&asker.caller, repo)?;
+        let permitted = self.permit(asker, &known, Action::WriteTag, repo, (false, None));
+        permitted.map_err(|refusal| match (refusal.status(), &known.repo, &known.owner) {
+            (404, None, Some(_)) => {
+                Refusal::not_found("there is no such repository; register it first")
             }
-            Err(denied) => Err(denied.into()),
-        }
+            _ => refusal,
+        })
     }
 }
 

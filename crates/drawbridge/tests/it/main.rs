@@ -13,6 +13,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod durable;
 mod frame;
 mod rights;

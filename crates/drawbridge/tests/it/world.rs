@@ -48,10 +48,14 @@ pub(crate) fn digest() -> Sha256 {
 }
 
 /// What a test may change.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) simulated: bool,
     pub(crate) store: Option<PathBuf>,
+    /// Whether there is an audit log.
+    pub(crate) audit: bool,
+    /// Whether no file grows beyond 8 KiB.
+    pub(crate) full: bool,
 }
 
 pub(crate) struct World {
@@ -66,7 +70,7 @@ pub(crate) struct World {
     address: SocketAddr,
     /// Where it answers its operator.
     pub(crate) admin: SocketAddr,
-    simulated: bool,
+    options: Options,
     _issuers: [Running; 2],
 }
 
@@ -100,9 +104,9 @@ impl World {
         write(&dir.path().join("tls.pem"), &chain);
         write(&dir.path().join("tls.key"), &key);
         write(&dir.path().join("steward.pem"), &steward.certificate_pem());
-        let store = options.store.unwrap_or_else(|| dir.path().join("store"));
+        let store = options.store.clone().unwrap_or_else(|| dir.path().join("store"));
         let issuers = [issuer.issuer(), machines.issuer()];
-        let (child, address, admin) = start(dir.path(), &store, issuers, options.simulated);
+        let (child, address, admin) = start(dir.path(), &store, issuers, &options);
         Self {
             dir,
             store,
@@ -113,7 +117,7 @@ impl World {
             child,
             address,
             admin,
-            simulated: options.simulated,
+            options,
             _issuers: [running, also_running],
         }
     }
@@ -127,7 +131,7 @@ impl World {
     pub(crate) fn start_again(&mut self) {
         let issuers = [self.issuer.issuer(), self.machines.issuer()];
         (self.child, self.address, self.admin) =
-            start(self.dir.path(), &self.store, issuers, self.simulated);
+            start(self.dir.path(), &self.store, issuers, &self.options);
     }
 
     /// Ends the registry as an operator does; its log and whether it ended well.
@@ -136,6 +140,11 @@ impl World {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let status = self.child.wait().unwrap();
         (self.log(), status.success())
+    }
+
+    /// Where the audit log is.
+    pub(crate) fn audit_dir(&self) -> PathBuf {
+        self.dir.path().join("audit")
     }
 
     pub(crate) fn log(&self) -> String {
@@ -246,12 +255,18 @@ fn start(
     dir: &Path,
     store: &Path,
     [issuer, machines]: [&str; 2],
-    simulated: bool,
+    options: &Options,
 ) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
+    let program = env!("CARGO_BIN_EXE_drawbridge");
+    let mut command = Command::new(if options.full { "bash" } else { program });
+    if options.full {
+        command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "bash", program]);
+    }
+    // The log is a file as well.
+    let filter = if options.full { "error" } else { "debug" };
     command
-        .args(["--log-format", "json", "--log-filter", "debug", "serve"])
+        .args(["--log-format", "json", "--log-filter", filter, "serve"])
         .args(["--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--host", HOST])
         .arg("--store")
         .arg(store)
@@ -266,7 +281,10 @@ fn start(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
-    if simulated {
+    if options.audit {
+        command.arg("--audit-log").arg(dir.join("audit"));
+    }
+    if options.simulated {
         command.arg("--insecure-release-to-simulated");
     }
     let mut child = command.spawn().unwrap();
