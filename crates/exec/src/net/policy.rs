@@ -320,6 +320,9 @@ pub(crate) fn refusal(error: &rustls::Error) -> String {
         Error::NoCertificatesPresented => {
             "it shows no certificate, and an attested one is required".to_owned()
         }
+        Error::NoApplicationProtocol => {
+            "it speaks none of the application protocols that `alpn` names".to_owned()
+        }
         Error::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string(),
         other => other.to_string(),
     }

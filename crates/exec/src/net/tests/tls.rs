@@ -67,9 +67,15 @@ fn config(versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfi
 }
 
 fn client(port: u16) -> Client {
+    speaking(port, &[])
+}
+
+/// A client that names these application protocols.
+fn speaking(port: u16, alpn: &[&str]) -> Client {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let config = config(&[&rustls::version::TLS13]);
+    let mut config = config(&[&rustls::version::TLS13]);
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap())
         .unwrap();
     StreamOwned::new(tls, socket)
@@ -208,6 +214,42 @@ fn bad_handshakes_are_refused_and_disturb_nobody() {
     let client = with_client(port, |client| client.write_all(b"hello").unwrap());
     assert_eq!(read(&mut accept(&mut listener)).unwrap(), b"hello");
     client.join().unwrap();
+}
+
+#[test]
+fn the_application_protocol_is_negotiated_as_the_rule_says() {
+    for (rule, offered, chosen) in [
+        ("", &["h2"][..], Ok(None)),
+        ("alpn = [\"h2\"]", &[], Ok(None)),
+        ("alpn = [\"h2\"]", &["h2"], Ok(Some("h2"))),
+        ("alpn = [\"h2\", \"http/1.1\"]", &["http/1.1", "h2"], Ok(Some("h2"))),
+        ("alpn = [\"h2\"]", &["http/1.1"], Err("NoApplicationProtocol")),
+    ] {
+        let (network, mut host) = network(&format!("{OPEN}{rule}\n"));
+        let mut listener = network.listen(0).unwrap();
+        let port = listener.port();
+        let client = std::thread::spawn(move || {
+            let mut client = speaking(port, offered);
+            let written = client.write_all(b"hello").map_err(|error| error.to_string());
+            written.map(|()| client.conn.alpn_protocol().map(<[u8]>::to_vec))
+        });
+        if chosen.is_ok() {
+            assert_eq!(read(&mut accept(&mut listener)).unwrap(), b"hello");
+        } else {
+            while !client.is_finished() {
+                assert!(listener.accept().is_err());
+                let mut set = PollSet::new();
+                listener.register(&mut set);
+                set.wait(Some(Duration::from_millis(10))).unwrap();
+            }
+            assert!(refusal(&mut host).contains("application protocol"), "{rule}");
+        }
+        match (client.join().unwrap(), chosen) {
+            (Ok(got), Ok(wanted)) => assert_eq!(got.as_deref(), wanted.map(str::as_bytes)),
+            (Err(got), Err(wanted)) => assert!(got.contains(wanted), "{got}"),
+            (got, _) => panic!("{rule}: {got:?}"),
+        }
+    }
 }
 
 #[test]
