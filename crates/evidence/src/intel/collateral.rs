@@ -279,6 +279,7 @@ mod tests {
         assert_eq!(collateral.tcb_info.as_deref(), Some("{}"));
         assert_eq!(collateral.tcb_info_chain.unwrap().matches("BEGIN CERTIFICATE").count(), 2);
         assert_eq!((collateral.qe_identity, collateral.pck_chain), (None, None));
+        assert!(decode_legacy(&legacy(limits::CRLS_MAX, CHAIN_MAX, b"{}")).is_some());
         for wrong in [
             legacy(limits::CRLS_MAX + 1, 2, b"{}"),
             legacy(2, CHAIN_MAX + 1, b"{}"),

@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_those_of_fips_180() {
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hex::encode(Parts::sha256(b"abc")), sha256);
+        let sha384 = "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed\
+                      8086072ba1e7cc2358baeca134c825a7";
+        assert_eq!(hex::encode(Parts::sha384(b"abc")), sha384);
+    }
+
+    #[test]
     fn a_panic_leaves_nothing_behind() {
         let mut proofs = Proofs::new(&Simple);
         assert!(proofs.endorsement(b"key", b"one", b"one!"));

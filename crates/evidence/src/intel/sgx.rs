@@ -14,7 +14,9 @@ use crate::policy::{SGX_FEATURES, SgxPolicy};
 use crate::result::{Facts, SgxFacts, TeeFacts};
 
 /// ATTRIBUTES.INIT and MODE64BIT, which every enclave may have.
-const ALWAYS: u64 = 1 << 0 | 1 << 2;
+const ALWAYS: u64 = 0b101;
+/// DEBUG, PROVISIONKEY and EINITTOKENKEY, which have checks of their own.
+const JUDGED: u64 = 0b11_0010;
 /// ATTRIBUTES that hand out keys which enclaves of applications have no use for, with names.
 const KEYS: [(u64, &str); 2] = [(1 << 4, "provision-key"), (1 << 5, "einit-key")];
 
@@ -37,9 +39,8 @@ pub(super) fn judge(
             format!("the enclave can get keys of the platform's own ({name})")
         });
     }
-    let benign = SGX_FEATURES.iter().map(|(_, bit)| bit).fold(0, |all, bit| all | bit);
-    let judged = 1 << 1 | 1 << 4 | 1 << 5;
-    let others = enclave.flags & !(ALWAYS | judged | (policy.features & benign));
+    let known: u64 = SGX_FEATURES.iter().map(|(_, bit)| bit).sum();
+    let others = enclave.flags & !ALWAYS & !JUDGED & !(policy.features & known);
     findings.ensure(others == 0 && enclave.flags & 1 == 1, Check::Attributes, || {
         format!("the enclave has the attributes {:#x}", enclave.flags)
     });

@@ -41,8 +41,12 @@ pub(super) fn judge(
     findings.ensure(!set(MIGRATABLE), Check::Migratable, || {
         "the TD can be migrated to another platform".into()
     });
-    let judged = UNDER_DEBUG | SERVICE_TD | SEPT_VE_DISABLE | MIGRATABLE;
-    let others = td.attributes & !(judged | policy.features);
+    let others = td.attributes
+        & !UNDER_DEBUG
+        & !SERVICE_TD
+        & !SEPT_VE_DISABLE
+        & !MIGRATABLE
+        & !policy.features;
     findings.ensure(others == 0 && td.vm == 0, Check::Attributes, || {
         let (attributes, vm) = (td.attributes, td.vm);
         format!(

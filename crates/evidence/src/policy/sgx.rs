@@ -16,7 +16,7 @@ pub const SGX_FEATURES: [(&str, u64); 6] = [
 /// Those that are no danger: taken where a policy names none.
 pub const SGX_FEATURES_DEFAULT: u64 = 1 << 10 | 1 << 6 | 1 << 7;
 /// Extensions of what is saved when an enclave is left, that a policy can name: name and bit.
-pub const SGX_MISC_SELECT: [(&str, u32); 2] = [("CPINFO", 1 << 1), ("EXINFO", 1 << 0)];
+pub const SGX_MISC_SELECT: [(&str, u32); 2] = [("CPINFO", 1 << 1), ("EXINFO", 1)];
 
 /// `[sgx]`: what SGX quotes must show.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -255,6 +255,13 @@ fn what_a_platform_claims() {
 }
 
 #[test]
+fn an_unknown_life_cycle_is_named() {
+    let silicon = shaped(|s| s.platform.push((2395, Some(0x7000.into()))));
+    let refusal = refused("life cycle 0x7000", judged(&silicon, ""), "token-malformed");
+    assert!(refusal.detail.contains("no life cycle 0x7000"), "{refusal}");
+}
+
+#[test]
 fn what_a_realm_claims() {
     let array = |count, length| Some(Value::Array(vec![Value::Bytes(vec![1; length]); count]));
     let rows: [(&str, i64, Option<Value>, bool); 33] = [

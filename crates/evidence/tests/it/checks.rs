@@ -4,9 +4,10 @@
 
 use crate::crypto::Both;
 use enarx_evidence::amd::Roots;
-use enarx_evidence::snp::verify_snp;
-use enarx_evidence::{Check, Kind};
+use enarx_evidence::snp::{Endorsements, verify_snp};
+use enarx_evidence::{Anchors, Check, Kind};
 use testkit::silicon::{ARK_SERIAL, ASK_SERIAL, CrlSpec, Key, Shape, SimulatedSnp, VekSpec};
+use types::limits::{CERTIFICATE_BYTES_MAX, CRL_BYTES_MAX};
 use types::time::Timestamp;
 
 use crate::world::{DAY, MEASUREMENT, MILAN, NOW, TURIN, parts, policy, roots, verify, verify_at};
@@ -77,6 +78,15 @@ fn nothing_wrong() {
     }
 }
 
+#[cfg(feature = "vendor-roots")]
+#[test]
+fn the_vendors_own_roots_are_there() {
+    let vendors = Anchors::vendors(&Both).unwrap();
+    assert_eq!((vendors.amd.len(), vendors.intel.len(), vendors.nitro.len()), (3, 1, 1));
+    assert!(vendors.amd.iter().all(|root| !root.simulated()));
+    assert!(!vendors.intel[0].simulated() && !vendors.nitro[0].simulated());
+}
+
 #[test]
 fn what_a_report_says() {
     type Edit = fn(&mut Shape);
@@ -129,6 +139,19 @@ fn what_a_report_says() {
     for (what, edit, policy, check) in rows {
         let policy = format!("[snp]\n{}\n", policy.replace("CHIP", &"ab".repeat(64)));
         refused(what, &MILAN.with_shape(edit), &policy, check);
+    }
+    let fine: [(&str, Edit, &str); 4] = [
+        ("SMT, listed", |_| (), "policy_flags = [\"SMT\"]"),
+        (
+            "all that can be listed",
+            |s| s.policy |= 1 << 20,
+            "policy_flags = [\"SMT\", \"SingleSocket\"]",
+        ),
+        ("bits that no list speaks of", |s| s.policy |= 1 << 22, "policy_flags = [\"SMT\"]"),
+        ("SMT without TSME", |_| (), "platform_info_flags = \"SME\""),
+    ];
+    for (what, edit, policy) in fine {
+        taken(what, &MILAN.with_shape(edit), &format!("[snp]\n{policy}\n"), &[]);
     }
     let chip = verify(&MILAN, "").unwrap().report.chip_id;
     taken("a listed chip", &MILAN, &format!("[snp]\nchip_id = [\"{}\"]\n", hex::encode(chip)), &[]);
@@ -187,6 +210,10 @@ fn what_is_not_genuine_shows_nothing() {
     assert_eq!(check(&report, &roots(&MILAN)), ("debug", 0, true));
     assert_eq!(check(&report, &roots(&TURIN)), ("untrusted-root", 0, false));
     report[144] ^= 1;
+    assert_eq!(check(&report, &roots(&MILAN)), ("report-signature", 0, false));
+    // A number that no signature has.
+    report[144] ^= 1;
+    report[672..720].fill(0);
     assert_eq!(check(&report, &roots(&MILAN)), ("report-signature", 0, false));
     // A list that is missing is a failure like others, if the rest is genuine, and only then.
     let missing = wrong.with_crl(|crl| crl.issuer = "ARK-Genoa".into()).unwrap();
@@ -493,6 +520,8 @@ fn the_certificate_of_the_chips_key() {
     };
     taken("wrapped identity", &MILAN.with_vek(wrap).unwrap(), "", &[]);
     taken("no stepping", &MILAN.with_vek(|v| v.product_name = "Milan".into()).unwrap(), "", &[]);
+    let extended = |v: &mut VekSpec| v.extra.push(("2.5.29.14".into(), false, vec![4, 1, 0]));
+    taken("an extension more", &MILAN.with_vek(extended).unwrap(), "", &[]);
     let edge = MILAN.with_vek(|v| v.validity = (NOW, NOW)).unwrap();
     taken("valid for this second", &edge, "", &[]);
     refused(
@@ -502,6 +531,29 @@ fn the_certificate_of_the_chips_key() {
         "vek-malformed",
     );
     refused("no FMC", &TURIN.with_vek(|v| v.fmc = None).unwrap(), "", "vek-malformed");
+}
+
+#[test]
+fn what_is_larger_than_any() {
+    let (report, good) = parts(&MILAN.attestation(&[7; 64], &MEASUREMENT).unwrap());
+    let detail = |endorsements: &Endorsements, check: &str| {
+        let (policy, roots) = (policy(""), roots(&MILAN));
+        let outcome = verify_snp(&report, endorsements, &policy.snp, &roots, NOW, &Both);
+        let refusal = outcome.unwrap_err();
+        assert_eq!(refusal.check, check, "{refusal}");
+        refusal.detail
+    };
+    for (over, told) in [(0, false), (1, true)] {
+        let certificate = vec![0x30; CERTIFICATE_BYTES_MAX + over];
+        let mut other = good.clone();
+        other.vcek.clone_from(&certificate);
+        assert_eq!(detail(&other, "vek-malformed").contains("larger"), told);
+        let mut other = good.clone();
+        other.crls[0].1 = vec![0x30; CRL_BYTES_MAX + over];
+        assert_eq!(detail(&other, "crl-malformed").contains("larger"), told);
+        let error = Roots::from_der(&certificate, &certificate, None, &Both).unwrap_err();
+        assert_eq!(error.to_string().contains("larger"), told);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use enarx_evidence::claims::{self, Claims, WorkloadClaim};
 use enarx_evidence::cmw::{self, Form};
 use enarx_evidence::crypto::AwsLc;
 use enarx_evidence::csr;
-use enarx_evidence::result::Status;
+use enarx_evidence::result::{Status, TeeFacts};
 use enarx_evidence::snp::split_attestation;
 use enarx_evidence::{
     Anchors, Context, Evidence, Kind, Nonces, appraise, encode_evidence, encode_legacy_snp,
@@ -70,6 +70,10 @@ fn names_follow_from_pin_statement_and_grant() {
     assert_eq!((result.build.as_str(), result.issued_at), ("test 1", NOW));
     assert_eq!(result.policy, policy(&full).digest);
     assert!(result.facts.simulated && result.facts.pinned);
+    let TeeFacts::Snp(own) = &result.facts.tee else { panic!("{:?}", result.facts) };
+    let chip = crate::world::verify(&MILAN, "").unwrap().report.chip_id;
+    assert_eq!((&own.chip_id, &own.id_key), (&Some(hex::encode(chip)), &None));
+    assert_eq!((own.tcb.bootloader, own.tcb.snp, own.tcb.microcode), (4, 24, 219));
     assert_eq!(result.status(), Status::Contraindicated, "simulated silicon proves nothing");
     let name = result.facts.workload.clone().unwrap();
     assert_eq!((name.slug, name.digest), (Some(slug()), digest()));
@@ -106,6 +110,15 @@ fn a_name_takes_its_registrys_word() {
     assert_eq!(ask(&other, good.clone()), "statement");
     assert_eq!(ask(&slug(), registry.statement(&slug(), digest(), NOW.plus(301))), "statement");
     assert_eq!(ask(&slug(), "a.b.c".into()), "statement");
+    // Which of the two is missing is said.
+    let detail = |slug: &Slug, statement: String| {
+        let claims = key.claims(Some(workload(Some((slug, statement)))));
+        decide(&key.request(&MILAN, &claims), &policy).unwrap_err().detail
+    };
+    let strangers = detail(&slug(), stranger.statement(&slug(), digest(), NOW));
+    assert!(strangers.contains("with another key"), "{strangers}");
+    let unknown = detail(&elsewhere, registry.statement(&elsewhere, digest(), NOW));
+    assert!(unknown.contains("names no registry other.example.com"), "{unknown}");
     // A statement that was signed, with another signature of the same registry put to it.
     let elsewhere = registry.statement(&other, digest(), NOW);
     let (input, _) = good.rsplit_once('.').unwrap();
@@ -144,6 +157,21 @@ fn evidence_is_bound_to_key_and_claims() {
     let value = encode_legacy_snp(report, endorsements);
     let legacy = key.sign(&csr::build_with(&key.spki, csr::LEGACY_SNP, &value));
     assert_eq!(check(&legacy, ""), "key-binding");
+}
+
+#[test]
+fn evidence_is_shown_if_the_policy_says_so() {
+    let key = Key::new();
+    let claims = key.claims(None);
+    let blob = MILAN.attestation(&claims.report_data(), &MEASUREMENT).unwrap();
+    let (report, endorsements) = split_attestation(&blob).unwrap();
+    let value = encode_evidence(Kind::Snp, report, &claims.to_bytes(), endorsements);
+    let request = key.sign(&csr::build(&key.spki, &value));
+    assert_eq!(decide(&request, "").unwrap().evidence, None);
+    // Without its endorsements, which are many times as large.
+    let shown = encode_evidence(Kind::Snp, report, &claims.to_bytes(), &[]);
+    let policy = "[certificate]\ninclude_evidence = true\n";
+    assert_eq!(decide(&request, policy).unwrap().evidence, Some(shown));
 }
 
 /// Nonces of a verifier that took [`NOW`] for the last second of `FRESH`.

@@ -79,6 +79,17 @@ fn nothing_wrong() {
     ] {
         assert!(!judge(&bundle, &endorsements, &text).unwrap().facts.pinned);
     }
+    // Without a certificate of the AK, the hardware is as simulated as before.
+    let (bare, endorsements) = of(|k| k.certificates = false);
+    assert!(judge(&bare, &endorsements, &pinned()).unwrap().facts.simulated);
+    // A report may be padded, up to what is larger than any.
+    let mut padded = bare;
+    padded.hcl.resize(16 * 1024, 0);
+    assert!(judge(&padded, &endorsements, &pinned()).is_ok());
+    padded.hcl.push(0);
+    let refusal = judge(&padded, &endorsements, &pinned()).unwrap_err();
+    assert_eq!(refusal.check, "vtpm-malformed");
+    assert!(refusal.detail.contains("larger than any"), "{refusal}");
     // A subset of the registers will do, if the policy asks for no other.
     let few = |k: &mut Knobs| {
         k.select = vec![4, 11];
@@ -100,7 +111,7 @@ fn a_quote_that_was_asked_with_something_else_binds_nothing() {
 fn what_a_machine_says() {
     type Edit = fn(&mut Knobs);
     let pcr = format!("[vtpm]\npcrs = {{ 11 = [\"{}\"] }}\n", "00".repeat(32));
-    let rows: [(&str, Edit, &str, &str); 37] = [
+    let rows: [(&str, Edit, &str, &str); 39] = [
         ("not taken at all", |_| (), "", "vtpm"),
         ("another magic", |k| k.kind.0 = 0xff54_4348, "", "vtpm-malformed"),
         ("no quote", |k| k.kind.1 = 0x8017, "", "vtpm-malformed"),
@@ -123,7 +134,9 @@ fn what_a_machine_says() {
         ("other runtime data", |k| k.changed = true, "", "vtpm-malformed"),
         ("a byte of the runtime data", |k| k.overwrite.push((2400, b' ')), "", "vtpm-malformed"),
         ("hash type 0", |k| k.runtime.2 = 0, "", "vtpm-malformed"),
-        ("another hash", |k| k.runtime.2 = 2, "", "vtpm-binding"),
+        ("hash type 4", |k| k.runtime.2 = 4, "", "vtpm-malformed"),
+        ("SHA-384", |k| k.runtime.2 = 2, "", "vtpm-binding"),
+        ("SHA-512", |k| k.runtime.2 = 3, "", "vtpm-binding"),
         ("another version", |k| k.runtime.0 = 2, "", "vtpm-malformed"),
         ("TDX in the report", |k| k.runtime.1 = 4, "", "vtpm-malformed"),
         ("unknown hardware", |k| k.runtime.1 = 3, "", "vtpm-malformed"),
@@ -187,7 +200,20 @@ fn hardware_and_chain() {
     assert_eq!(judge(&rootless, &endorsements, "[vtpm]\n").unwrap_err().check, "untrusted-root");
     let mut alone = bundle.clone();
     alone.certificates.drain(..2);
-    assert_eq!(judge(&alone, &endorsements, "[vtpm]\n").unwrap_err().check, "ak-certificate");
+    let refusal = judge(&alone, &endorsements, "[vtpm]\n").unwrap_err();
+    assert_eq!(refusal.check, "ak-certificate");
+    assert!(refusal.detail.contains("is a root"), "{refusal}");
+    // Another algorithm beside the signature than in what is signed (sha256WithRSAEncryption ends with 11).
+    let algorithm = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
+    for at in 0..3 {
+        let mut two = bundle.clone();
+        let certificate = &mut two.certificates[at];
+        let outer = certificate.windows(9).rposition(|window| window == algorithm).unwrap();
+        certificate[outer + 8] = 12;
+        let refusal = judge(&two, &endorsements, "[vtpm]\n").unwrap_err();
+        // A root is known by all of its bytes.
+        assert_eq!(refusal.check, if at == 2 { "untrusted-root" } else { "ak-certificate" });
+    }
     let mut other = bundle.clone();
     other.certificates[2] = other.certificates[1].clone();
     assert_eq!(judge(&other, &endorsements, "[vtpm]\n").unwrap_err().check, "untrusted-root");

@@ -113,6 +113,15 @@ fn what_is_missing() {
     collateral.crls.push(spec(|crl| crl.other_issuer = true));
     collateral.crls.push(spec(older));
     assert!(judge_parts(Kind::Sgx, &quote, &collateral, "", NOW).is_ok());
+    // Wherever they stand; of two of the same time, the first one counts.
+    collateral.crls.reverse();
+    assert!(judge_parts(Kind::Sgx, &quote, &collateral, "", NOW).is_ok());
+    collateral.crls.push(spec(|crl| crl.other_signer = true));
+    assert!(judge_parts(Kind::Sgx, &quote, &collateral, "", NOW).is_ok());
+    collateral.crls.rotate_right(1);
+    let forged = judge_parts(Kind::Sgx, &quote, &collateral, "", NOW);
+    is_refused("a forged list comes first", forged, "crl-signature");
+    collateral.crls.remove(0);
     // The chain of the QE identity's signer, given twice.
     collateral.qe_identity_chain.clone_from(&collateral.tcb_info_chain);
     assert!(judge_parts(Kind::Sgx, &quote, &collateral, "", NOW).is_ok());

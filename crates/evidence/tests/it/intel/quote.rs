@@ -8,7 +8,11 @@ use enarx_evidence::result::TeeFacts;
 use enarx_evidence::{Context, Kind, appraise, csr, encode_evidence};
 use testkit::silicon::intel::{Knobs, Tee};
 
-use super::{ANCHORS, Edit, INTEL, is_refused, judge_by, judge_parts, kind, parts, refused, taken};
+use types::limits::QUOTE_BYTES_MAX;
+
+use super::{
+    ANCHORS, Edit, INTEL, is_refused, judge, judge_by, judge_parts, kind, parts, refused, taken,
+};
 use crate::crypto::Both;
 use crate::world::{Key, NOW, policy};
 
@@ -77,8 +81,16 @@ fn the_form_of_a_quote() {
     for (what, tee, edit, check) in rows {
         refused(what, tee, edit, "", check);
     }
+    let newer = judge(Tee::Sgx, |k| k.quote.version = 4, "").unwrap_err();
+    assert!(newer.detail.contains("only of version 3"), "{newer}");
     for tee in [Tee::Sgx, Tee::Tdx] {
         taken("padded", tee, |k| k.quote.trailing = vec![0; 3066], "", &[]);
+        let (mut largest, collateral) = parts(tee, |_| ());
+        largest.resize(QUOTE_BYTES_MAX, 0);
+        assert!(judge_parts(kind(tee), &largest, &collateral, "", NOW).is_ok());
+        largest.push(0);
+        let larger = judge_parts(kind(tee), &largest, &collateral, "", NOW);
+        is_refused("larger than any", larger, "quote-malformed");
         // Certificates that the quote has not come along with it.
         let (quote, mut collateral) = parts(tee, |k| k.quote.certification = 3);
         let knobs = INTEL.knobs(tee);
