@@ -17,6 +17,7 @@ mod checks;
 mod demo;
 mod fuzz;
 mod image;
+mod mutants;
 mod test;
 
 /// Flags of the Keep's runtime: one static, position-independent file that needs nothing from the host's file system.
@@ -31,6 +32,8 @@ cargo xtask build          build enarx, steward, drawbridge and the Keep's runti
 cargo xtask lint           formatting and clippy, warnings denied
 cargo xtask demo           rebuild the committed Wasm of the demo and of the tests (--check compares)
 cargo xtask fuzz [SECONDS] [NAME]  every fuzz target for 20 seconds, or those whose name holds NAME
+cargo xtask mutants [FILE...]  does a test fail for each check of evidence that is removed? (cargo-mutants; hours, or
+                           minutes for those files whose paths contain FILE)
 cargo xtask image [SERVICE...]  write target/image/steward and target/image/drawbridge, or those that are named: OCI image
                            layouts, made without a daemon
 cargo xtask bench [WASMTIME]  start-up of a Keep beside `wasmtime run`, as a ratio; without the program
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Some("image") => image::run(&rest),
         Some("bench") => bench(&rest),
         Some("fuzz") => fuzz::fuzz(&rest),
+        Some("mutants") => mutants::mutants(&rest),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
