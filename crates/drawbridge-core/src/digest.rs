@@ -83,6 +83,14 @@ impl ContentDigest {
         Sha256(self.sha256)
     }
 
+    /// The digest by an algorithm as it is written elsewhere (`sha256`, `sha512`, …), in hexadecimal digits; `None` if it is
+    /// not there.
+    pub fn hex(&self, algorithm: &str) -> Option<String> {
+        let same = |name: &str| name.replace('-', "") == algorithm;
+        let (_, digest) = self.parts().find(|(name, _)| same(name))?;
+        Some(digest.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
     /// The value of a `Content-Digest` header.
     pub fn to_header(&self) -> String {
         let mut out = String::new();

@@ -8,6 +8,7 @@
 
 pub mod kds;
 pub mod mirror;
+pub mod moto;
 pub mod oidc;
 pub mod pcs;
 pub mod pki;

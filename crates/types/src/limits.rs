@@ -107,6 +107,12 @@ pub const LOG_BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Largest JSON document of a registry (user, repository, tag, deployment).
 pub const JSON_BYTES_MAX: usize = 64 * 1024;
+/// Largest blob of a registry, uploaded in one piece or several. Pushed by registry users; answered with 413.
+pub const BLOB_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Most chunks of one upload. Pushed by registry users; answered with 413, whereupon larger chunks help.
+pub const UPLOAD_CHUNKS_MAX: usize = 1000;
+/// How long an upload may go on, in seconds; then it is forgotten.
+pub const UPLOAD_SECONDS_MAX: u64 = 24 * 3600;
 /// Most tags listed at once.
 pub const TAGS_MAX: usize = 10_000;
 /// Longest bearer token.

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::key::RegistryKey;
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 /// A registry of workloads for Keeps.
 #[derive(Debug, Parser)]
@@ -109,9 +109,14 @@ struct Serve {
     /// 500 if not given; any number with --plain, where all clients look like the proxy.
     #[arg(long, env = "DRAWBRIDGE_CLIENT_RATE", value_name = "N")]
     client_rate: Option<u32>,
-    /// Where to keep everything; made if it does not exist.
-    #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR")]
-    store: PathBuf,
+    /// Where to keep everything: a directory, which is made if it does not exist, or a bucket, which many registries may
+    /// share: s3://bucket/prefix, with credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment. The server must
+    /// keep to conditional writes; it is tried at the start.
+    #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR|URL")]
+    store: Location,
+    /// Where uploads to a bucket wait until they are checked; needs room for those of a moment.
+    #[arg(long, env = "DRAWBRIDGE_SCRATCH", value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
     /// The public name of this registry, with its port where it is not 443. Tags are stated under this name.
     #[arg(long, env = "DRAWBRIDGE_HOST", value_name = "HOST[:PORT]")]
     host: String,
@@ -152,9 +157,9 @@ enum KeyCommand {
         after_help = "Example:\n  drawbridge key show --store /var/lib/drawbridge > store.example.com.pem"
     )]
     Show {
-        /// The registry's store.
-        #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR")]
-        store: PathBuf,
+        /// The registry's store, as it is served.
+        #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR|URL")]
+        store: Location,
         /// Print one JSON object with the PEM and the thumbprint (the `kid` of tag statements).
         #[arg(long)]
         json: bool,
@@ -181,8 +186,11 @@ impl Cli {
     }
 }
 
-fn show_key(dir: &std::path::Path, json: bool) -> anyhow::Result<()> {
-    let store = Store::open_shared(dir)?;
+fn show_key(location: &Location, json: bool) -> anyhow::Result<()> {
+    let store = match location {
+        Location::Dir(dir) => Store::open_shared(dir)?,
+        Location::Bucket(_) => Store::connect(location, &std::env::temp_dir())?,
+    };
     let key = RegistryKey::open(&store)?;
     if json {
         let object = serde_json::json!({

@@ -26,6 +26,8 @@ use crate::store::Store;
 
 /// Requests a second of one client, if nothing else is said.
 const CLIENT_RATE: u32 = 500;
+/// How often uploads are looked through for those that are over.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
     if !slug::valid_host(&options.host) {
@@ -49,10 +51,10 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
             "private workloads are released to Keeps on simulated silicon, which protects nothing"
         );
     }
-    let store = Store::open(&options.store)?;
+    let store = Store::connect(&options.store, &options.scratch)?;
     let key = RegistryKey::open(&store)?;
     tracing::info!(
-        store = %options.store.display(),
+        store = %options.store,
         host = options.host,
         key = key.thumbprint(),
         issuer = options.oidc_issuer.as_deref().unwrap_or("none: nobody can log in"),
@@ -115,16 +117,35 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         .build()
         .context("the system gives no threads")?;
     let result = runtime.block_on(async {
+        let swept = tokio::spawn(sweep(Arc::clone(&registry)));
         let warm = tokio::spawn(async move {
             registry.issuers.warm_up().await;
         });
         let result = service.serve().await;
         warm.abort();
+        swept.abort();
         result
     });
     // Work on files that nobody waits for any more does not keep the program alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(result?)
+}
+
+/// Forgets uploads that nobody goes on with, for as long as the registry runs.
+async fn sweep(registry: Arc<Registry>) {
+    let mut hours = tokio::time::interval(SWEEP);
+    loop {
+        hours.tick().await;
+        let registry = Arc::clone(&registry);
+        let swept = tokio::task::spawn_blocking(move || {
+            registry.store.expire_uploads(registry.clock.now())
+        });
+        match swept.await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(objects)) => tracing::info!(objects, "forgot uploads that were begun a day ago"),
+            Ok(Err(error)) => tracing::warn!(%error, "old uploads cannot be forgotten now"),
+        }
+    }
 }
 
 /// What is behind a proxy cannot know its clients.

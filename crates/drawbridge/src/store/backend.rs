@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the store needs of the place where its bytes are: eight operations.
+//! What the store needs of the place where its bytes are: nine operations.
 //!
-//! Two places have them. [`Disk`](super::disk::Disk) is a local directory of our own making and not the `object_store` crate's:
-//! that crate's local store cannot compare and swap (it refuses `PutMode::Update`), does not flush directories after a
-//! delete, and cannot mend a name durably under a reader. `Bucket` is that crate's S3, GCS, Azure or memory. Calls block; whoever serves requests
-//! makes them where blocking is allowed.
+//! Two places have them. A bucket is the `object_store` crate's S3, GCS, Azure or memory. A directory is our own
+//! [`Disk`](super::disk::Disk) and not that crate's: its local store cannot compare and swap (it refuses
+//! `PutMode::Update`), deletes without flushing the directory, and takes back no name whose flush failed. Calls block;
+//! whoever serves requests makes them where blocking is allowed.
 //!
 //! What every place promises: a write that returned success is durable; a key holds all the bytes of one write or none; of
 //! several writes on one condition exactly one succeeds, whoever makes them; reads and lists see every finished write.

@@ -26,6 +26,14 @@ pub enum StoreError {
     Locked(PathBuf),
     /// A name has characters that no name has.
     Name,
+    /// The bucket failed.
+    Bucket(Box<dyn std::error::Error + Send + Sync>),
+    /// The bucket does not keep to the conditions of writes.
+    Unconditional,
+    /// The store cannot be reached as it was asked for.
+    Setup(String),
+    /// The bucket has other things under this prefix.
+    ForeignBucket(String),
     /// Others changed the same thing all the time.
     Busy,
     /// The registry's own key cannot be read or made.
@@ -68,6 +76,16 @@ impl fmt::Display for StoreError {
                 path.display()
             ),
             Self::Name => f.write_str("the name has characters that no name has"),
+            Self::Bucket(_) => f.write_str("the registry's bucket failed"),
+            Self::Unconditional => f.write_str(
+                "the bucket takes conditional writes (If-None-Match, If-Match) and ignores their condition, so two \
+                 registries would overwrite each other's tags; take a server that keeps to them",
+            ),
+            Self::Setup(what) => f.write_str(what),
+            Self::ForeignBucket(what) => write!(
+                f,
+                "{what} has objects in it but is no store of a Drawbridge; give an empty or a new prefix"
+            ),
             Self::Busy => f.write_str("others are changing the same thing; try again"),
             Self::Key(what) => f.write_str(what),
         }
@@ -78,6 +96,7 @@ impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
+            Self::Bucket(error) => Some(&**error),
             _ => None,
         }
     }

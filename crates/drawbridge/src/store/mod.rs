@@ -10,6 +10,8 @@
 //! tags/<user>/<repo>/<tag>.json        a tag that stands for a whole tree
 //! pending/<user>/<repo>/<tag>.json     a tag whose tree is still arriving
 //! blobs/<user>/<repo>/<64 hex>         content by its SHA-256
+//! uploads/…                            uploads in several requests, see `session`
+//! aliases/<user>/<repo>/<digest>.json  which SHA-256 another digest stands for
 //! <kind>/<part>/…/<part>.json          other records, see [`Kind`]
 //! lock, locks/, tmp/                   in a directory: held while a registry serves it; while names change; half-written files
 //! ```
@@ -19,12 +21,16 @@
 
 mod backend;
 mod blob;
+mod bucket;
+mod cloud;
 mod disk;
 mod error;
 mod key;
+mod location;
 mod migrate;
 mod name;
 mod record;
+mod session;
 mod staging;
 mod tree;
 mod verified;
@@ -42,15 +48,18 @@ use types::{limits, slug};
 
 use crate::auth::owner::OwnerRecord;
 pub use backend::Version;
-use backend::{Backend, Named, When};
+use backend::{Backend, When};
 pub use blob::Blob;
 use blob::Wanted;
+use bucket::{Bucket, PROBES};
 use disk::{Disk, TEMPORARIES};
 pub use error::StoreError;
 pub use key::{Key, Kind, valid_part};
+pub use location::{BucketUrl, Location, Provider};
 pub use name::{RepoName, TagName, UserName};
 pub use record::{Table, Versioned};
-use staging::Temporary;
+pub use session::{Appended, BlobDigest, Finished, UploadId};
+use staging::{Staging, Temporary};
 pub use tree::Expected;
 pub(crate) use tree::Kept;
 use verified::Verified;
@@ -163,6 +172,46 @@ impl Store {
         Ok(Self::over(Arc::new(open_dir(dir)?.0)))
     }
 
+    /// Opens the store at a place for serving, or makes one. What arrives for a bucket is staged in a new directory below
+    /// `scratch`, which needs room for the uploads of a moment.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; for a bucket [`StoreError::Unconditional`], [`StoreError::Setup`], [`StoreError::Bucket`].
+    pub fn connect(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
+        match location {
+            Location::Dir(dir) => Self::open(dir),
+            Location::Bucket(url) => {
+                let (staging, lock) = Staging::scratch(scratch)?;
+                let bucket = Bucket::new(cloud::objects(url)?, &url.prefix, staging)?;
+                let store = Self::in_bucket(bucket, &url.to_string())?;
+                Ok(Self { _lock: Some(lock), ..store })
+            }
+        }
+    }
+
+    /// The store in a bucket, which is tried first.
+    fn in_bucket(bucket: Bucket, name: &str) -> Result<Self, StoreError> {
+        let at = own("version");
+        let mut found = bucket.read(&at, 256)?;
+        if found.is_none() {
+            // Other instances that start at the same moment are no strangers.
+            let keys = bucket.list("", None, 100)?;
+            if keys.iter().any(|key| !key.starts_with(PROBES) && key != "version") {
+                return Err(StoreError::ForeignBucket(name.to_owned()));
+            }
+        }
+        bucket
+            .try_conditions(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0))?;
+        if found.is_none() {
+            bucket.write(&at, VERSION.as_bytes(), When::Absent)?;
+            found = bucket.read(&at, 256)?;
+        }
+        match found {
+            Some((version, _)) if version == VERSION.as_bytes() => Ok(Self::over(Arc::new(bucket))),
+            _ => Err(StoreError::Version(name.into())),
+        }
+    }
+
     fn over(backend: Arc<dyn Backend>) -> Self {
         Self { backend, verified: Arc::default(), _lock: None }
     }
@@ -256,7 +305,8 @@ impl Store {
         Ok(Upload { temporary: self.backend.stage()?, hasher: Hasher::new(), length: 0 })
     }
 
-    /// Whether the store takes and gives back bytes now: a small file is written, flushed, read and removed.
+    /// Whether the store takes and gives back bytes now: a small file is written, flushed, read and removed,
+    /// and the store's version read.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`].
@@ -265,8 +315,12 @@ impl Store {
         temporary.write(VERSION.as_bytes())?;
         temporary.flush()?;
         match temporary.read_back(VERSION.len())? {
-            read if read == VERSION.as_bytes() => Ok(()),
-            _ => Err(std::io::Error::other("what was written is not what is read").into()),
+            read if read == VERSION.as_bytes() => {}
+            _ => return Err(std::io::Error::other("what was written is not what is read").into()),
+        }
+        match self.backend.read(&own("version"), 256)? {
+            Some((version, _)) if version == VERSION.as_bytes() => Ok(()),
+            _ => Err(std::io::Error::other("the store's version is gone").into()),
         }
     }
 
@@ -307,19 +361,7 @@ impl Store {
         entry: &Entry,
         upload: &Upload,
     ) -> Result<Put, StoreError> {
-        let wanted = Self::wanted(repo, entry);
-        if self.backend.publish(&upload.temporary, &wanted.key)? == Named::New {
-            return Ok(Put::Created);
-        }
-        match blob::check(&*self.backend, &self.verified, &wanted) {
-            Ok(true) => Ok(Put::Same),
-            // What the disk spoilt gets mended by whoever still has it.
-            Ok(false) | Err(StoreError::Damaged(_)) => {
-                self.backend.replace(&upload.temporary, &wanted.key)?;
-                Ok(Put::Created)
-            }
-            Err(error) => Err(error),
-        }
+        self.keep(&Self::wanted(repo, entry), upload)
     }
 
     /// Publishes a file of the registry itself below the root, unless it is there; its content.

@@ -79,11 +79,17 @@ impl<T: Serialize + DeserializeOwned> Table<'_, T> {
     where
         T: PartialEq,
     {
-        let key = self.kind.key(name)?;
-        if self.store.backend.write(&key, &sealed(value)?, When::Absent)?.is_some() {
-            return Ok(Put::Created);
+        let (key, bytes) = (self.kind.key(name)?, sealed(value)?);
+        for _ in 0..UPDATE_ATTEMPTS_MAX {
+            if self.store.backend.write(&key, &bytes, When::Absent)?.is_some() {
+                return Ok(Put::Created);
+            }
+            // A bucket may refuse all of several at once; then nothing is there.
+            if let Some(found) = self.value(name)? {
+                return Ok(if found == *value { Put::Same } else { Put::Conflict });
+            }
         }
-        Ok(if self.value(name)?.as_ref() == Some(value) { Put::Same } else { Put::Conflict })
+        Err(StoreError::Busy)
     }
 
     /// Writes a record in place of the one that was read; its version, or `None` if that one is not there any more.

@@ -9,6 +9,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Beginning of the names of directories for a bucket's uploads.
+const SCRATCH: &str = "drawbridge-";
+/// Ending of the files that say who is alive.
+const LOCK: &str = ".lock";
+
 /// A directory of temporary files.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -31,6 +36,34 @@ impl Staging {
         DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
         let nonce = RandomState::new().build_hasher().finish();
         Ok(Self { dir, nonce, counter: AtomicU64::new(0) })
+    }
+
+    /// A directory of this process's own below `scratch`, and the lock that says so. Those of processes that are gone are
+    /// removed.
+    pub(super) fn scratch(scratch: &Path) -> io::Result<(Self, File)> {
+        DirBuilder::new().mode(0o700).recursive(true).create(scratch)?;
+        for entry in fs::read_dir(scratch)? {
+            let path = entry?.path();
+            let lock = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(LOCK));
+            let Some(dir) = lock.filter(|name| name.starts_with(SCRATCH)) else {
+                continue;
+            };
+            // Whoever holds it is alive.
+            if File::open(&path)?.try_lock().is_ok() {
+                let dir = scratch.join(dir);
+                if dir.try_exists()? {
+                    fs::remove_dir_all(dir)?;
+                }
+                fs::remove_file(&path)?;
+            }
+        }
+        let nonce = RandomState::new().build_hasher().finish();
+        let name = format!("{SCRATCH}{nonce:016x}");
+        let mut options = OpenOptions::new();
+        let lock = scratch.join(format!("{name}{LOCK}"));
+        let lock = options.write(true).create_new(true).mode(0o600).open(lock)?;
+        lock.lock()?;
+        Ok((Self::open(scratch.join(name))?, lock))
     }
 
     /// Removes what a killed process left behind; how many files that were.

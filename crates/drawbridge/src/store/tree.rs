@@ -2,7 +2,10 @@
 
 //! Trees in the store: what may be uploaded where, when a tree is whole, what is at a path.
 
+use std::collections::HashMap;
+
 use drawbridge_core::{Directory, Entry};
+use types::digest::Sha256;
 use types::limits;
 use types::time::Timestamp;
 
@@ -46,11 +49,42 @@ pub(crate) enum Kept {
 }
 
 /// How much a tree has.
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     files: usize,
     directories: usize,
     bytes: u64,
+    /// How many directories are in each other below this one.
+    height: usize,
+}
+
+impl Totals {
+    fn of(entry: &Entry) -> Self {
+        let directory = usize::from(entry.is_directory());
+        Self { files: 1 - directory, directories: directory, bytes: entry.length, height: 0 }
+    }
+
+    fn add(&mut self, child: &Self) {
+        self.files = self.files.saturating_add(child.files);
+        self.directories = self.directories.saturating_add(child.directories);
+        self.bytes = self.bytes.saturating_add(child.bytes);
+        self.height = self.height.max(child.height + 1);
+    }
+
+    fn check(self, depth: usize) -> Result<Self, StoreError> {
+        if self.bytes > limits::PACKAGE_BYTES_MAX as u64 {
+            return Err(StoreError::Quota("the package is larger than 200,000,000 bytes"));
+        }
+        if self.files.max(self.directories) > limits::PACKAGE_FILES_MAX {
+            return Err(StoreError::Quota("the package has more than 4096 files or directories"));
+        }
+        if depth + self.height > limits::TREE_DEPTH_MAX {
+            return Err(StoreError::Quota(
+                "directories of the package are nested more than 16 deep",
+            ));
+        }
+        Ok(self)
+    }
 }
 
 impl Store {
@@ -176,10 +210,9 @@ impl Store {
         let Some(entry) = self.table(&PENDING).value(&tag.parts())? else {
             return self.tag(tag);
         };
-        let mut totals = Totals::default();
-        if !self.is_whole(tag.repo(), &entry, 0, &mut totals)? {
+        let Some(totals) = self.whole(tag.repo(), &entry, 0, &mut HashMap::new())? else {
             return Ok(None);
-        }
+        };
         let steward = self.steward(tag.repo(), &entry)?;
         let complete = Tag { entry, completed_at: now.0, steward };
         // Of several trees that get whole at once one is first, and stays.
@@ -194,44 +227,37 @@ impl Store {
         Ok(seen)
     }
 
-    /// Whether everything below an entry has arrived. Clients send in order, so what comes last is looked at first.
-    fn is_whole(
+    /// How much is below an entry, if everything has arrived. Clients send in order, so what comes last is looked at first.
+    /// What a tree has several times is looked at once, as it is in `known` then.
+    fn whole(
         &self,
         repo: &RepoName,
         entry: &Entry,
         depth: usize,
-        totals: &mut Totals,
-    ) -> Result<bool, StoreError> {
-        totals.bytes = totals.bytes.saturating_add(entry.length);
-        if entry.is_directory() {
-            totals.directories += 1;
-        } else {
-            totals.files += 1;
-        }
-        if totals.bytes > limits::PACKAGE_BYTES_MAX as u64 {
-            return Err(StoreError::Quota("the package is larger than 200,000,000 bytes"));
-        }
-        if totals.files.max(totals.directories) > limits::PACKAGE_FILES_MAX {
-            return Err(StoreError::Quota("the package has more than 4096 files or directories"));
-        }
-        if depth > limits::TREE_DEPTH_MAX {
-            return Err(StoreError::Quota(
-                "directories of the package are nested more than 16 deep",
-            ));
-        }
+        known: &mut HashMap<(Sha256, u64), Totals>,
+    ) -> Result<Option<Totals>, StoreError> {
+        let digest = entry.digest.sha256();
+        // The same bytes can be there as a file and as a directory, and be claimed to have another length.
+        let mut totals = Totals::of(entry).check(depth)?;
         if !entry.is_directory() {
-            let key = repo.blob(&entry.digest.sha256());
-            return Ok(self.backend.length(&key)? == Some(entry.length));
+            let there = self.backend.length(&repo.blob(&digest))? == Some(entry.length);
+            return Ok(there.then_some(totals));
+        }
+        if let Some(known) = known.get(&(digest, entry.length)) {
+            return known.check(depth).map(Some);
         }
         let Some(directory) = self.directory(repo, entry)? else {
-            return Ok(false);
+            return Ok(None);
         };
         for (_, child) in directory.iter().rev() {
-            if !self.is_whole(repo, child, depth + 1, totals)? {
-                return Ok(false);
-            }
+            let Some(child) = self.whole(repo, child, depth + 1, known)? else {
+                return Ok(None);
+            };
+            totals.add(&child);
+            totals.check(depth)?;
         }
-        Ok(true)
+        known.insert((digest, entry.length), totals);
+        Ok(Some(totals))
     }
 
     /// The Steward that a package's configuration names, if it names one by https.

@@ -14,6 +14,7 @@
 mod access;
 mod api;
 mod audit;
+mod bucket;
 mod durable;
 mod frame;
 mod rights;

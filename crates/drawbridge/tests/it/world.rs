@@ -56,6 +56,21 @@ pub(crate) struct Options {
     pub(crate) audit: bool,
     /// Whether no file grows beyond 8 KiB.
     pub(crate) full: bool,
+    /// Variables that the registry gets.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+/// Another registry with the same configuration.
+pub(crate) struct Beside {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 pub(crate) struct World {
@@ -106,7 +121,8 @@ impl World {
         write(&dir.path().join("steward.pem"), &steward.certificate_pem());
         let store = options.store.clone().unwrap_or_else(|| dir.path().join("store"));
         let issuers = [issuer.issuer(), machines.issuer()];
-        let (child, address, admin) = start(dir.path(), &store, issuers, &options);
+        let command = command(dir.path(), &store, issuers, &options);
+        let (child, address, admin) = start(dir.path(), command);
         Self {
             dir,
             store,
@@ -129,9 +145,29 @@ impl World {
     }
 
     pub(crate) fn start_again(&mut self) {
+        let command = self.command(&self.store);
+        (self.child, self.address, self.admin) = start(self.dir.path(), command);
+    }
+
+    /// The registry with this store, to be started.
+    pub(crate) fn command(&self, store: &Path) -> Command {
         let issuers = [self.issuer.issuer(), self.machines.issuer()];
-        (self.child, self.address, self.admin) =
-            start(self.dir.path(), &self.store, issuers, &self.options);
+        command(self.dir.path(), store, issuers, &self.options)
+    }
+
+    pub(crate) fn beside(&self) -> Beside {
+        let command = self.command(&self.store);
+        let (child, address, _) = start(self.dir.path(), command);
+        Beside { child, address }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A person who talks to one of several registries.
+    pub(crate) fn person_at(&self, address: SocketAddr, subject: &str) -> Client {
+        Client::new(HOST, self.agent_at(address, None)).with_token(self.token(subject, ALL))
     }
 
     /// Ends the registry as an operator does; its log and whether it ended well.
@@ -152,7 +188,10 @@ impl World {
     }
 
     fn agent(&self, identity: Option<&Issued>) -> ureq::Agent {
-        let address = self.address;
+        self.agent_at(self.address, identity)
+    }
+
+    fn agent_at(&self, address: SocketAddr, identity: Option<&Issued>) -> ureq::Agent {
         let mut builder = verify::https::Agent::builder()
             .roots_pem(&self.ca.certificate_pem())
             .resolver(Arc::new(move |_, _| Ok(vec![address])))
@@ -251,13 +290,7 @@ impl World {
     }
 }
 
-fn start(
-    dir: &Path,
-    store: &Path,
-    [issuer, machines]: [&str; 2],
-    options: &Options,
-) -> (Child, SocketAddr, SocketAddr) {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
+fn command(dir: &Path, store: &Path, [issuer, machines]: [&str; 2], options: &Options) -> Command {
     let program = env!("CARGO_BIN_EXE_drawbridge");
     let mut command = Command::new(if options.full { "bash" } else { program });
     if options.full {
@@ -277,17 +310,23 @@ fn start(
         .arg("--keep-ca")
         .arg(dir.join("steward.pem"))
         .args(["--oidc-issuer", issuer, "--oidc-audience", AUDIENCE, "--trusted-issuer", machines])
+        .arg("--scratch")
+        .arg(dir.join("scratch"))
         .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log);
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null());
     if options.audit {
         command.arg("--audit-log").arg(dir.join("audit"));
     }
     if options.simulated {
         command.arg("--insecure-release-to-simulated");
     }
-    let mut child = command.spawn().unwrap();
+    command
+}
+
+fn start(dir: &Path, mut command: Command) -> (Child, SocketAddr, SocketAddr) {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
