@@ -2,23 +2,30 @@
 
 //! Content in requests and answers: its three headers, its bytes.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::{ContentDigest, media};
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use types::digest::Sha256;
 
+use super::conditions::{Answer, Conditions, tag};
 use super::refusal::Refusal;
-use crate::store::{Blob, StoreError};
+use crate::store::{Blob, RepoName, Store, StoreError};
 
 /// RFC 9530.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Pieces of an answer that wait for the client.
 const PIECES_MAX: usize = 2;
@@ -35,32 +42,22 @@ pub(crate) struct Content {
 /// The bytes of an answer.
 pub(crate) enum Payload {
     Memory(Vec<u8>),
-    Blob(Box<Blob>),
+    /// A blob of a repository, not opened yet: by its SHA-256, and its length in bytes.
+    Stored {
+        repo: RepoName,
+        blob: (Sha256, u64),
+    },
 }
 
-impl Payload {
-    fn length(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::Blob(blob) => blob.length(),
-        }
-    }
-
-    fn into_body(self) -> Body {
-        match self {
-            Self::Memory(bytes) => Body::from(bytes),
-            Self::Blob(blob) => {
-                let left = blob.length();
-                let (sender, pieces) = mpsc::channel(PIECES_MAX);
-                tokio::task::spawn_blocking(move || send(blob, &sender));
-                Body::new(Pieces { pieces, left })
-            }
-        }
-    }
+fn stream(blob: Blob) -> Body {
+    let left = blob.left();
+    let (sender, pieces) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || send(blob, &sender));
+    Body::new(Pieces { pieces, left })
 }
 
 /// Reads a blob for as long as somebody takes its pieces.
-fn send(mut blob: Box<Blob>, sender: &mpsc::Sender<Result<Vec<u8>, StoreError>>) {
+fn send(mut blob: Blob, sender: &mpsc::Sender<Result<Vec<u8>, StoreError>>) {
     loop {
         let piece = match blob.next_piece() {
             Ok(None) => return,
@@ -131,27 +128,73 @@ impl Content {
         Self::new(media::JSON, serde_json::to_vec(value).unwrap_or_default())
     }
 
-    /// The answer to GET, or without the bytes that to HEAD.
-    pub(crate) fn answer(self, head: bool) -> Response {
-        let length = HeaderValue::from(self.payload.length());
-        let body = if head { Body::empty() } else { self.payload.into_body() };
-        let mut response = body.into_response();
+    fn length(&self) -> u64 {
+        match &self.payload {
+            Payload::Memory(bytes) => bytes.len() as u64,
+            Payload::Stored { blob: (_, length), .. } => *length,
+        }
+    }
+
+    /// The answer to GET and HEAD. Blocks, within a runtime.
+    pub(crate) fn answer(self, store: &Store, asked: &Conditions) -> Result<Response, Refusal> {
+        let tag = self.etag.as_ref().map_or_else(|| tag(&self.digest), |tag| format!("\"{tag}\""));
+        let length = self.length();
+        let answer = asked.answer(&tag, length);
+        let range = match &answer {
+            Answer::Whole => 0..length,
+            Answer::Part(range) => range.clone(),
+            Answer::NotModified => {
+                let mut response = StatusCode::NOT_MODIFIED.into_response();
+                put(response.headers_mut(), ETAG, tag);
+                return Ok(response);
+            }
+            Answer::Unsatisfiable => return Err(Refusal::range(length)),
+        };
+        let count = range.end - range.start;
+        let mut response = self.body(store, asked, range.clone())?.into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(count));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(value) =
-            self.etag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok())
-        {
-            headers.insert(ETAG, value);
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        put(headers, ETAG, tag);
+        put(headers, CONTENT_TYPE, self.media_type);
+        if answer == Answer::Whole {
+            put(headers, CONTENT_DIGEST, self.digest.to_header());
+        } else {
+            // The digest is that of the whole, not of this content.
+            put(headers, REPR_DIGEST, self.digest.to_header());
+            put(
+                headers,
+                CONTENT_RANGE,
+                format!("bytes {}-{}/{length}", range.start, range.end - 1),
+            );
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
-        // Types and digests were checked when they came in, and are visible ASCII.
-        if let Ok(value) = HeaderValue::try_from(self.media_type) {
-            headers.insert(CONTENT_TYPE, value);
+        Ok(response)
+    }
+
+    fn body(&self, store: &Store, asked: &Conditions, range: Range<u64>) -> Result<Body, Refusal> {
+        match &self.payload {
+            _ if asked.head => Ok(Body::empty()),
+            Payload::Memory(bytes) => {
+                // Within what is in memory.
+                let at = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+                let part = bytes.get(at(range.start)..at(range.end));
+                Ok(Body::from(part.unwrap_or_default().to_vec()))
+            }
+            Payload::Stored { repo, blob } => match store.open_blob(repo, *blob, Some(range))? {
+                Some(blob) => Ok(stream(blob)),
+                // It was named by something that stands for what is there.
+                None => Err(StoreError::Damaged(blob.0.to_hex().into()).into()),
+            },
         }
-        if let Ok(value) = HeaderValue::try_from(self.digest.to_header()) {
-            headers.insert(CONTENT_DIGEST, value);
-        }
-        response
+    }
+}
+
+/// What goes into headers here was checked when it came in, and is visible ASCII.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
     }
 }
 

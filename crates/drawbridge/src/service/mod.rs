@@ -23,6 +23,7 @@
 //! the moment when its whole tree has arrived.
 
 mod asker;
+mod conditions;
 mod content;
 mod documents;
 mod known;
@@ -52,6 +53,7 @@ use crate::key::RegistryKey;
 use crate::route::Route;
 use crate::store::Store;
 use asker::Asker;
+use conditions::Conditions;
 use refusal::Refusal;
 
 /// A registry: its store, its key, and whom it knows.
@@ -119,9 +121,10 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         }
         _ => {}
     }
-    let head = method == Method::HEAD;
-    let content = block(registry, move |registry| registry.read(&asker, &route)).await?;
-    Ok(content.answer(head))
+    let asked = Conditions::read(&method, &parts.headers);
+    let answer =
+        move |registry: &Registry| registry.read(&asker, &route)?.answer(&registry.store, &asked);
+    block(registry, answer).await
 }
 
 /// Who asks: a token counts before a certificate.

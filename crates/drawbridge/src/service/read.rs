@@ -69,13 +69,14 @@ impl Registry {
             }
             Route::Node(name, path) => {
                 let tag = self.with_tag(asker, Action::ReadTag, name)?;
-                let node = self.store.node(name.repo(), &tag, path)?;
-                let (entry, blob) = node.ok_or(Denied::NotFound)?;
+                let entry = self.store.node_entry(name.repo(), &tag, path)?;
+                let entry = entry.ok_or(Denied::NotFound)?;
+                let blob = (entry.digest.sha256(), entry.length);
                 Ok(Content {
                     media_type: entry.media_type,
                     digest: entry.digest,
                     etag: None,
-                    payload: Payload::Blob(Box::new(blob)),
+                    payload: Payload::Stored { repo: name.repo().clone(), blob },
                 })
             }
         }

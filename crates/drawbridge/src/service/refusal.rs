@@ -3,7 +3,7 @@
 //! How the registry says no.
 
 use axum::http::HeaderValue;
-use axum::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use types::problem::Problem;
 
@@ -74,6 +74,12 @@ impl Refusal {
             "the header Content-Length is missing or no number",
             "header.content-length",
         )
+    }
+
+    pub(crate) fn range(length: u64) -> Self {
+        let detail = format!("the content has {length} bytes, and none of them in that range");
+        Self::new(416, "Range not satisfiable", detail, "header.range")
+            .header(CONTENT_RANGE, format!("bytes */{length}"))
     }
 
     pub(crate) fn method(allowed: &str) -> Self {
@@ -207,10 +213,17 @@ impl From<StoreError> for Refusal {
                 Self::new(500, "Storage backend failure", detail, "store.damaged")
                     .hint("tell the operator; whoever has the content can upload it again")
             }
+            StoreError::Name => Self::not_found("there is nothing of such a name"),
+            StoreError::Busy => {
+                Self::new(503, "Busy", error.to_string(), "store.busy").header(RETRY_AFTER, "1")
+            }
             _ => {
-                tracing::error!(%error, "the store failed");
-                let detail = "the registry's disk failed; nothing was stored";
-                Self::new(500, "Storage backend failure", detail, "store.failed")
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "the store failed");
+                let detail = "the registry's storage failed; nothing was stored";
+                Self::new(503, "Storage backend failure", detail, "store.failed")
+                    .hint("try again in a moment; if it stays so, tell the operator")
+                    .header(RETRY_AFTER, "10")
             }
         }
     }

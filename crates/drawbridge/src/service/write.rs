@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use types::limits;
 
 use super::asker::Asker;
+use super::conditions::Conditions;
 use super::content::{Content, Declared};
 use super::documents::{Condition, Written};
 use super::refusal::Refusal;
@@ -86,8 +87,8 @@ pub(super) async fn post_token(
     declared.verify(&bytes)?;
     let request = json(&declared, &bytes)?;
     let create = move |r: &Registry| r.create_token(&asker, &owner, known.owner.as_ref(), request);
-    let created = block(registry, create).await?;
-    let mut response = Content::json(&created).answer(false);
+    let created = block(Arc::clone(&registry), create).await?;
+    let mut response = Content::json(&created).answer(&registry.store, &Conditions::default())?;
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)

@@ -17,6 +17,7 @@ mod audit;
 mod bucket;
 mod durable;
 mod frame;
+mod ranges;
 mod rights;
 mod tokens;
 mod world;
