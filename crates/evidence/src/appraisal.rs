@@ -280,11 +280,16 @@ enum Fresh {
 fn fresh(nonce: Option<&[u8]>, context: &Context<'_>) -> Result<Fresh, Refusal> {
     match (nonce, context.nonces) {
         (None, None) => Ok(Fresh::Yes),
-        (None, Some(_)) if context.policy.request.allow_without_nonce => Ok(Fresh::Unknown),
-        (None, Some(_)) => Err(Refusal::new(
-            Check::NonceMissing,
-            "the claims carry no nonce, so the evidence may be of any age",
-        )),
+        (None, Some(_)) => {
+            let allowance = context.policy.request.allow_without_nonce;
+            let ended = allowance.ended(context.now).map_or_else(String::new, |day| {
+                format!("; the policy allowed \"{NONCE_MISSING}\" until {day}")
+            });
+            ensure(allowance.holds(context.now), Check::NonceMissing, || {
+                format!("the claims carry no nonce, so the evidence may be of any age{ended}")
+            })?;
+            Ok(Fresh::Unknown)
+        }
         (Some(_), None) => {
             Err(Refusal::new(Check::Nonce, "the claims carry a nonce that was not handed out here"))
         }

@@ -4,7 +4,12 @@
 
 use std::fmt;
 
+#[cfg(feature = "appraisal")]
+use types::time::Timestamp;
+
 use crate::container::Kind;
+#[cfg(feature = "appraisal")]
+use crate::policy::Allowance;
 
 macro_rules! checks {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $hint:literal;)*) => {
@@ -354,6 +359,25 @@ impl Findings {
         } else {
             self.ensure(passed, check, detail);
         }
+    }
+
+    /// The same where the policy may say until when it relaxes. What ended is told.
+    pub(crate) fn ensure_or_allow(
+        &mut self,
+        passed: bool,
+        relaxation: &str,
+        (allowance, now): (Allowance, Timestamp),
+        check: Check,
+        detail: impl FnOnce() -> String,
+    ) {
+        self.ensure_or_relax(passed, relaxation, allowance.holds(now), check, || {
+            match allowance.ended(now) {
+                Some(day) => {
+                    format!("{}; the policy allowed \"{relaxation}\" until {day}", detail())
+                }
+                None => detail(),
+            }
+        });
     }
 
     /// Whether this check is among those that failed.

@@ -339,6 +339,11 @@ impl<'t> Value<'t> {
         matches!(self.value, DeValue::Integer(_))
     }
 
+    /// Whether the value is a table.
+    pub const fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     /// A date without time of day, as `2026-12-31` (no quotes): its first second, in UTC.
     ///
     /// # Errors

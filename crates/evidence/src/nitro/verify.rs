@@ -67,7 +67,7 @@ fn judge(
     let debug = image == [0; 48];
     let mut findings = Findings::default();
     time(document, leaf, now, &mut findings);
-    findings.ensure_or_relax(!debug, "debug", policy.allow_debug, Check::Debug, || {
+    findings.ensure_or_allow(!debug, "debug", (policy.allow_debug, now), Check::Debug, || {
         "the enclave is started for debugging: its registers are zero".into()
     });
     let listed = |list: &[[u8; 48]], value| list.is_empty() || list.contains(value);

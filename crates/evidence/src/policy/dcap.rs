@@ -4,6 +4,8 @@
 
 use types::time::Timestamp;
 
+use super::allowance::day_before;
+
 /// Demands on a platform of Intel's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DcapPolicy {
@@ -39,9 +41,7 @@ pub struct Accept {
 impl Accept {
     /// The last day on which it is accepted, as `2026-12-31`.
     pub fn last_day(&self) -> String {
-        let mut day = self.until.minus(1).to_string();
-        day.truncate(10);
-        day
+        day_before(self.until)
     }
 }
 

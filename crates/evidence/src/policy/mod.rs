@@ -34,7 +34,8 @@
 //! microcode = 213
 //!
 //! # Relaxations, also in [snp].
-//! allow = ["alias-check"]              # see Relaxation
+//! allow = ["alias-check"]              # see Relaxation; or until a last day (UTC), here and wherever `allow` stands:
+//! # allow = [{ name = "alias-check", until = 2026-12-31 }]
 //! vlek = ["CN=provider"]               # take keys of these cloud providers
 //! max_vmpl = 0
 //!
@@ -124,8 +125,10 @@
 //! ip = ["192.0.2.7"]
 //! ```
 
+mod allowance;
 mod cca;
 mod dcap;
+mod ended;
 mod explain;
 mod nitro;
 mod parse;
@@ -144,9 +147,11 @@ use types::slug::Slug;
 use types::time::Timestamp;
 use types::toml_error::TomlError;
 
+pub use allowance::Allowance;
 pub(crate) use cca::version_numbers;
 pub use cca::{CcaComponent, CcaPlatform, CcaPolicy};
 pub use dcap::{Accept, DcapPolicy, DcapRequirement, TcbStatus};
+pub use ended::Ended;
 pub use explain::{Effect, Section, Sentence, explain};
 pub use nitro::NitroPolicy;
 pub use relax::Relaxation;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Allowance;
+
 /// `[nitro]`: what documents of AWS Nitro Enclaves must show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NitroPolicy {
@@ -16,5 +18,5 @@ pub struct NitroPolicy {
     /// Values of other registers, by index, one of which each must be. A register that is not there is zero.
     pub pcrs: BTreeMap<u8, Vec<[u8; 48]>>,
     /// Whether the enclave may be started for debugging; it then is no TEE, and its registers are zero.
-    pub allow_debug: bool,
+    pub allow_debug: Allowance,
 }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::SnpPolicy;
+use super::{Allowance, SnpPolicy};
 
 /// A check that may fail, because the policy says so. Certificates list those that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,9 +64,9 @@ impl fmt::Display for Relaxation {
 }
 
 impl SnpPolicy {
-    /// Whether `allow` names it.
-    pub(crate) fn allows(&self, relaxation: Relaxation) -> bool {
-        self.allow.contains(&relaxation)
+    /// Whether `allow` names it, and until when.
+    pub(crate) fn allowance(&self, relaxation: Relaxation) -> Allowance {
+        self.allow.get(&relaxation).copied().unwrap_or_default()
     }
 }
 

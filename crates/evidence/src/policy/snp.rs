@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Relaxation;
+use super::{Allowance, Relaxation};
 use crate::amd::{Product, Tcb};
 use crate::snp::FirmwareVersion;
 
@@ -54,8 +54,8 @@ pub struct SnpPolicy {
     pub minimum_firmware: Option<FirmwareVersion>,
     /// Mask of the mitigations that were in force at launch, and are.
     pub mitigations: u64,
-    /// Relaxations.
-    pub allow: Vec<Relaxation>,
+    /// Relaxations, and until when they are allowed.
+    pub allow: BTreeMap<Relaxation, Allowance>,
     /// Cloud providers whose VLEKs are taken, as in the certificate (CSP_ID).
     pub vlek: Vec<String>,
     /// Highest privilege level at which reports may be asked for.
@@ -86,7 +86,7 @@ impl Default for SnpPolicy {
             minimum_tcb: BTreeMap::new(),
             minimum_firmware: None,
             mitigations: 0,
-            allow: Vec::new(),
+            allow: BTreeMap::new(),
             vlek: Vec::new(),
             max_vmpl: 0,
         }

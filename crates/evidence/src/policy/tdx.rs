@@ -2,7 +2,7 @@
 
 //! `[tdx]` of a policy.
 
-use super::DcapPolicy;
+use super::{Allowance, DcapPolicy};
 
 /// Attributes of a TD that a policy can name: name and bit.
 pub const TDX_FEATURES: [(&str, u64); 6] = [
@@ -42,7 +42,7 @@ pub struct TdxPolicy {
     /// Service TDs (MRSERVICETD) that may be bound to it.
     pub service_td: Vec<[u8; 48]>,
     /// Whether the host may debug or profile the TD, which then is no TEE.
-    pub allow_debug: bool,
+    pub allow_debug: Allowance,
 }
 
 impl Default for TdxPolicy {
@@ -59,7 +59,7 @@ impl Default for TdxPolicy {
             owner: None,
             owner_config: None,
             service_td: Vec::new(),
-            allow_debug: false,
+            allow_debug: Allowance::Never,
         }
     }
 }

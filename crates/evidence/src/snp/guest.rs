@@ -2,6 +2,8 @@
 
 //! What the report says about guest and platform, held against the policy.
 
+use types::time::Timestamp;
+
 use super::report::Report;
 use crate::check::{Check, Findings};
 use crate::policy::{Relaxation, Requirement, SnpPolicy};
@@ -12,11 +14,11 @@ const FLAGS: u64 = 1 << 16 | 1 << 19 | 1 << 20;
 const PLATFORM_FLAGS: u64 = 3;
 
 /// Guest policy, platform, privilege level.
-pub(super) fn check(report: &Report, policy: &SnpPolicy, findings: &mut Findings) {
+pub(super) fn check(report: &Report, policy: &SnpPolicy, now: Timestamp, findings: &mut Findings) {
     let guest = report.policy;
     let mut relaxable = |passed, relaxation: Relaxation, check, detail: &str| {
-        let allowed = policy.allows(relaxation);
-        findings.ensure_or_relax(passed, relaxation.name(), allowed, check, || detail.to_owned());
+        let allowed = (policy.allowance(relaxation), now);
+        findings.ensure_or_allow(passed, relaxation.name(), allowed, check, || detail.to_owned());
     };
     relaxable(
         !guest.debug(),

@@ -109,9 +109,9 @@ pub fn verify_snp(
     signing_key(&report, &vek)?;
     provider(&vek, policy, &mut findings);
     product(&report, &vek, policy, &mut findings);
-    tcb(&report, &vek, policy, &mut findings);
-    chip(&report, &vek, policy, &mut findings);
-    guest::check(&report, policy, &mut findings);
+    tcb(&report, &vek, policy, now, &mut findings);
+    chip(&report, &vek, policy, now, &mut findings);
+    guest::check(&report, policy, now, &mut findings);
     let pinned = guest::pin(&report, policy, &mut findings);
     let relaxations = findings.finish().map_err(|refusal| refusal.about(|| seen(&report, &vek)))?;
     Ok(Verified {
@@ -175,7 +175,13 @@ fn product(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &m
 
 /// REPORTED_TCB is that of the certificate, and REPORTED <= COMMITTED <= CURRENT, in each part; all are of the
 /// product's layout; none that matters is below the policy's floor.
-fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
+fn tcb(
+    report: &Report,
+    vek: &Endorsed<'_>,
+    policy: &SnpPolicy,
+    now: Timestamp,
+    findings: &mut Findings,
+) {
     let mut decode = |name: &str, bytes| {
         let tcb = Tcb::decode(bytes, vek.product);
         findings.ensure(tcb.is_some(), Check::ReportReserved, || {
@@ -209,8 +215,8 @@ fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut F
     });
     let provisional = committed != current || committed_version != current_version;
     let relaxation = Relaxation::ProvisionalFirmware;
-    let allowed = policy.allows(relaxation);
-    findings.ensure_or_relax(!provisional, relaxation.name(), allowed, Check::Firmware, || {
+    let allowed = (policy.allowance(relaxation), now);
+    findings.ensure_or_allow(!provisional, relaxation.name(), allowed, Check::Firmware, || {
         format!(
             "the firmware that runs ({current_version}, {current}) is not what is committed ({committed_version}, {committed}): the host can set it back"
         )
@@ -230,11 +236,17 @@ fn tcb(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut F
 }
 
 /// CHIP_ID is the certificate's HWID. A VLEK is of no chip, so there is nothing to compare.
-fn chip(report: &Report, vek: &Endorsed<'_>, policy: &SnpPolicy, findings: &mut Findings) {
+fn chip(
+    report: &Report,
+    vek: &Endorsed<'_>,
+    policy: &SnpPolicy,
+    now: Timestamp,
+    findings: &mut Findings,
+) {
     if let VekKind::Vcek(hwid) = &vek.kind {
         let relaxation = Relaxation::ChipIdMasked;
-        let (masked, allowed) = (report.chip_id_masked(), policy.allows(relaxation));
-        findings.ensure_or_relax(!masked, relaxation.name(), allowed, Check::ChipIdMasked, || {
+        let (masked, allowed) = (report.chip_id_masked(), (policy.allowance(relaxation), now));
+        findings.ensure_or_allow(!masked, relaxation.name(), allowed, Check::ChipIdMasked, || {
             "the report hides which chip it is of".into()
         });
         let (id, rest) = report.chip_id.split_at_checked(hwid.len()).unwrap_or_default();

@@ -12,6 +12,7 @@ mod cca;
 mod checks;
 mod corpus;
 mod crypto;
+mod ended;
 mod intel;
 mod negative;
 mod nitro;

@@ -45,6 +45,22 @@ fn policies_are_said_in_words() {
 }
 
 #[test]
+fn relaxations_that_ended_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = b"[snp]\nallow = [{ name = \"debug\", until = 2020-02-29 }, \"alias-check\"]\n";
+    let policy = file(dir.path(), "p.toml", text);
+    let output = run(&["policy", "check", &policy]);
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("warning: debug in snp.allow ended on 2020-02-29"), "{told}");
+    assert_eq!(told.matches("warning").count(), 1, "{told}");
+    let (code, value) = said(&["policy", "check", &policy, "--json"]);
+    let ended =
+        serde_json::json!([{ "key": "snp.allow", "name": "debug", "last_day": "2020-02-29" }]);
+    assert_eq!((code, &value["ended"]), (0, &ended));
+}
+
+#[test]
 fn policies_are_compared() {
     let dir = tempfile::tempdir().unwrap();
     let strict = file(dir.path(), "a.toml", b"[snp]\nproducts = [\"Genoa\"]\n");

@@ -112,6 +112,8 @@ pub(super) struct Keep {
     handed: Option<Handed>,
     sent: Option<Vec<u8>>,
     nonce_may_be_missing: bool,
+    /// Last day on which it may, from today on.
+    nonce_until: Option<i64>,
     workload: Option<Sha256>,
     /// Whose key the claims are about.
     claimed: usize,
@@ -144,6 +146,7 @@ impl Keep {
             handed: Some(Handed { nonce: fresh.clone(), at: NOW, used: false }),
             sent: Some(fresh),
             nonce_may_be_missing: false,
+            nonce_until: None,
             workload: None,
             claimed: 0,
             claims: true,
@@ -178,7 +181,11 @@ impl Keep {
                 }
             }
             5 => self.handed = None,
-            6 => self.nonce_may_be_missing = true,
+            6 => {
+                self.nonce_may_be_missing = true;
+                let until = i64::from(steer.byte() % 8) - 3;
+                self.nonce_until = steer.yes().then_some(until);
+            }
             7 => self.claims = false,
             8 => self.claimed = steer.below(3),
             9 => self.signer = steer.below(3),
@@ -306,7 +313,13 @@ impl Keep {
     pub(super) fn policy(&self, section: &str) -> String {
         let mut text = section.to_owned();
         if self.nonce_may_be_missing {
-            text.push_str("[request]\nallow = [\"nonce-missing\"]\n");
+            let entry = match self.nonce_until {
+                None => "\"nonce-missing\"".to_owned(),
+                Some(until) => {
+                    format!("{{ name = \"nonce-missing\", until = {} }}", day(until))
+                }
+            };
+            text.push_str(&format!("[request]\nallow = [{entry}]\n"));
         }
         if self.include_evidence {
             text.push_str("[certificate]\ninclude_evidence = true\n");
@@ -376,7 +389,10 @@ impl Keep {
         if self.claims {
             let right = match (&self.sent, &self.handed) {
                 (None, None) => true,
-                (None, Some(_)) => self.nonce_may_be_missing,
+                (None, Some(_)) => {
+                    let over = self.nonce_until.is_some_and(|until| is_over(until, self.now));
+                    self.nonce_may_be_missing && !over
+                }
                 (Some(_), None) => false,
                 (Some(sent), Some(handed)) => *sent == handed.nonce && handed.serves(self.now),
             };
@@ -390,6 +406,11 @@ impl Keep {
 fn start(days: i64) -> u64 {
     let midnight = NOW.0 - NOW.0 % DAY;
     midnight.saturating_add_signed(days.saturating_mul(86_400))
+}
+
+/// Whether the day that begins then is over.
+pub(super) fn is_over(days: i64, now: Timestamp) -> bool {
+    now.0 >= start(days.saturating_add(1))
 }
 
 /// The same as a date.

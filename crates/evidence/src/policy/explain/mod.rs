@@ -16,7 +16,7 @@ mod vtpm;
 
 use std::fmt;
 
-use super::Policy;
+use super::{Allowance, Policy};
 
 /// What a sentence says about the evidence that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +69,20 @@ impl Section {
 
     pub(super) fn relax(&mut self, text: impl Into<String>) {
         self.sentences.push(Sentence { effect: Effect::Relaxation, text: text.into() });
+    }
+
+    /// Something that is let pass for as long as is allowed.
+    pub(super) fn allow(&mut self, allowance: Allowance, text: &str) {
+        match (allowance, allowance.last_day()) {
+            (Allowance::Never, _) => {}
+            (_, None) => self.relax(text),
+            (_, Some(day)) => {
+                // In the middle of the sentence now.
+                let mut rest = text.chars();
+                let first: String = rest.next().into_iter().flat_map(char::to_lowercase).collect();
+                self.relax(format!("Until {day}, {first}{}", rest.as_str()));
+            }
+        }
     }
 
     pub(super) fn note(&mut self, text: impl Into<String>) {

@@ -21,8 +21,6 @@ pub(super) fn explain(policy: &NitroPolicy) -> Section {
     for (index, values) in pcrs {
         section.one_of(&format!("Register {index}"), values);
     }
-    if *allow_debug {
-        section.relax("The enclave may be started for debugging; it then is no TEE.");
-    }
+    section.allow(*allow_debug, "The enclave may be started for debugging; it then is no TEE.");
     section
 }

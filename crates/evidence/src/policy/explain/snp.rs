@@ -116,8 +116,8 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
             bits.join(", ")
         ));
     }
-    for relaxation in allow {
-        section.relax(match relaxation {
+    for (relaxation, allowance) in allow {
+        let text = match relaxation {
             Relaxation::AliasCheck => {
                 "Memory may be aliased: the platform has not checked, or cannot say so."
             }
@@ -130,7 +130,8 @@ pub(super) fn explain(policy: &SnpPolicy) -> Section {
                 "The firmware may be newer than what is committed, so that the host can set it back."
             }
             Relaxation::Vlek | Relaxation::Vmpl => "(see below)",
-        });
+        };
+        section.allow(*allowance, text);
     }
     for provider in vlek {
         section.relax(format!(

@@ -51,8 +51,6 @@ pub(super) fn explain(policy: &TdxPolicy) -> Section {
     } else {
         section.one_of("A service TD that is bound to the TD (MRSERVICETD)", service_td);
     }
-    if *allow_debug {
-        section.relax("The TD may be debugged or profiled; it then is no TEE.");
-    }
+    section.allow(*allow_debug, "The TD may be debugged or profiled; it then is no TEE.");
     section
 }

@@ -4,11 +4,9 @@
 
 use types::toml_error::{Fields, Value};
 
-use super::values::{array, blacklist, choices, digests, number, pick};
+use super::values::{DAY_SECONDS, array, blacklist, choices, digests, number, pick};
 use crate::policy::{Accept, DcapPolicy, DcapRequirement, PolicyError, TcbStatus};
 
-/// A day, in seconds.
-const DAY: u64 = 86_400;
 /// Longest name of an advisory.
 const ADVISORY_BYTES_MAX: usize = 64;
 
@@ -51,7 +49,7 @@ fn accept(mut fields: Fields<'_>) -> Result<Accept, PolicyError> {
             .error("UpToDate is accepted anyway, and this entry names no advisories")
             .with_hint("name advisories, or take the entry out"));
     }
-    let until = fields.required("until")?.date()?.plus(DAY);
+    let until = fields.required("until")?.date()?.plus(DAY_SECONDS);
     Ok(Accept { status, advisories, until })
 }
 

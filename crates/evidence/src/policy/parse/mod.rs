@@ -19,11 +19,8 @@ use types::limits;
 use types::time::Timestamp;
 use types::toml_error::{Document, TomlError, Value};
 
-use self::values::array;
+use self::values::{DAY_SECONDS, array};
 use super::{LIFETIME_HOURS, LIFETIME_HOURS_DEFAULT, Policy, PolicyError, Registry, SnpPolicy};
-
-/// A day, in seconds.
-const DAY_SECONDS: u64 = 86_400;
 
 pub(super) fn policy(text: &str) -> Result<Policy, PolicyError> {
     if text.len() > limits::POLICY_BYTES_MAX {

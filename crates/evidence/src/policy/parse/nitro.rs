@@ -5,7 +5,7 @@
 use types::limits::NITRO_PCRS_MAX;
 use types::toml_error::Value;
 
-use super::values::{array, blacklist, choices, digest, digests};
+use super::values::{allowance, array, blacklist, digest, digests};
 use crate::policy::{NitroPolicy, PolicyError};
 
 /// All keys.
@@ -41,9 +41,7 @@ pub(super) fn read(table: Value<'_>) -> Result<NitroPolicy, PolicyError> {
             policy.pcrs.insert(index, values);
         }
     }
-    if let Some(value) = fields.value("allow") {
-        policy.allow_debug = !choices(value, &["debug"])?.is_empty();
-    }
+    policy.allow_debug = allowance(fields.value("allow"), "debug")?;
     Ok(policy)
 }
 
@@ -64,7 +62,7 @@ fn measured(value: Option<Value<'_>>, zero: &str) -> Result<Vec<[u8; 48]>, Polic
 mod tests {
     use super::super::tests::refused;
     use super::*;
-    use crate::policy::Policy;
+    use crate::policy::{Allowance, Policy};
 
     #[test]
     fn every_key_is_read() {
@@ -78,7 +76,7 @@ mod tests {
             hash_blacklist: vec![[0xcd; 48]],
             signer: vec![[0xcd; 48]],
             pcrs: [(1, vec![[0xab; 48]]), (31, vec![[0xab; 48], [0; 48]])].into(),
-            allow_debug: true,
+            allow_debug: Allowance::Always,
         };
         assert_eq!(policy.unwrap().nitro, wanted);
         assert_eq!(Policy::parse("[nitro]\n").unwrap().nitro, NitroPolicy::default());

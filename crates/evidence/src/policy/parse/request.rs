@@ -4,7 +4,7 @@
 
 use types::toml_error::Value;
 
-use super::values::choices;
+use super::values::allowance;
 use crate::policy::{NONCE_MISSING, PolicyError, RequestPolicy};
 
 /// All keys.
@@ -13,9 +13,5 @@ pub(super) const KEYS: &[&str] = &["allow"];
 /// Reads the table.
 pub(super) fn read(table: Value<'_>) -> Result<RequestPolicy, PolicyError> {
     let mut fields = table.fields(KEYS)?;
-    let mut policy = RequestPolicy::default();
-    if let Some(value) = fields.value("allow") {
-        policy.allow_without_nonce = !choices(value, &[NONCE_MISSING])?.is_empty();
-    }
-    Ok(policy)
+    Ok(RequestPolicy { allow_without_nonce: allowance(fields.value("allow"), NONCE_MISSING)? })
 }

@@ -4,7 +4,7 @@
 
 use types::toml_error::Value;
 
-use super::values::{array, blacklist, choices, digests, number, pick, some_digests};
+use super::values::{allowances, array, blacklist, choices, digests, number, pick, some_digests};
 use crate::amd::{Product, Tcb};
 use crate::policy::{PolicyError, Relaxation, Requirement, SnpPolicy};
 use crate::snp::FirmwareVersion;
@@ -110,9 +110,9 @@ pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
     for value in array(fields.value("mitigations"))? {
         policy.mitigations |= 1 << number(&value, 63)?;
     }
-    if let Some(value) = fields.value("allow") {
-        let indices = choices(value, &Relaxation::ALLOWED.map(Relaxation::name))?;
-        policy.allow = pick(&Relaxation::ALLOWED, &indices);
+    let names = Relaxation::ALLOWED.map(Relaxation::name);
+    for (index, allowance) in allowances(fields.value("allow"), &names)? {
+        policy.allow.extend(Relaxation::ALLOWED.get(index).map(|name| (*name, allowance)));
     }
     for value in array(fields.value("vlek"))? {
         policy.vlek.push(value.string()?.to_owned());

@@ -6,7 +6,7 @@ use types::toml_error::Value;
 
 use super::dcap;
 use super::sgx::mask;
-use super::values::{blacklist, choices, digests, some_digests};
+use super::values::{allowance, blacklist, choices, digests, some_digests};
 use crate::policy::{PolicyError, TDX_FEATURES, TdxPolicy};
 
 /// All keys.
@@ -57,9 +57,7 @@ pub(super) fn read(table: Value<'_>) -> Result<TdxPolicy, PolicyError> {
         let indices = choices(value, &TDX_FEATURES.map(|(name, _)| name))?;
         policy.features = mask(&indices, &TDX_FEATURES);
     }
-    if let Some(value) = fields.value("allow") {
-        policy.allow_debug = !choices(value, &["debug"])?.is_empty();
-    }
+    policy.allow_debug = allowance(fields.value("allow"), "debug")?;
     Ok(policy)
 }
 
@@ -67,7 +65,7 @@ pub(super) fn read(table: Value<'_>) -> Result<TdxPolicy, PolicyError> {
 mod tests {
     use super::super::tests::refused;
     use super::*;
-    use crate::policy::Policy;
+    use crate::policy::{Allowance, Policy};
 
     #[test]
     fn an_empty_table_is_strict() {
@@ -111,7 +109,7 @@ mod tests {
             owner: Some(vec![[9; 48]]),
             owner_config: Some(vec![[10; 48]]),
             service_td: vec![[11; 48]],
-            allow_debug: true,
+            allow_debug: Allowance::Always,
         };
         assert_eq!(policy, wanted);
         assert_eq!(policy.dcap.minimum_evaluation_number, 20);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::amd::{Product, Tcb};
-use crate::policy::{Relaxation, Requirement};
+use crate::policy::{Allowance, Relaxation, Requirement};
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n\
@@ -25,7 +25,7 @@ fn an_empty_file_relaxes_and_pins_nothing() {
     let policy = Policy::parse("").unwrap();
     assert_eq!(policy.snp, SnpPolicy::default());
     assert!(policy.snp.allow.is_empty() && policy.snp.vlek.is_empty());
-    assert_eq!((policy.snp.max_vmpl, policy.request.allow_without_nonce), (0, false));
+    assert_eq!((policy.snp.max_vmpl, policy.request.allow_without_nonce), (0, Allowance::Never));
     assert!(policy.registries.is_empty() && policy.grants.is_empty());
     assert_eq!(policy.lifetime_seconds, 24 * 3600);
     assert_eq!(policy.digest, Sha256::of(b""));
@@ -104,7 +104,8 @@ dns = ["a.example.com"]
     assert_eq!((snp.policy_flags, snp.platform_info_flags), (Some(1 << 16 | 1 << 20), Some(2)));
     assert_eq!(snp.require, [Requirement::Ecc, Requirement::NoSmt]);
     assert_eq!(snp.products, [Product::Genoa, Product::Turin]);
-    assert_eq!(snp.allow, [Relaxation::CrlExpired, Relaxation::AliasCheck]);
+    let allowed = [Relaxation::AliasCheck, Relaxation::CrlExpired];
+    assert_eq!(snp.allow, allowed.map(|name| (name, Allowance::Always)).into());
     assert_eq!(snp.vlek, ["CN=a"]);
     assert_eq!(
         (&snp.signer_blacklist, &snp.chip_id_blacklist),
@@ -118,7 +119,7 @@ dns = ["a.example.com"]
     let turin = Tcb { fmc: Some(1), snp: 4, ..Tcb::default() };
     assert_eq!(snp.minimum_tcb[&Product::Turin], turin);
     assert_eq!(snp.minimum_tcb[&Product::Genoa].bootloader, 10);
-    assert!(policy.request.allow_without_nonce);
+    assert_eq!(policy.request.allow_without_nonce, Allowance::Always);
     assert_eq!(policy.lifetime_seconds, 28 * 86_400);
     let [pem, jwk] = &policy.registries[..] else { panic!("{:?}", policy.registries) };
     assert_eq!((&pem.kid, &pem.point), (&jwk.kid, &jwk.point));
@@ -225,5 +226,46 @@ proptest! {
         let _ = Policy::parse(&format!("[sgx]\n{sgx} = {value}"));
         let _ = Policy::parse(&format!("[tdx]\n{tdx} = {value}"));
         let _ = names::p256_spki(&text);
+    }
+}
+
+#[test]
+fn relaxations_have_a_last_day() {
+    let end: Timestamp = "2027-03-02T00:00:00Z".parse().unwrap();
+    let until = Allowance::Before(end);
+    let policy = Policy::parse(
+        "[snp]\nallow = [{ name = \"debug\", until = 2027-03-01 }, \"alias-check\"]\n\
+         [tdx]\nallow = [{ name = \"debug\", until = 2027-03-01 }]\n\
+         [nitro]\nallow = [{ name = \"debug\", until = 2027-03-01 }]\n\
+         [request]\nallow = [{ name = \"nonce-missing\", until = 2027-03-01 }]\n\
+         [[sgx.accept]]\nstatus = \"OutOfDate\"\nuntil = 2027-03-01\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let allowed = [(Relaxation::AliasCheck, Allowance::Always), (Relaxation::Debug, until)];
+    assert_eq!(policy.snp.allow, allowed.into());
+    assert_eq!((policy.tdx.allow_debug, policy.nitro.allow_debug), (until, until));
+    assert_eq!(policy.request.allow_without_nonce, until);
+    assert_eq!(policy.ended(end.minus(1)), []);
+    let ended: Vec<_> =
+        policy.ended(end).into_iter().map(|e| (e.key, e.name, e.last_day)).collect();
+    let row = |key, name: &str| (key, name.to_owned(), "2027-03-01".to_owned());
+    let wanted = [
+        row("snp.allow", "debug"),
+        row("tdx.allow", "debug"),
+        row("nitro.allow", "debug"),
+        row("request.allow", "nonce-missing"),
+        row("sgx.accept", "OutOfDate"),
+    ];
+    assert_eq!(ended, wanted);
+    for (text, says) in [
+        ("[snp]\nallow = [\"debug\", { name = \"debug\", until = 2027-03-01 }]\n", "twice"),
+        ("[snp]\nallow = [\"debug\", \"debug\"]\n", "twice"),
+        ("[snp]\nallow = [{ name = \"debug\" }]\n", "until"),
+        ("[snp]\nallow = [{ until = 2027-03-01 }]\n", "name"),
+        ("[snp]\nallow = [{ name = \"debgu\", until = 2027-03-01 }]\n", "did you mean \"debug\"?"),
+        ("[snp]\nallow = [{ name = \"debug\", until = \"2027-03-01\" }]\n", "a date"),
+        ("[snp]\nallow = [{ name = \"debug\", unitl = 2027-03-01 }]\n", "until"),
+    ] {
+        refused(text, 2, says);
     }
 }

@@ -2,9 +2,14 @@
 
 //! Values that several tables have.
 
+use std::collections::BTreeMap;
+
 use types::toml_error::Value;
 
-use crate::policy::PolicyError;
+use crate::policy::{Allowance, PolicyError};
+
+/// A day, in seconds.
+pub(super) const DAY_SECONDS: u64 = 86_400;
 
 /// Nothing is an empty array.
 pub(super) fn array<'t>(value: Option<Value<'t>>) -> Result<Vec<Value<'t>>, PolicyError> {
@@ -19,6 +24,36 @@ pub(super) fn pick<T: Copy>(all: &[T], indices: &[usize]) -> Vec<T> {
 /// Words out of `names`, as their indices.
 pub(super) fn choices(value: Value<'_>, names: &[&str]) -> Result<Vec<usize>, PolicyError> {
     value.array()?.iter().map(|value| value.choice(names)).collect()
+}
+
+/// Relaxations of `allow`, as their indices in `names`: a name alone, or `{ name, until }` with the last day. Each at most
+/// once.
+pub(super) fn allowances(
+    value: Option<Value<'_>>,
+    names: &[&str],
+) -> Result<BTreeMap<usize, Allowance>, PolicyError> {
+    let mut found = BTreeMap::new();
+    for value in array(value)? {
+        let twice = value
+            .error("this relaxation stands there twice")
+            .with_hint("keep the entry with the right last day");
+        let (index, allowance) = if value.is_table() {
+            let mut fields = value.fields(&["name", "until"])?;
+            let index = fields.required("name")?.choice(names)?;
+            (index, Allowance::Before(fields.required("until")?.date()?.plus(DAY_SECONDS)))
+        } else {
+            (value.choice(names)?, Allowance::Always)
+        };
+        if found.insert(index, allowance).is_some() {
+            return Err(twice);
+        }
+    }
+    Ok(found)
+}
+
+/// The same where there is one relaxation.
+pub(super) fn allowance(value: Option<Value<'_>>, name: &str) -> Result<Allowance, PolicyError> {
+    Ok(allowances(value, &[name])?.into_values().next().unwrap_or_default())
 }
 
 /// A number up to `max`.

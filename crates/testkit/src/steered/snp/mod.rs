@@ -10,7 +10,7 @@ use evidence::Kind;
 use types::time::Timestamp;
 
 use self::judge::judge;
-use super::keep::Keep;
+use super::keep::{Keep, day, is_over};
 use super::made::Made;
 use super::policy::{List, chosen, names};
 use super::steer::{self, Steer};
@@ -71,6 +71,8 @@ pub(super) fn roots_pem() -> String {
 #[derive(Debug, Default)]
 struct Wanted {
     allow: u8,
+    /// Last day of the relaxations in `allow`, from today on.
+    until: Option<i64>,
     max_vmpl: u32,
     hash: List,
     hash_blacklist: Option<u8>,
@@ -181,7 +183,8 @@ impl Plan {
             42 => wanted.vlek = true,
             43 => wanted.chip = Some(steer.yes()),
             44 => wanted.policy_flags = Some(steer.byte() % 8),
-            _ => wanted.mitigations = steer.byte(),
+            45 => wanted.mitigations = steer.byte(),
+            _ => wanted.until = Some(i64::from(steer.byte() % 8) - 3),
         }
     }
 
@@ -189,7 +192,15 @@ impl Plan {
     fn policy(&self, silicon: &SimulatedSnp) -> String {
         let wanted = &self.wanted;
         let product = &silicon.shape().product;
-        let mut text = format!("[snp]\nallow = {}\n", names(&chosen(&ALLOWED, wanted.allow)));
+        let allowed = chosen(&ALLOWED, wanted.allow);
+        let allowed = match wanted.until {
+            None => names(&allowed),
+            Some(until) => {
+                let entry = |name| format!("{{ name = \"{name}\", until = {} }}", day(until));
+                format!("[{}]", allowed.into_iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+        };
+        let mut text = format!("[snp]\nallow = {allowed}\n");
         text.push_str(&format!("max_vmpl = {}\n", wanted.max_vmpl));
         text.push_str(&wanted.hash.key("hash", 48));
         if let Some(byte) = self.refused() {
@@ -292,9 +303,14 @@ pub(super) fn made(
         measurement: [0x4d; 48],
         flip: None,
     };
-    steer.changes(45, |steer, which| plan.change(steer, which));
+    steer.changes(46, |steer, which| plan.change(steer, which));
     let changed = plan.silicon(silicon)?;
     let mut made = Made::new(Kind::Snp);
+    made.policy = plan.policy(silicon);
+    // What is over is as good as not there.
+    if plan.wanted.until.is_some_and(|until| is_over(until, keep.now)) {
+        plan.wanted.allow = 0;
+    }
     let mut report = changed.report(data, &plan.measurement)?;
     made.must(report.get(80..144) == Some(&data[..]), "other report data");
     judge(&plan, &report, silicon, keep.now, &mut made);
@@ -307,6 +323,6 @@ pub(super) fn made(
     let endorsements =
         evidence::snp::Endorsements { vcek: changed.vcek().to_vec(), crls, asvk: None };
     made.endorsements = endorsements.to_der().map_err(|error| Disagreement(error.to_string()))?;
-    (made.statement, made.policy) = (report, plan.policy(silicon));
+    made.statement = report;
     Ok(made)
 }
