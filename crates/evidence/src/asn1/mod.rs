@@ -5,6 +5,8 @@
 //! Reading borrows: what was signed is what is checked, byte for byte, never something encoded again.
 
 #[cfg(feature = "appraisal")]
+pub(crate) mod path;
+#[cfg(feature = "appraisal")]
 mod x509;
 
 #[cfg(feature = "appraisal")]

@@ -7,6 +7,7 @@ use types::time::Timestamp;
 
 use super::proof::Proofs;
 use super::roots::{ROOT_NAME, Root, common_name};
+use crate::asn1::path::{self, Fault};
 use crate::asn1::{self, Certificate, Crl};
 use crate::check::{Check, Refusal, ensure};
 
@@ -86,7 +87,8 @@ impl<const N: usize> Chain<N> {
             .0
             .iter()
             .zip(names)
-            .map(|(der, names)| {
+            .enumerate()
+            .map(|(at, (der, names))| {
                 let certificate = Certificate::parse(der).map_err(|error| broken(what, error))?;
                 let name = common_name(certificate.subject).unwrap_or_default();
                 if !names.contains(&name) {
@@ -94,21 +96,23 @@ impl<const N: usize> Chain<N> {
                     let found = name.escape_debug();
                     return Err(broken(what, format!("\"{wanted}\" is wanted, not \"{found}\"")));
                 }
-                let algorithms = [certificate.algorithm, certificate.signed.algorithm];
+                let fault = |fault: Fault| broken(what, format!("{name} {fault}"));
+                path::algorithm(&certificate, &[(asn1::ECDSA_SHA256, ())]).map_err(fault)?;
+                if at == 0 {
+                    path::end_entity(&certificate, &[]).map_err(fault)?;
+                } else {
+                    path::authority(&certificate, at - 1, &[]).map_err(fault)?;
+                }
                 let point = asn1::p256_point(certificate.spki)
-                    .filter(|_| algorithms == [asn1::ECDSA_SHA256; 2])
-                    .ok_or_else(|| broken(what, format!("{name} is not of P-256 with SHA-256")))?;
+                    .ok_or_else(|| broken(what, format!("{name} has no key of P-256")))?;
                 Ok(Link { der, certificate, point })
             })
             .collect::<Result<_, _>>()?;
         let links: [Link<'_>; N] =
             links.try_into().map_err(|_| broken(what, "there are too few of them"))?;
-        let issued = |pair: &[Link<'_>]| match pair {
-            [child, parent] => child.certificate.issuer == parent.certificate.subject,
-            _ => false,
-        };
-        if !links.windows(2).all(issued) {
-            return Err(broken(what, "one was not issued by the next"));
+        for (child, parent) in links.iter().zip(links.iter().skip(1)) {
+            path::named(&child.certificate, &parent.certificate)
+                .map_err(|fault| broken(what, format!("one {fault}")))?;
         }
         let root = links.last().map(|link| link.certificate.spki).unwrap_or_default();
         ensure(anchors.iter().any(|anchor| anchor.is(root)), Check::UntrustedRoot, || {
@@ -126,24 +130,18 @@ pub(super) fn prove(
     proofs: &mut Proofs<'_>,
 ) -> Result<(), Refusal> {
     for link in links {
-        let Certificate { not_before, not_after, subject, .. } = link.certificate;
-        ensure((not_before..=not_after).contains(&now), Check::CertificateExpired, || {
-            let name = common_name(subject).unwrap_or_default();
-            format!(
-                "the certificate of {name} is valid from {not_before} to {not_after}, and it is {now}"
-            )
+        path::current(&link.certificate, now).map_err(|fault| {
+            let name = common_name(link.certificate.subject).unwrap_or_default();
+            Refusal::new(Check::CertificateExpired, format!("the certificate of {name} {fault}"))
         })?;
     }
     // The root vouches for its own dates.
     let parents = links.iter().skip(1).chain(links.last());
     for (child, parent) in links.iter().zip(parents) {
-        let signed = &child.certificate.signed;
-        if !proofs.endorsement(parent.point, signed.tbs, signed.signature) {
-            return Err(broken(
-                what,
-                "one is not signed by the key of the next, or the root not by its own",
-            ));
-        }
+        path::signed(&child.certificate, |tbs, signature| {
+            proofs.endorsement(parent.point, tbs, signature)
+        })
+        .map_err(|fault| broken(what, format!("one {fault}, or the root not by its own key")))?;
     }
     Ok(())
 }

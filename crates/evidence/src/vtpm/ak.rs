@@ -5,7 +5,7 @@
 //! The root travels with the chain and is believed by its fingerprint.
 
 use const_oid::ObjectIdentifier;
-use const_oid::db::rfc5280::{ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE};
+use const_oid::db::rfc5280::ID_CE_EXT_KEY_USAGE;
 use const_oid::db::rfc5912::{
     RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION, SHA_384_WITH_RSA_ENCRYPTION,
     SHA_512_WITH_RSA_ENCRYPTION,
@@ -14,8 +14,9 @@ use der::Decode as _;
 use der::asn1::BitStringRef;
 use types::digest::Sha256;
 use types::time::Timestamp;
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 
+use crate::asn1::path::{self, Fault};
 use crate::asn1::{self, Certificate};
 use crate::check::{Check, Refusal, ensure};
 use crate::crypto::{Scheme, Verifier};
@@ -30,6 +31,12 @@ const NULL: [u8; 2] = [5, 0];
 
 fn wrong(what: impl Into<String>) -> Refusal {
     Refusal::new(Check::AkCertificate, what)
+}
+
+fn fault(fault: Fault) -> Refusal {
+    let expired = matches!(fault, Fault::Time { .. });
+    let check = if expired { Check::CertificateExpired } else { Check::AkCertificate };
+    Refusal::new(check, format!("a certificate of the AK's chain {fault}"))
 }
 
 /// Checks a chain (leaf first, root last, DER) for the key `ak` (PKCS#1). `simulated` are roots that are believed as
@@ -62,19 +69,11 @@ pub(super) fn verify(
     })?;
     purpose(leaf)?;
     for certificate in &parsed {
-        let valid = (certificate.not_before..=certificate.not_after).contains(&now);
-        ensure(valid, Check::CertificateExpired, || {
-            let (from, to) = (certificate.not_before, certificate.not_after);
-            format!("a certificate of the AK's chain is valid from {from} to {to}, and it is {now}")
-        })?;
+        path::current(certificate, now).map_err(fault)?;
     }
     let issuers = parsed.iter().skip(1).chain([root]);
     for ((below, child), issuer) in parsed.iter().enumerate().zip(issuers) {
-        ensure(child.issuer == issuer.subject, Check::AkCertificate, || {
-            "a certificate of the AK's chain does not name the next one as its issuer".into()
-        })?;
-        authority(issuer, below)?;
-        signed_by(child, issuer, verifier)?;
+        issued(child, issuer, below, verifier).map_err(fault)?;
     }
     Ok(!genuine)
 }
@@ -95,78 +94,35 @@ fn identifier(oid: ObjectIdentifier) -> Vec<u8> {
     asn1::tlv(asn1::SEQUENCE, &[&asn1::tlv(asn1::OID, oid.as_bytes())[..], &NULL].concat())
 }
 
-fn signed_by(
+/// `child` names `issuer`, is signed with its key, and `issuer` may have it with `below` authorities in between.
+fn issued(
     child: &Certificate<'_>,
     issuer: &Certificate<'_>,
+    below: usize,
     verifier: &dyn Verifier,
-) -> Result<(), Refusal> {
+) -> Result<(), Fault> {
+    path::named(child, issuer)?;
+    path::authority(issuer, below, &[ID_CE_EXT_KEY_USAGE])?;
     let schemes = [
-        (SHA_256_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha256),
-        (SHA_384_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha384),
-        (SHA_512_WITH_RSA_ENCRYPTION, Scheme::RsaPkcs1Sha512),
+        (identifier(SHA_256_WITH_RSA_ENCRYPTION), Scheme::RsaPkcs1Sha256),
+        (identifier(SHA_384_WITH_RSA_ENCRYPTION), Scheme::RsaPkcs1Sha384),
+        (identifier(SHA_512_WITH_RSA_ENCRYPTION), Scheme::RsaPkcs1Sha512),
     ];
-    let signed = &child.signed;
-    let scheme = schemes.iter().find(|(oid, _)| {
-        let wanted = identifier(*oid);
-        signed.algorithm == wanted && child.algorithm == wanted
-    });
-    let verified = scheme.zip(rsa_key(issuer.spki)).is_some_and(|((_, scheme), key)| {
-        verifier.verify_endorsement(*scheme, key, signed.tbs, signed.signature).is_ok()
-    });
-    ensure(verified, Check::AkCertificate, || {
-        "a certificate of the AK's chain is not signed by the next one".into()
-    })
-}
-
-/// The one extension of this type, decoded; unknown critical ones are refused by [`known`].
-fn extension<'a, T: der::Decode<'a>>(
-    certificate: &'a Certificate<'_>,
-    oid: ObjectIdentifier,
-) -> Result<Option<T>, Refusal> {
-    let malformed = || wrong("an extension in the AK's chain is malformed, or there twice");
-    match certificate.extension(oid) {
-        Ok(None) => Ok(None),
-        Ok(Some(found)) => {
-            T::from_der(found.extn_value.as_bytes()).map(Some).map_err(|_| malformed())
-        }
-        Err(()) => Err(malformed()),
-    }
-}
-
-fn known(certificate: &Certificate<'_>) -> Result<(), Refusal> {
-    let known = [ID_CE_BASIC_CONSTRAINTS, ID_CE_KEY_USAGE, ID_CE_EXT_KEY_USAGE];
-    let strange = certificate.extensions.iter().any(|e| e.critical && !known.contains(&e.extn_id));
-    ensure(!strange, Check::AkCertificate, || {
-        "a certificate of the AK's chain has an unknown critical extension".into()
+    let scheme = path::algorithm(child, &schemes)?;
+    let key = rsa_key(issuer.spki).ok_or(Fault::Signature)?;
+    path::signed(child, |tbs, signature| {
+        verifier.verify_endorsement(scheme, key, tbs, signature).is_ok()
     })
 }
 
 /// A certificate of a TPM's attestation key, and no authority.
 fn purpose(leaf: &Certificate<'_>) -> Result<(), Refusal> {
-    known(leaf)?;
-    let authority = extension::<BasicConstraints>(leaf, ID_CE_BASIC_CONSTRAINTS)?
-        .is_some_and(|constraints| constraints.ca);
-    let signs = extension::<KeyUsage>(leaf, ID_CE_KEY_USAGE)?
-        .is_some_and(|usage| usage.digital_signature());
-    let aik = extension::<ExtendedKeyUsage>(leaf, ID_CE_EXT_KEY_USAGE)?
-        .is_some_and(|purposes| purposes.0.contains(&AIK));
-    ensure(!authority && signs && aik, Check::AkCertificate, || {
+    path::end_entity(leaf, &[ID_CE_EXT_KEY_USAGE]).map_err(fault)?;
+    let purposes: Option<ExtendedKeyUsage> =
+        path::extension(leaf, ID_CE_EXT_KEY_USAGE).map_err(fault)?;
+    let aik = purposes.is_some_and(|purposes| purposes.0.contains(&AIK));
+    ensure(aik, Check::AkCertificate, || {
         "the certificate is not one of a TPM's attestation key".into()
-    })
-}
-
-/// An authority that may have `below` authorities under it.
-fn authority(certificate: &Certificate<'_>, below: usize) -> Result<(), Refusal> {
-    known(certificate)?;
-    let constraints = extension::<BasicConstraints>(certificate, ID_CE_BASIC_CONSTRAINTS)?;
-    let may = constraints.is_some_and(|constraints| {
-        constraints.ca
-            && constraints.path_len_constraint.is_none_or(|length| usize::from(length) >= below)
-    });
-    let signs = extension::<KeyUsage>(certificate, ID_CE_KEY_USAGE)?
-        .is_some_and(|usage| usage.key_cert_sign());
-    ensure(may && signs, Check::AkCertificate, || {
-        "a certificate of the AK's chain may not issue the one below it".into()
     })
 }
 
