@@ -4,7 +4,7 @@
 
 use types::toml_error::{Fields, Value};
 
-use super::values::{DAY_SECONDS, array, blacklist, choices, digests, number, pick};
+use super::values::{DAY_SECONDS, array, choices, lists, number, pick};
 use crate::policy::{Accept, DcapPolicy, DcapRequirement, PolicyError, TcbStatus};
 
 /// Longest name of an advisory.
@@ -12,12 +12,13 @@ const ADVISORY_BYTES_MAX: usize = 64;
 
 /// Reads the keys of a platform.
 pub(super) fn read(fields: &mut Fields<'_>) -> Result<DcapPolicy, PolicyError> {
-    let (fmspc, ppid) = (digests(fields.value("fmspc"))?, digests(fields.value("ppid"))?);
+    let (fmspc, fmspc_blacklist) = lists(fields, "fmspc")?;
+    let (ppid, ppid_blacklist) = lists(fields, "ppid")?;
     let mut policy = DcapPolicy {
-        fmspc_blacklist: blacklist(fields.value("fmspc_blacklist"), &fmspc)?,
-        ppid_blacklist: blacklist(fields.value("ppid_blacklist"), &ppid)?,
         fmspc,
+        fmspc_blacklist,
         ppid,
+        ppid_blacklist,
         allowed_advisories: advisories(fields.value("allowed_advisories"))?,
         ..DcapPolicy::default()
     };

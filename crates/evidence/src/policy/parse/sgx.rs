@@ -5,7 +5,7 @@
 use types::toml_error::Value;
 
 use super::dcap;
-use super::values::{array, blacklist, choices, digests, some_digests};
+use super::values::{array, choices, lists, some_digests};
 use crate::policy::{PolicyError, SGX_FEATURES, SGX_MISC_SELECT, SgxPolicy};
 
 /// All keys.
@@ -35,17 +35,19 @@ pub(super) const KEYS: &[&str] = &[
 /// Reads the table.
 pub(super) fn read(table: Value<'_>) -> Result<SgxPolicy, PolicyError> {
     let mut fields = table.fields(KEYS)?;
+    let (hash, hash_blacklist) = lists(&mut fields, "hash")?;
+    let (signer, signer_blacklist) = lists(&mut fields, "signer")?;
     let mut policy = SgxPolicy {
         dcap: dcap::read(&mut fields)?,
-        hash: digests(fields.value("hash"))?,
-        signer: digests(fields.value("signer"))?,
+        hash,
+        hash_blacklist,
+        signer,
+        signer_blacklist,
         config_id: some_digests(fields.value("config_id"))?,
         ext_product_id: some_digests(fields.value("ext_product_id"))?,
         family_id: some_digests(fields.value("family_id"))?,
         ..SgxPolicy::default()
     };
-    policy.hash_blacklist = blacklist(fields.value("hash_blacklist"), &policy.hash)?;
-    policy.signer_blacklist = blacklist(fields.value("signer_blacklist"), &policy.signer)?;
     if let Some(value) = fields.value("features") {
         let indices = choices(value, &SGX_FEATURES.map(|(name, _)| name))?;
         policy.features = mask(&indices, &SGX_FEATURES);

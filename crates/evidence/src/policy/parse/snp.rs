@@ -4,7 +4,7 @@
 
 use types::toml_error::Value;
 
-use super::values::{allowances, array, blacklist, choices, digests, number, pick, some_digests};
+use super::values::{allowances, array, choices, lists, number, pick, some_digests};
 use crate::amd::{Product, Tcb};
 use crate::policy::{PolicyError, Relaxation, Requirement, SnpPolicy};
 use crate::snp::FirmwareVersion;
@@ -44,18 +44,11 @@ const POLICY_FLAGS: [(&str, u64); 3] =
 /// Reads the table.
 pub(super) fn read(table: Value<'_>) -> Result<SnpPolicy, PolicyError> {
     let mut fields = table.fields(KEYS)?;
-    let mut policy = SnpPolicy {
-        hash: digests(fields.value("hash"))?,
-        signer: digests(fields.value("signer"))?,
-        id_key_digest: digests(fields.value("id_key_digest"))?,
-        chip_id: digests(fields.value("chip_id"))?,
-        ..SnpPolicy::default()
-    };
-    policy.hash_blacklist = blacklist(fields.value("hash_blacklist"), &policy.hash)?;
-    policy.signer_blacklist = blacklist(fields.value("signer_blacklist"), &policy.signer)?;
-    policy.chip_id_blacklist = blacklist(fields.value("chip_id_blacklist"), &policy.chip_id)?;
-    policy.id_key_digest_blacklist =
-        blacklist(fields.value("id_key_digest_blacklist"), &policy.id_key_digest)?;
+    let mut policy = SnpPolicy::default();
+    (policy.hash, policy.hash_blacklist) = lists(&mut fields, "hash")?;
+    (policy.signer, policy.signer_blacklist) = lists(&mut fields, "signer")?;
+    (policy.id_key_digest, policy.id_key_digest_blacklist) = lists(&mut fields, "id_key_digest")?;
+    (policy.chip_id, policy.chip_id_blacklist) = lists(&mut fields, "chip_id")?;
     policy.family_id = some_digests(fields.value("family_id"))?;
     policy.image_id = some_digests(fields.value("image_id"))?;
     policy.host_data = some_digests(fields.value("host_data"))?;

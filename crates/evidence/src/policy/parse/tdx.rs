@@ -6,7 +6,7 @@ use types::toml_error::Value;
 
 use super::dcap;
 use super::sgx::mask;
-use super::values::{allowance, blacklist, choices, digests, some_digests};
+use super::values::{allowance, choices, digests, lists, some_digests};
 use crate::policy::{PolicyError, TDX_FEATURES, TdxPolicy};
 
 /// All keys.
@@ -38,9 +38,11 @@ pub(super) const KEYS: &[&str] = &[
 /// Reads the table.
 pub(super) fn read(table: Value<'_>) -> Result<TdxPolicy, PolicyError> {
     let mut fields = table.fields(KEYS)?;
+    let (hash, hash_blacklist) = lists(&mut fields, "hash")?;
     let mut policy = TdxPolicy {
         dcap: dcap::read(&mut fields)?,
-        hash: digests(fields.value("hash"))?,
+        hash,
+        hash_blacklist,
         mrseam: digests(fields.value("mrseam"))?,
         xfam: digests(fields.value("xfam"))?,
         config_id: some_digests(fields.value("config_id"))?,
@@ -49,7 +51,6 @@ pub(super) fn read(table: Value<'_>) -> Result<TdxPolicy, PolicyError> {
         service_td: digests(fields.value("service_td"))?,
         ..TdxPolicy::default()
     };
-    policy.hash_blacklist = blacklist(fields.value("hash_blacklist"), &policy.hash)?;
     for (key, list) in ["rtmr0", "rtmr1", "rtmr2", "rtmr3"].into_iter().zip(&mut policy.rtmrs) {
         *list = digests(fields.value(key))?;
     }

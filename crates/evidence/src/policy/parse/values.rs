@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use types::toml_error::Value;
+use types::toml_error::{Fields, Value};
 
 use crate::policy::{Allowance, PolicyError};
 
@@ -82,6 +82,16 @@ pub(super) fn some_digests<const N: usize>(
     value: Option<Value<'_>>,
 ) -> Result<Option<Vec<[u8; N]>>, PolicyError> {
     value.map(|value| digests(Some(value))).transpose()
+}
+
+/// What is wanted and what is refused: the arrays `key` and `key_blacklist`, of which no digest is in both.
+pub(super) fn lists<const N: usize>(
+    fields: &mut Fields<'_>,
+    key: &str,
+) -> Result<(Vec<[u8; N]>, Vec<[u8; N]>), PolicyError> {
+    let wanted = digests(fields.value(key))?;
+    let refused = blacklist(fields.value(&format!("{key}_blacklist")), &wanted)?;
+    Ok((wanted, refused))
 }
 
 /// An array of [`digest`]s that must not be; none of them is `wanted` too.
