@@ -4,164 +4,108 @@
 
 use std::fs;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
-    EcdsaSigningAlgorithm,
-};
-use der::oid::ObjectIdentifier;
-use der::{Decode as _, Encode as _};
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use testkit::mirror::{Misbehaviour, Piece};
 use testkit::pcs::{Pcs, Signed};
-use testkit::pki::{DevCa, Extension, Issued, Profile};
+use testkit::silicon::intel::{CrlSpec, Evidence, Knobs, SimulatedIntel, Tee};
 use types::time::Timestamp;
 
 use crate::collateral::{Place, Ran, now, run, write};
 
 /// The line of platforms that the world here has.
 const FMSPC: &str = "00906ed50000";
-
-fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    match value.len() {
-        short @ 0..128 => out.push(short as u8),
-        long @ 128..256 => out.extend([0x81, long as u8]),
-        long => out.extend([0x82, (long >> 8) as u8, long as u8]),
-    }
-    out.extend(value);
-    out
-}
-
-fn oid(text: &str) -> Vec<u8> {
-    ObjectIdentifier::new(text).unwrap().to_der().unwrap()
-}
-
-fn sign(algorithm: &'static EcdsaSigningAlgorithm, pkcs8: &[u8], message: &[u8]) -> Vec<u8> {
-    let key = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).unwrap();
-    key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
-}
-
-fn utc(at: Timestamp) -> Vec<u8> {
-    let (year, month, day, hour, minute, second) = at.civil();
-    let text = format!("{:02}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z", year % 100);
-    tlv(0x17, text.as_bytes())
-}
-
-/// An empty revocation list of `ca`.
-fn crl(ca: &DevCa, from: Timestamp, until: Timestamp) -> Vec<u8> {
-    crl_over(ca, from, until, None)
-}
-
-/// A revocation list of `ca` that lists this certificate, if there is one.
-fn crl_over(ca: &DevCa, from: Timestamp, until: Timestamp, revoked: Option<&[u8]>) -> Vec<u8> {
-    let certificate = x509_cert::Certificate::from_der(ca.certificate_der()).unwrap();
-    let issuer = certificate.tbs_certificate().subject().to_der().unwrap();
-    let algorithm = tlv(0x30, &oid("1.2.840.10045.4.3.2"));
-    let entries = revoked.map_or_else(Vec::new, |der| {
-        let certificate = x509_cert::Certificate::from_der(der).unwrap();
-        let serial = certificate.tbs_certificate().serial_number().to_der().unwrap();
-        tlv(0x30, &tlv(0x30, &[serial, utc(from)].concat()))
-    });
-    let times = [utc(from), utc(until)].concat();
-    let parts = [&[2, 1, 1][..], &algorithm, &issuer, &times, &entries].concat();
-    let tbs = tlv(0x30, &parts);
-    let key = PrivatePkcs8KeyDer::from_pem_slice(ca.key_pem().as_bytes()).unwrap();
-    let signature = sign(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &tbs);
-    let signature = tlv(3, &[&[0][..], &signature].concat());
-    tlv(0x30, &[tbs, algorithm, signature].concat())
-}
-
-/// Intel's extension of PCK certificates, as far as it is read.
-fn sgx_extension() -> Extension {
-    let base = "1.2.840.113741.1.13.1";
-    let entry =
-        |tail: &str, value: Vec<u8>| tlv(0x30, &[oid(&format!("{base}.{tail}")), value].concat());
-    let levels: Vec<u8> = (1..=17).flat_map(|n| entry(&format!("2.{n}"), vec![2, 1, n])).collect();
-    let fmspc = [0, 0x90, 0x6e, 0xd5, 0, 0];
-    let parts = [
-        entry("1", tlv(4, &[0x77; 16])),
-        entry("2", tlv(0x30, &levels)),
-        entry("3", tlv(4, &[0, 0])),
-        entry("4", tlv(4, &fmspc)),
-    ];
-    Extension {
-        oid: ObjectIdentifier::new(base).unwrap(),
-        critical: false,
-        value: tlv(0x30, &parts.concat()),
-    }
-}
+/// Serial number of the certificate that signs documents, in simulated silicon.
+const SIGNER_SERIAL: u8 = 0x12;
+const DAY: u64 = 86_400;
 
 /// What Intel has, with other keys.
 struct World {
-    root: DevCa,
-    signing: Issued,
-    pck_ca: DevCa,
-    pck: Issued,
+    intel: SimulatedIntel,
+    /// Certificates are made once: signatures are others each time.
+    certificates: Evidence,
+}
+
+fn knobs(intel: &SimulatedIntel, tee: Tee) -> Knobs {
+    let mut knobs = intel.knobs(tee);
+    (knobs.pck.fmspc, knobs.pck.ppid) = ([0, 0x90, 0x6e, 0xd5, 0, 0], [0x77; 16]);
+    knobs
 }
 
 impl World {
     fn new() -> Self {
-        let root = DevCa::generate("Intel SGX Root CA", now()).unwrap();
-        let named = |name: &str| Profile { common_name: name.to_owned(), ..Profile::default() };
-        let signing = root.issue(&named("Intel SGX TCB Signing"), now()).unwrap();
-        let pck_ca = root.subordinate("Intel SGX PCK Platform CA", now()).unwrap();
-        let mut profile = named("Intel SGX PCK Certificate");
-        profile.extensions.push(sgx_extension());
-        let pck = pck_ca.issue(&profile, now()).unwrap();
-        Self { root, signing, pck_ca, pck }
+        let intel = SimulatedIntel::generate(now()).unwrap();
+        let certificates = intel.evidence(&knobs(&intel, Tee::Sgx)).unwrap();
+        Self { intel, certificates }
+    }
+
+    /// Other evidence of the same platform.
+    fn with(&self, tee: &str, change: impl FnOnce(&mut Knobs)) -> Evidence {
+        let tee = if tee == "tdx" { Tee::Tdx } else { Tee::Sgx };
+        let mut knobs = knobs(&self.intel, tee);
+        change(&mut knobs);
+        self.intel.evidence(&knobs).unwrap()
     }
 
     fn signing_chain(&self) -> String {
-        self.signing.chain_pem() + &self.root.certificate_pem()
+        self.certificates.signer_chain.clone()
+    }
+
+    /// The first of the signing chain alone.
+    fn signing_certificate(&self) -> String {
+        first(&self.certificates.signer_chain).0
+    }
+
+    fn pck(&self) -> String {
+        first(&self.certificates.pck_chain).0
     }
 
     fn pck_chain(&self) -> String {
-        self.pck_ca.certificate_pem() + &self.root.certificate_pem()
-    }
-
-    fn document(&self, member: &str, inner: &str) -> Vec<u8> {
-        let signature =
-            sign(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.signing.key_der, inner.as_bytes());
-        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{{\"{member}\":{inner},\"signature\":\"{hex}\"}}").into_bytes()
+        first(&self.certificates.pck_chain).1
     }
 
     fn tcb(&self, tee: &str, fmspc: &str, issued: Timestamp) -> Vec<u8> {
-        let inner = format!(
-            r#"{{"id":"{}","version":3,"issueDate":"{issued}","nextUpdate":"{}","fmspc":"{}","pceId":"0000","tcbType":0,"tcbEvaluationDataNumber":20,"tcbLevels":[{{"tcbStatus":"UpToDate"}}]}}"#,
-            tee.to_uppercase(),
-            issued.plus(30 * 86_400),
-            fmspc.to_uppercase()
-        );
-        self.document("tcbInfo", &inner)
+        let made = self.with(tee, |knobs| {
+            knobs.tcb_info.validity = (issued, issued.plus(30 * DAY));
+            knobs.tcb_info.fmspc = fmspc.to_uppercase();
+        });
+        made.tcb_info.into_bytes()
     }
 
     fn identity(&self, tee: &str) -> Vec<u8> {
-        let id = if tee == "tdx" { "TD_QE" } else { "QE" };
-        let issued = now().minus(86_400);
-        let inner = format!(
-            r#"{{"id":"{id}","version":2,"issueDate":"{issued}","nextUpdate":"{}","tcbEvaluationDataNumber":20,"tcbLevels":[{{}}]}}"#,
-            issued.plus(30 * 86_400)
-        );
-        self.document("enclaveIdentity", &inner)
+        self.with(tee, |_| ()).qe_identity.into_bytes()
+    }
+
+    /// Lists of the root and of the authority of PCK certificates.
+    fn lists(&self, from: Timestamp, until: Timestamp, revoked: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let made = self.with("sgx", |knobs| {
+            let list = |list: &mut CrlSpec| list.validity = (from, until);
+            list(&mut knobs.root_crl);
+            list(&mut knobs.pck_crl);
+            knobs.root_crl.revoked = revoked.iter().map(|serial| vec![*serial]).collect();
+        });
+        (made.root_crl, made.pck_crl)
     }
 
     fn serve(&self) -> Pcs {
         let pcs = Pcs::spawn().unwrap();
         let chain = &self.signing_chain();
-        let (from, until) = (now().minus(86_400), now().plus(29 * 86_400));
+        let (from, until) = (now().minus(DAY), now().plus(29 * DAY));
         for tee in ["sgx", "tdx"] {
             let body = &self.tcb(tee, FMSPC, from);
             pcs.put_tcb(tee, FMSPC, Signed { body, chain });
             pcs.put_identity(tee, Signed { body: &self.identity(tee), chain });
         }
-        let list = Signed { body: &crl(&self.pck_ca, from, until), chain: &self.pck_chain() };
-        pcs.put_pck_crl("platform", list);
-        pcs.put_root_crl(&crl(&self.root, from, until));
+        let (root, pck) = self.lists(from, until, &[]);
+        pcs.put_pck_crl("platform", Signed { body: &pck, chain: &self.pck_chain() });
+        pcs.put_root_crl(&root);
         pcs
     }
+}
+
+/// The first certificate in PEM, and the others.
+fn first(chain: &str) -> (String, String) {
+    let end = "-----END CERTIFICATE-----\n";
+    let (first, others) = chain.split_once(end).unwrap();
+    (format!("{first}{end}"), others.to_owned())
 }
 
 const TCB: &str = "/tdx/certification/v4/tcb";
@@ -234,7 +178,7 @@ fn what_is_not_signed_as_it_should_be_stays_outside() {
         (text.clone(), String::new(), "none of Intel's"),
         (text.clone(), "%zz".into(), "none of Intel's"),
         (text.clone(), world.pck_chain(), "not of \"Intel SGX TCB Signing\""),
-        (text.clone(), world.signing.chain_pem(), "something else"),
+        (text.clone(), world.signing_certificate(), "something else"),
         (text.clone(), World::new().signing_chain(), "not of Intel's TCB signing key"),
         (String::from_utf8(world.identity("tdx")).unwrap(), chain.clone(), "another piece"),
     ] {
@@ -305,7 +249,7 @@ fn lists_of_the_root_and_of_its_authorities() {
     assert_eq!(ran.result("intel-pck-crl-platform").0, "cached");
     // A root's list of another root, now that this one is known.
     let other = World::new();
-    pcs.put_root_crl(&crl(&other.root, now(), now().plus(86_400)));
+    pcs.put_root_crl(&other.lists(now(), now().plus(DAY), &[]).0);
     let ran = crl_of(&["--pck-ca", "platform", "--refresh"]);
     let (result, why) = ran.result("intel-root-crl");
     assert_eq!((ran.code, result.as_str()), (0, "kept"));
@@ -322,8 +266,7 @@ fn what_the_root_revokes_is_void() {
     let (place, world) = (Place::new(), World::new());
     let pcs = world.serve();
     assert_eq!(tcb(&place, &pcs, &[]).code, 0);
-    let signing = &world.signing.chain_der[0];
-    pcs.put_root_crl(&crl_over(&world.root, now(), now().plus(86_400), Some(signing)));
+    pcs.put_root_crl(&world.lists(now(), now().plus(DAY), &[SIGNER_SERIAL]).0);
     assert_eq!(ask(&place, &pcs.url(), &["tdx", "crl", "--pck-ca", "platform"], &[]).code, 0);
     let ran = tcb(&place, &pcs, &[]);
     let (result, why) = ran.result("tdx-tcb");
@@ -352,7 +295,7 @@ fn a_platform_gets_its_certificate_and_what_goes_with_it() {
     assert!(ran.stderr.contains("404: no such platform"), "{}", ran.stderr);
     assert!(ran.stderr.contains("register"), "{}", ran.stderr);
     // And after.
-    let leaf = testkit_pem(&world.pck.chain_der[0]);
+    let leaf = world.pck();
     pcs.put_pck(&query, Signed { body: leaf.as_bytes(), chain: &world.pck_chain() });
     let out = place.sysroot().with_file_name("pck.pem");
     let ran = ask(&place, &pcs.url(), &words, &["--out", out.to_str().unwrap()]);
@@ -384,10 +327,6 @@ fn a_platform_gets_its_certificate_and_what_goes_with_it() {
     let other = place.file("bad.csv", b"5a,0000\n");
     let ran = ask(&place, &pcs.url(), &["sgx", "pck", "--id", other.to_str().unwrap()], &[]);
     assert!(ran.code == 2 && ran.stderr.contains("384 bytes"), "{}", ran.stderr);
-}
-
-fn testkit_pem(der: &[u8]) -> String {
-    der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der).unwrap()
 }
 
 #[test]
@@ -434,7 +373,7 @@ fn documents_and_chains_of_intel_are_imported_together() {
     let (place, world) = (Place::new(), World::new());
     let issued = now().minus(86_400);
     let document = place.file("a", &world.tcb("sgx", FMSPC, issued));
-    let list = place.file("b", &crl(&world.pck_ca, issued, now().plus(86_400)));
+    let list = place.file("b", &world.lists(issued, now().plus(DAY), &[]).1);
     let wrong = place.file("c", World::new().signing_chain().as_bytes());
     let right = place.file("d", world.signing_chain().as_bytes());
     let pck_chain = place.file("e", world.pck_chain().as_bytes());
