@@ -19,6 +19,7 @@ mod grpc;
 mod issuance;
 mod keep;
 mod logs;
+mod mutated;
 mod nonce;
 mod outside;
 mod packaging;
