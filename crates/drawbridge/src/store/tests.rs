@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod faults;
 mod places;
 mod records;
 mod sessions;
@@ -359,8 +360,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How many histories the model is compared with.
+fn cases() -> u32 {
+    std::env::var("STORE_CASES").map_or(48, |cases| cases.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Against a model: a tag is seen exactly if all nodes of its announced tree have arrived, and never changes.
     #[test]
