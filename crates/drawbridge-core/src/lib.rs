@@ -22,6 +22,7 @@ mod digest;
 mod directory;
 mod entry;
 pub mod media;
+pub mod oci;
 mod records;
 pub mod rights;
 pub mod statement;
@@ -31,7 +32,7 @@ pub use digest::{ContentDigest, DigestError, Hasher};
 pub use directory::{Directory, NameError, parse_path, valid_name};
 pub use entry::{Entry, FormatError, TagRecord};
 pub use records::{DeployInfo, RepoRecord, UserRecord};
-pub use tree::{MAIN_MODULE, Node, Tree, TreeError, package_digest};
+pub use tree::{MAIN_MODULE, Node, Tree, TreeError, directories, package_digest};
 
 /// The version of the API that this build speaks.
 pub const API_VERSION: semver::Version = semver::Version::new(0, 1, 0);

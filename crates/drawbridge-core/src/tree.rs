@@ -73,27 +73,27 @@ pub struct Tree {
 /// A directory while it is being built.
 #[derive(Default)]
 struct Building {
-    files: BTreeMap<String, Node>,
+    files: BTreeMap<String, Entry>,
     directories: BTreeMap<String, Building>,
 }
 
 impl Building {
-    fn insert(&mut self, names: &[&str], node: Node) -> Result<(), ()> {
+    fn insert(&mut self, names: &[&str], entry: Entry) -> Result<(), ()> {
         match names {
             [] => Err(()),
             [name] if self.directories.contains_key(*name) => Err(()),
-            [name] => match self.files.insert((*name).to_owned(), node) {
+            [name] => match self.files.insert((*name).to_owned(), entry) {
                 None => Ok(()),
                 Some(_) => Err(()),
             },
             [name, ..] if self.files.contains_key(*name) => Err(()),
             [name, rest @ ..] => {
-                self.directories.entry((*name).to_owned()).or_default().insert(rest, node)
+                self.directories.entry((*name).to_owned()).or_default().insert(rest, entry)
             }
         }
     }
 
-    /// Moves the nodes below `path` into `nodes` and returns the entry of this directory. At most 16 deep.
+    /// Puts the directories from `path` down into `nodes` and returns the entry of this one. At most 16 deep.
     fn finish(self, path: &str, nodes: &mut BTreeMap<String, Node>) -> Result<Entry, TreeError> {
         let below = |name: &str| {
             if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
@@ -102,9 +102,8 @@ impl Building {
         let mut add = |name: &str, entry: Entry| {
             directory.insert(name, entry).map_err(|e| TreeError::Path(below(name), e))
         };
-        for (name, node) in self.files {
-            add(&name, node.entry.clone())?;
-            nodes.insert(below(&name), node);
+        for (name, entry) in self.files {
+            add(&name, entry)?;
         }
         for (name, building) in self.directories {
             let entry = building.finish(&below(&name), nodes)?;
@@ -116,6 +115,41 @@ impl Building {
         nodes.insert(path.to_owned(), node);
         Ok(entry)
     }
+}
+
+/// The names of a file's path.
+fn names_of(path: &str) -> Result<Vec<&str>, TreeError> {
+    let refused = |error| TreeError::Path(path.to_owned(), FormatError::Name(error));
+    match parse_path(path) {
+        Ok(names) if names.is_empty() => Err(refused(NameError::Name)),
+        Ok(names) => Ok(names),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// The directories of a package of these files, by path, the root by the empty one: what a registry that has the files lacks.
+///
+/// # Errors
+/// See [`TreeError`].
+pub fn directories(files: Vec<(String, Entry)>) -> Result<BTreeMap<String, Node>, TreeError> {
+    if files.len() > limits::PACKAGE_FILES_MAX {
+        return Err(TreeError::TooLarge("the package has more than 4096 files"));
+    }
+    let total = files.iter().fold(0u64, |sum, (_, e)| sum.saturating_add(e.length));
+    if total > limits::PACKAGE_BYTES_MAX as u64 {
+        return Err(TreeError::TooLarge("the package is larger than 200,000,000 bytes"));
+    }
+    let mut root = Building::default();
+    for (path, entry) in files {
+        entry.check().map_err(|e| TreeError::Path(path.clone(), e))?;
+        root.insert(&names_of(&path)?, entry).map_err(|()| TreeError::Twice(path.clone()))?;
+    }
+    if !root.files.contains_key(MAIN_MODULE) {
+        return Err(TreeError::NoMain);
+    }
+    let mut nodes = BTreeMap::new();
+    root.finish("", &mut nodes)?;
+    Ok(nodes)
 }
 
 impl Tree {
@@ -131,23 +165,15 @@ impl Tree {
         if total > limits::PACKAGE_BYTES_MAX {
             return Err(TreeError::TooLarge("the package is larger than 200,000,000 bytes"));
         }
-        let mut root = Building::default();
-        for (path, bytes) in files {
-            let names = parse_path(&path)
-                .map_err(|e| TreeError::Path(path.clone(), FormatError::Name(e)))?;
-            let Some(name) = names.last().copied() else {
-                let error = FormatError::Name(NameError::Name);
-                return Err(TreeError::Path(path, error));
-            };
-            let node = Node::new(bytes, media::of_file(name));
-            node.entry.check().map_err(|e| TreeError::Path(path.clone(), e))?;
-            root.insert(&names, node).map_err(|()| TreeError::Twice(path.clone()))?;
-        }
-        if !root.files.contains_key(MAIN_MODULE) {
-            return Err(TreeError::NoMain);
-        }
         let mut nodes = BTreeMap::new();
-        root.finish("", &mut nodes)?;
+        let mut entries = Vec::with_capacity(files.len());
+        for (path, bytes) in files {
+            let name = names_of(&path)?.pop().unwrap_or_default();
+            let node = Node::new(bytes, media::of_file(name));
+            entries.push((path.clone(), node.entry.clone()));
+            nodes.insert(path, node);
+        }
+        nodes.append(&mut directories(entries)?);
         Ok(Self { nodes })
     }
 

@@ -113,6 +113,18 @@ pub const BLOB_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const UPLOAD_CHUNKS_MAX: usize = 1000;
 /// How long an upload may go on, in seconds; then it is forgotten.
 pub const UPLOAD_SECONDS_MAX: u64 = 24 * 3600;
+/// Largest OCI manifest or index. Pushed by registry users; answered with 413.
+pub const OCI_MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most layers of an OCI manifest, and most manifests of an index; more are refused with 400.
+pub const OCI_DESCRIPTORS_MAX: usize = 4096;
+/// Longest media type or artifact type in an OCI manifest.
+pub const OCI_TYPE_BYTES_MAX: usize = 255;
+/// Most bytes of the annotations of an OCI manifest that refers to another; more are refused with 400.
+pub const OCI_REFERRER_BYTES_MAX: usize = 16 * 1024;
+/// Most manifests that refer to one other; the next is refused with 403.
+pub const OCI_REFERRERS_MAX: usize = 1000;
+/// Most referrers in one answer; the next ones are behind a link.
+pub const OCI_REFERRERS_PAGE: usize = 100;
 /// Most tags listed at once.
 pub const TAGS_MAX: usize = 10_000;
 /// Longest bearer token.
