@@ -140,6 +140,12 @@ impl ContentDigest {
     }
 }
 
+impl From<Sha256> for ContentDigest {
+    fn from(digest: Sha256) -> Self {
+        Self { sha224: None, sha256: digest.0, sha384: None, sha512: None }
+    }
+}
+
 impl fmt::Debug for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.sha256())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! OCI manifests and what they mean for packages (docs/FORMATS.md 2.9; OCI image specification 1.1).
+//! OCI manifests and what they mean for packages (docs/FORMATS.md 2.11; OCI image specification 1.1).
 //!
 //! ```text
 //! tree ──of_tree──▶ manifest and configuration        a package for clients of OCI

@@ -3,6 +3,7 @@
 //! A registry of workloads: it keeps bytes available and releases private ones only as their owner said.
 //!
 //! ```text
+//! oci       the OCI protocol over the same
 //! service   who asks (auth), what for (route), the answer
 //!   auth    people by bearer token, Keeps by certificate, one pure table of rules
 //!   store   files that are there whole or not at all, checked on the way in and on the way out
@@ -19,6 +20,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod key;
+pub mod oci;
 pub mod route;
 pub mod service;
 pub mod store;

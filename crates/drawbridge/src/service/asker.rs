@@ -15,10 +15,10 @@ use crate::auth::access::{Action, Caller};
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub(super) struct Asker {
-    pub(super) caller: Caller,
-    pub(super) address: Option<SocketAddr>,
-    pub(super) request_id: Option<String>,
+pub(crate) struct Asker {
+    pub(crate) caller: Caller,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) request_id: Option<String>,
 }
 
 impl Asker {

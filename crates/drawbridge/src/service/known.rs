@@ -21,11 +21,11 @@ use crate::store::{RepoName, Tag, TagName, UserName};
 
 /// An owner, and one of its repositories where it is about one.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(crate) struct Known {
     name: UserName,
     pub(super) owner: Option<OwnerRecord>,
     repo_name: Option<RepoName>,
-    pub(super) repo: Option<RepoRecord>,
+    pub(crate) repo: Option<RepoRecord>,
     access: Option<AccessRecord>,
     of_repo: PublishersDocument,
     of_owner: PublishersDocument,
@@ -33,7 +33,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Whether the caller may do this.
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &self,
         caller: &Caller,
         action: Action,
@@ -70,7 +70,7 @@ impl Registry {
     }
 
     /// What is known of a repository, as far as it decides about this caller.
-    pub(super) fn known_repo(&self, caller: &Caller, name: &RepoName) -> Result<Known, Refusal> {
+    pub(crate) fn known_repo(&self, caller: &Caller, name: &RepoName) -> Result<Known, Refusal> {
         let mut known = self.known_owner(name.user())?;
         known.repo = self.store.repo(name)?;
         match caller {
@@ -89,7 +89,7 @@ impl Registry {
     }
 
     /// Decides, and writes down what a Keep gets, and what is refused to whom.
-    pub(super) fn permit(
+    pub(crate) fn permit(
         &self,
         asker: &Asker,
         known: &Known,
@@ -131,7 +131,7 @@ impl Registry {
     }
 
     /// Whether somebody may do something with a repository.
-    pub(super) fn with_repo(
+    pub(crate) fn with_repo(
         &self,
         asker: &Asker,
         action: Action,

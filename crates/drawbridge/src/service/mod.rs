@@ -22,14 +22,14 @@
 //! the place of the one that `If-Match` names, or 412. A tag is to be seen from
 //! the moment when its whole tree has arrived.
 
-mod asker;
-mod conditions;
-mod content;
+pub(crate) mod asker;
+pub(crate) mod conditions;
+pub(crate) mod content;
 mod documents;
 mod known;
 mod policies;
 mod read;
-mod refusal;
+pub(crate) mod refusal;
 mod tokens;
 mod write;
 
@@ -38,8 +38,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse as _, Response};
 use chassis::clock::Clock;
 use chassis::{PeerAddr, PeerCertificates, RequestId};
@@ -50,6 +49,7 @@ use crate::auth::issuer::{AuthError, Bearer, Issuers};
 use crate::auth::keeps::Keeps;
 use crate::auth::token::{self, OwnToken};
 use crate::key::RegistryKey;
+use crate::oci;
 use crate::route::Route;
 use crate::store::Store;
 use asker::Asker;
@@ -81,6 +81,9 @@ pub fn router(registry: Arc<Registry>) -> Router {
 }
 
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    if oci::Route::is_here(request.uri().path()) {
+        return oci::handle(registry, request).await;
+    }
     match dispatch(registry, request).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -104,11 +107,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         return Ok(().into_response());
     }
     let (parts, body) = request.into_parts();
-    let asker = Asker {
-        caller: caller(&registry, &parts).await?,
-        address: parts.extensions.get::<PeerAddr>().map(|peer| peer.0),
-        request_id: parts.extensions.get::<RequestId>().map(ToString::to_string),
-    };
+    let asker = identify(&registry, bearer(&parts.headers)?, &parts.extensions).await?;
     match (&method, route.clone()) {
         (&Method::PUT, route) => {
             return write::put(registry, asker, route, &parts.headers, body).await;
@@ -127,9 +126,26 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
     block(registry, answer).await
 }
 
-/// Who asks: a token counts before a certificate.
-async fn caller(registry: &Arc<Registry>, request: &Parts) -> Result<Caller, Refusal> {
-    if let Some(token) = bearer(&request.headers)? {
+/// Who asks, and from where.
+pub(crate) async fn identify(
+    registry: &Arc<Registry>,
+    token: Option<&str>,
+    extensions: &Extensions,
+) -> Result<Asker, Refusal> {
+    Ok(Asker {
+        caller: caller(registry, token, extensions).await?,
+        address: extensions.get::<PeerAddr>().map(|peer| peer.0),
+        request_id: extensions.get::<RequestId>().map(ToString::to_string),
+    })
+}
+
+/// A token counts before a certificate.
+async fn caller(
+    registry: &Arc<Registry>,
+    token: Option<&str>,
+    extensions: &Extensions,
+) -> Result<Caller, Refusal> {
+    if let Some(token) = token {
         if token.starts_with(token::PREFIX) {
             let token = OwnToken::parse(token).map_err(AuthError::Token)?;
             let grant = block(Arc::clone(registry), move |r| r.own_token(&token)).await?;
@@ -145,7 +161,7 @@ async fn caller(registry: &Arc<Registry>, request: &Parts) -> Result<Caller, Ref
             Bearer::Machine(machine) => Caller::Machine(machine),
         });
     }
-    match request.extensions.get::<PeerCertificates>() {
+    match extensions.get::<PeerCertificates>() {
         Some(PeerCertificates(chain)) if !chain.is_empty() => Ok(Caller::Keep(Arc::clone(chain))),
         _ => Ok(Caller::Anonymous),
     }

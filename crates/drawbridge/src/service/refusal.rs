@@ -34,6 +34,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
     pub(crate) fn status(&self) -> u16 {
         self.problem.status
     }

@@ -25,6 +25,7 @@ mod bucket;
 mod cloud;
 mod disk;
 mod error;
+mod files;
 mod key;
 mod location;
 mod migrate;

@@ -193,7 +193,11 @@ impl Store {
         Ok(Some(entry))
     }
 
-    fn directory(&self, repo: &RepoName, entry: &Entry) -> Result<Option<Directory>, StoreError> {
+    pub(super) fn directory(
+        &self,
+        repo: &RepoName,
+        entry: &Entry,
+    ) -> Result<Option<Directory>, StoreError> {
         let Some(bytes) = self.read_blob(repo, entry)? else {
             return Ok(None);
         };
