@@ -84,11 +84,14 @@ pub(super) fn some_digests<const N: usize>(
     value.map(|value| digests(Some(value))).transpose()
 }
 
+/// Digests of `N` bytes each.
+type Digests<const N: usize> = Vec<[u8; N]>;
+
 /// What is wanted and what is refused: the arrays `key` and `key_blacklist`, of which no digest is in both.
 pub(super) fn lists<const N: usize>(
     fields: &mut Fields<'_>,
     key: &str,
-) -> Result<(Vec<[u8; N]>, Vec<[u8; N]>), PolicyError> {
+) -> Result<(Digests<N>, Digests<N>), PolicyError> {
     let wanted = digests(fields.value(key))?;
     let refused = blacklist(fields.value(&format!("{key}_blacklist")), &wanted)?;
     Ok((wanted, refused))
