@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::problem::Problem;
 use types::{limits, problem};
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{HeaderMap, Request, Response};
 
 use crate::{Client, Error};
 
@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) length: Option<u64>,
     pub(crate) digest: Option<ContentDigest>,
     pub(crate) body: Vec<u8>,
+    /// The entity tag, without quotes.
+    pub(crate) etag: Option<String>,
 }
 
 impl Answer {
@@ -32,7 +34,61 @@ impl Answer {
     }
 }
 
+/// A small request that changes something.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent<'a> {
+    /// Media type, content, and the entity tag of what it replaces; a new one without.
+    Put(&'static str, &'a [u8], Option<&'a str>),
+    /// JSON.
+    Post(&'a [u8]),
+    Delete,
+}
+
 impl Client {
+    /// Sends a small request; the answer, if it is 200, 201 or 204.
+    pub(crate) fn send(&self, sent: Sent<'_>, path: &str) -> Result<Answer, Error> {
+        let url = self.url(path);
+        let authorization = self.authorization()?;
+        let authorization = authorization.iter().map(|value| ("authorization", value.clone()));
+        let (method, body, media_type) = match sent {
+            Sent::Put(media_type, body, _) => ("PUT", Some(body), media_type),
+            Sent::Post(body) => ("POST", Some(body), media::JSON),
+            Sent::Delete => ("DELETE", None, media::JSON),
+        };
+        let mut request = Request::builder().method(method).uri(&url);
+        for (name, value) in authorization {
+            request = request.header(name, value);
+        }
+        request = match sent {
+            Sent::Put(_, _, Some(etag)) => request.header("if-match", format!("\"{etag}\"")),
+            Sent::Put(_, _, None) => request.header("if-none-match", "*"),
+            Sent::Post(_) | Sent::Delete => request,
+        };
+        let wrong = |detail: String| Error::Answer { url: url.clone(), detail };
+        let response = match body {
+            Some(body) => {
+                let request = request.header("content-type", media_type).body(body);
+                self.run(request.map_err(|e| wrong(e.to_string()))?)
+            }
+            None => self.run(request.body(()).map_err(|e| wrong(e.to_string()))?),
+        };
+        let response = response.map_err(|e| transport(&url, e))?;
+        let mut answer = open(&url, response.headers())?;
+        if !matches!(response.status().as_u16(), 200 | 201 | 204) {
+            return Err(refused(url, response));
+        }
+        answer.body = read(&url, response, limits::JSON_BYTES_MAX)?;
+        Ok(answer)
+    }
+
+    fn run(
+        &self,
+        request: Request<impl ureq::AsSendBody>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let configured = self.agent.configure_request(request);
+        self.agent.run(configured.http_status_as_error(false).max_redirects(0).build())
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}/api/v{API_VERSION}/{path}", self.host)
     }
@@ -154,6 +210,7 @@ fn open(url: &str, headers: &HeaderMap) -> Result<Answer, Error> {
         length: length.map_err(|_| wrong("the header Content-Length is no number".into()))?,
         digest: digest.map_err(|e| wrong(format!("the header Content-Digest: {e}")))?,
         body: Vec::new(),
+        etag: text("etag").map(|tag| tag.trim_matches('"').to_owned()),
     })
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod http;
 mod publish;
+mod rights;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use types::{limits, slug};
 pub use drawbridge_core;
 pub use error::Error;
 pub use publish::{Progress, Published};
+pub use rights::{Document, Tagged};
 
 /// A registry, as one party sees it.
 #[derive(Clone)]

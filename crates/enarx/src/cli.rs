@@ -115,6 +115,12 @@ pub enum Command {
     /// Repositories of a registry
     #[command(subcommand)]
     Repo(cmd::repo::RepoCommand),
+    /// Organisations of a registry
+    #[command(subcommand)]
+    Org(cmd::org::OrgCommand),
+    /// Tokens of a registry's own, for programs
+    #[command(subcommand)]
+    Token(cmd::token::TokenCommand),
     /// Packages of a registry
     #[command(subcommand)]
     Package(cmd::package::PackageCommand),

@@ -48,6 +48,8 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Config(command) => cmd::config::run(command),
         Command::User(command) => cmd::user::run(command),
         Command::Repo(command) => cmd::repo::run(command),
+        Command::Org(command) => cmd::org::run(command),
+        Command::Token(command) => cmd::token::run(command),
         Command::Package(command) => cmd::package::run(command),
         Command::Platform(command) => cmd::platform::run(command),
         Command::Verify(args) => cmd::verify::run(args),

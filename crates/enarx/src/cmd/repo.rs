@@ -7,6 +7,8 @@ use drawbridge_core::RepoRecord;
 use serde_json::json;
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::policy::{self, PolicyCommand};
+use crate::cmd::rights::{self, RightsCommand};
 use crate::cmd::user::RepoName;
 use crate::failure::Outcome;
 use crate::output;
@@ -32,6 +34,12 @@ pub enum RepoCommand {
     Register(RegisterArgs),
     /// Show a repository and its tags
     Info(InfoArgs),
+    /// To which Keeps a repository is released
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Who has rights in a repository besides those who have them in all of its owner's
+    #[command(subcommand)]
+    Access(RightsCommand),
 }
 
 /// Arguments of `enarx repo register`.
@@ -93,6 +101,8 @@ pub fn run(command: &RepoCommand) -> Outcome {
             Ok(0)
         }
         RepoCommand::Info(args) => info(args, &store),
+        RepoCommand::Policy(command) => policy::run(command, &store),
+        RepoCommand::Access(command) => rights::run(command, &store),
     }
 }
 

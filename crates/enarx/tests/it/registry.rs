@@ -218,6 +218,80 @@ fn a_user_cannot_take_what_is_somebody_elses() {
     );
 }
 
+#[test]
+fn owners_say_who_may_do_what() {
+    let world = World::new();
+    let enarx = |words: &str| {
+        let (code, stdout, stderr) = world.enarx(words);
+        assert_eq!(code, 0, "{words}: {stderr}");
+        (stdout, stderr)
+    };
+    let refused = |words: &str, why: &str| {
+        let (code, _, stderr) = world.enarx(words);
+        assert!(code != 0 && stderr.contains(why), "{words}: {code} {stderr}");
+    };
+    refused("token list HOST/alice", "not logged in");
+    world.login();
+    enarx("user register HOST/alice");
+    enarx("repo register HOST/alice/app --private");
+
+    // Release policies: checked here first, then by version.
+    put(&world.path("bad.toml"), b"[[release]]\ntee = [\"snq\"]\n");
+    for words in ["repo policy check bad.toml", "repo policy set HOST/alice/app bad.toml"] {
+        refused(words, "2 | tee = [\"snq\"]");
+    }
+    put(&world.path("good.toml"), b"[[release]]\ntee = [\"snp\"]\n");
+    put(&world.path("ugly.toml"), b"[[release]]\ninsecure-release-to-simulated = true\n");
+    assert!(enarx("repo policy check good.toml").1.contains("1 rules"));
+    assert!(enarx("repo policy check ugly.toml").1.contains("protects nothing"));
+    assert!(enarx("repo policy show HOST/alice/app").1.contains("wrote none"));
+    assert!(enarx("repo policy set HOST/alice/app good.toml").1.contains("version 1 "));
+    assert!(enarx("repo policy set HOST/alice/app ugly.toml").1.contains("version 2 "));
+    refused("repo policy set HOST/alice/app good.toml --replaces 1", "read it again");
+    assert!(enarx("repo policy show HOST/alice/app").0.contains("insecure"));
+    assert!(enarx("repo policy show HOST/alice/app --version 1").0.contains("snp"));
+    let (json, _) = enarx("repo policy show HOST/alice/app --json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (json["version"].as_u64(), json["versions"].as_array().unwrap().len()),
+        (Some(2), 2)
+    );
+
+    // Tokens: shown once, listed without their secret, good for nothing once revoked.
+    let scopes = "--scope read:drawbridge_repositories --scope read:drawbridge_tags";
+    let (token, _) =
+        enarx(&format!("token create HOST/alice --name ci --repo app {scopes} --for 1h"));
+    let token = token.trim_end();
+    assert!(token.starts_with("dbt_alice_"), "{token}");
+    let (list, _) = enarx("token list HOST/alice");
+    assert!(list.contains("  ci  ") && !list.contains("dbt_"), "{list}");
+    enarx("user logout HOST");
+    enarx(&format!("repo info HOST/alice/app --insecure-auth-token {token}"));
+    refused(&format!("token list HOST/alice --insecure-auth-token {token}"), "logged in");
+    world.login();
+    let id = list.split(' ').next().unwrap();
+    enarx(&format!("token revoke HOST/alice {id}"));
+    refused(&format!("repo info HOST/alice/app --insecure-auth-token {token}"), "revoked");
+    refused("token create HOST/alice --name x --repo app --scope all", "no token can have");
+    refused(&format!("token create HOST/alice --name x --repo app {scopes} --for 1"), "--for");
+
+    // Organisations and rights.
+    refused("org register HOST/acme --owner nobody", "no user nobody");
+    enarx("org register HOST/acme --owner alice");
+    refused("org set HOST/acme bob writer", "no user bob");
+    enarx("org set HOST/acme alice --team dev");
+    let (shown, _) = enarx("org show HOST/acme");
+    assert!(shown.contains("alice") && shown.contains("in the team dev"), "{shown}");
+    refused("org remove HOST/acme alice", "must be an owner");
+    refused("org remove HOST/acme bob", "no such user");
+    enarx("repo register HOST/acme/app --private");
+    enarx("repo access grant HOST/acme/app dev writer --team");
+    refused("repo access grant HOST/acme/app ops writer --team", "no team");
+    assert!(enarx("repo access show HOST/acme/app").0.contains("team  dev  writer"));
+    enarx("repo access revoke HOST/acme/app dev --team");
+    assert_eq!(enarx("repo access show HOST/acme/app --json").0, "{\"users\":{},\"teams\":{}}\n");
+}
+
 fn put(path: &std::path::Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
 }
