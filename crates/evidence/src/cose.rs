@@ -256,6 +256,14 @@ mod tests {
     }
 
     #[test]
+    fn claims_are_named_by_numbers_or_text() {
+        let read = |bytes: &[u8]| label(&mut Decoder::new(bytes)).is_ok();
+        assert_eq!(label(&mut Decoder::new(b"\x01")).unwrap(), Label::Number(1));
+        assert_eq!(label(&mut Decoder::new(b"\x61a")).unwrap(), Label::Text("a"));
+        assert!(!read(b"\x41a") && !read(b"\xf5") && !read(b""));
+    }
+
+    #[test]
     fn one_encoding_only() {
         // [h'a1013822', {}, h'01', h'02'], ES384.
         assert_eq!(parse("8444a1013822a041014102").unwrap().algorithm, Algorithm::Es384);

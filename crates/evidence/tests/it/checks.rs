@@ -4,10 +4,15 @@
 
 use crate::crypto::Both;
 use enarx_evidence::amd::Roots;
-use enarx_evidence::snp::{Endorsements, verify_snp};
+use enarx_evidence::claims::Claims;
+use enarx_evidence::csr::Request;
+use enarx_evidence::snp::{self, Endorsements, verify_snp};
 use enarx_evidence::{Anchors, Check, Kind};
 use testkit::silicon::{ARK_SERIAL, ASK_SERIAL, CrlSpec, Key, Shape, SimulatedSnp, VekSpec};
-use types::limits::{CERTIFICATE_BYTES_MAX, CRL_BYTES_MAX};
+use types::limits::{
+    ATTESTATION_BYTES_MAX, CERTIFICATE_BYTES_MAX, CLAIMS_BYTES_MAX, CRL_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+};
 use types::time::Timestamp;
 
 use crate::world::{DAY, MEASUREMENT, MILAN, NOW, TURIN, parts, policy, roots, verify, verify_at};
@@ -85,6 +90,13 @@ fn the_vendors_own_roots_are_there() {
     assert_eq!((vendors.amd.len(), vendors.intel.len(), vendors.nitro.len()), (3, 1, 1));
     assert!(vendors.amd.iter().all(|root| !root.simulated()));
     assert!(!vendors.intel[0].simulated() && !vendors.nitro[0].simulated());
+    // Nobody can give them as roots of simulated silicon.
+    let milan = &vendors.amd[0];
+    let pem: String = [milan.ark_der(), milan.ask_der()]
+        .map(|der| der::pem::encode_string("CERTIFICATE", Default::default(), der).unwrap())
+        .concat();
+    let error = Anchors::simulated(&pem, &Both).unwrap_err().to_string();
+    assert!(error.contains("built in"), "{error}");
 }
 
 #[test]
@@ -255,6 +267,11 @@ fn what_is_required() {
         });
         refused(name, &without, &policy, "require");
     }
+    // Guest and platform can each see to these.
+    let rapl = MILAN.with_shape(|s| s.platform_info |= 1 << 3);
+    taken("by the platform", &rapl, "[snp]\nrequire = [\"rapl-disabled\"]\n", &[]);
+    let hiding = MILAN.with_shape(|s| s.policy |= 1 << 24);
+    taken("by the guest", &hiding, "[snp]\nrequire = [\"ciphertext-hiding\"]\n", &[]);
     // An author's key takes the flag and the digest.
     let policy = "[snp]\nrequire = [\"author-key\"]\n";
     refused("no digest", &MILAN.with_shape(|s| s.key_info |= 1), policy, "require");
@@ -553,6 +570,13 @@ fn what_is_larger_than_any() {
         assert_eq!(detail(&other, "crl-malformed").contains("larger"), told);
         let error = Roots::from_der(&certificate, &certificate, None, &Both).unwrap_err();
         assert_eq!(error.to_string().contains("larger"), told);
+        let error = snp::split_attestation(&vec![0; ATTESTATION_BYTES_MAX + over]).unwrap_err();
+        assert_eq!(error.to_string().contains("larger"), told);
+        let error = Claims::from_bytes(&vec![0; CLAIMS_BYTES_MAX + over]).unwrap_err();
+        assert_eq!(error.to_string().contains("larger"), told);
+        let error = Request::parse(&vec![0x30; REQUEST_BYTES_MAX + over], &Both).unwrap_err();
+        assert_eq!(error.check, "request-malformed");
+        assert_eq!(error.detail.contains("larger"), told);
     }
 }
 

@@ -12,6 +12,12 @@ pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
     -----END PUBLIC KEY-----\n";
 pub(super) const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU","use":"sig"}"#;
 
+/// A key as large as those on P-384.
+fn jwk_p384() -> String {
+    let part = "A".repeat(64);
+    format!(r#"{{"kty":"EC","crv":"P-384","x":"{part}","y":"{part}"}}"#)
+}
+
 /// Refused at this line, in these words.
 pub(super) fn refused(text: &str, line: usize, says: &str) {
     let error = Policy::parse(text).unwrap_err();
@@ -187,6 +193,7 @@ fn errors_name_the_place_and_the_way_out() {
         ("[[registry]]\nhost = \"h\"\nkey = \"x\"\n".to_owned(), 3, "PEM"),
         ("[[registry]]\nhost = \"h\"\nkey = \"{}\"\n".to_owned(), 3, "JWK"),
         (format!("[[registry]]\nhost = \"h\"\nkey = '{}'\n", JWK.replace("EC", "RSA")), 3, "P-256"),
+        (format!("[[registry]]\nhost = \"h\"\nkey = '{}'\n", jwk_p384()), 3, "no P-256 key"),
         (
             format!("[[registry]]\nhost = \"h\"\nkey = '{}'\n", JWK.replace("\"use\"", "\"d\"")),
             3,

@@ -149,6 +149,9 @@ fn who_signed_what() {
         ("the authority is revoked", |k| k.root_crl.revoked = vec![vec![0x13]], "revoked"),
         ("the signer is revoked", |k| k.root_crl.revoked = vec![vec![0x12]], "revoked"),
     ];
+    let other = judge(Tee::Sgx, |k| k.signer_name = "Intel SGX PCK Platform CA".into(), "");
+    let other = other.unwrap_err();
+    assert!(other.detail.contains("the signer of the TCB info"), "{other}");
     for tee in [Tee::Sgx, Tee::Tdx] {
         for (what, edit, check) in rows {
             refused(what, tee, edit, "", check);
