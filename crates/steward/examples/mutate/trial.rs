@@ -13,6 +13,7 @@ use evidence::crypto::{AwsLc, Cached};
 use evidence::csr::Request;
 use evidence::intel::Collateral;
 use evidence::snp::Endorsements;
+use evidence::vtpm::Bundle;
 use evidence::{Context, Evidence, Kind, Refusal, Verified};
 use steward::recorded::Subject;
 
@@ -106,7 +107,10 @@ pub(crate) fn run(case: &Case, cases: &[Case], seed: u64, numbers: Range<u64>) -
             Err(_) => totals.failures.push(format!("{}: a panic", told())),
             Ok(Err(refusal)) => *totals.checks.entry(refusal.check).or_default() += 1,
             Ok(Ok(verified)) if harmless(case, &mutant, &verified) => totals.unsigned += 1,
-            Ok(Ok(_)) => totals.failures.push(format!("{}: taken", told())),
+            Ok(Ok(_)) => {
+                let where_ = difference(&case.subject, &mutant);
+                totals.failures.push(format!("{}: taken; {where_}", told()));
+            }
         }
         if took > LONGEST {
             totals.failures.push(format!("{}: took {took:?}", told()));
@@ -160,7 +164,7 @@ fn harmless(case: &Case, mutant: &Subject, verified: &Verified) -> bool {
     if case.taken.as_ref() != Some(verified) {
         return false;
     }
-    let statement = from.statement == to.statement || same_quote(from, to);
+    let statement = from.statement == to.statement || same_statement(from, to);
     let endorsements = from.endorsements == to.endorsements
         || reduced(from, to).is_some_and(|endorsements| {
             let less = Evidence { endorsements, ..from.clone() };
@@ -169,30 +173,65 @@ fn harmless(case: &Case, mutant: &Subject, verified: &Verified) -> bool {
     statement && endorsements
 }
 
-/// Whether two quotes differ in the writing of their certificates only.
-fn same_quote(from: &Evidence, to: &Evidence) -> bool {
-    if !matches!(from.kind, Kind::Sgx | Kind::Tdx) {
-        return false;
+/// Where something and its mutant differ, and in what.
+fn difference(from: &Subject, to: &Subject) -> String {
+    let bytes = |subject: &Subject| match subject {
+        Subject::Request(der) => der.clone(),
+        Subject::Evidence(evidence) => [&evidence.statement[..], &evidence.endorsements].concat(),
+    };
+    let (from, to) = (bytes(from), bytes(to));
+    let start = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let shorter = from.len().min(to.len()) - start;
+    let same = from.iter().rev().zip(to.iter().rev()).take(shorter).take_while(|(a, b)| a == b);
+    let end = same.count();
+    let part = |all: &[u8]| {
+        let part = all.get(start..all.len() - end).unwrap_or_default();
+        String::from_utf8_lossy(part.get(..40).unwrap_or(part)).escape_debug().to_string()
+    };
+    format!("at {start} \"{}\" became \"{}\"", part(&from), part(&to))
+}
+
+/// Whether two statements differ in what nobody signs only: in the writing of a quote's certificates, or in what the header
+/// of an HCL report says after its first word.
+fn same_statement(from: &Evidence, to: &Evidence) -> bool {
+    match from.kind {
+        Kind::Sgx | Kind::Tdx => same_quote(&from.statement, &to.statement),
+        Kind::AzureSnp | Kind::AzureTdx => {
+            let read = |evidence: &Evidence| Bundle::from_bytes(&evidence.statement).ok();
+            let (Some(mut from), Some(mut to)) = (read(from), read(to)) else { return false };
+            for bundle in [&mut from, &mut to] {
+                bundle.hcl.iter_mut().take(32).skip(4).for_each(|byte| *byte = 0);
+            }
+            let quote = from.quote == to.quote || same_quote(&from.quote, &to.quote);
+            to.quote.clone_from(&from.quote);
+            quote && from == to
+        }
+        Kind::Snp | Kind::Nitro | Kind::Cca => false,
     }
+}
+
+fn same_quote(from: &[u8], to: &[u8]) -> bool {
     let split = |quote: &[u8]| {
         let begin = b"-----BEGIN CERTIFICATE-----";
         let at = quote.windows(begin.len()).position(|window| window == begin)?;
         let (before, certificates) = quote.split_at(at);
-        let text = String::from_utf8_lossy(certificates);
-        Some((before.to_vec(), certificates_in(&text)))
+        Some((before.to_vec(), certificates_in(&String::from_utf8_lossy(certificates))))
     };
-    split(&from.statement).is_some_and(|parts| Some(parts) == split(&to.statement))
+    split(from).is_some_and(|parts| Some(parts) == split(to))
 }
 
-/// DER of the certificates in PEM, whatever is around them.
-fn certificates_in(text: &str) -> Vec<Vec<u8>> {
-    let end = "-----END CERTIFICATE-----";
-    text.split_inclusive(end)
-        .filter_map(|block| {
-            let block = block.get(block.find("-----BEGIN CERTIFICATE-----")?..)?;
-            Some(der::pem::decode_vec(block.as_bytes()).ok()?.1)
-        })
-        .collect()
+/// Certificates in PEM without white space, which is nobody's, nor the zero at the end of a quote's.
+fn certificates_in(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_whitespace() && *c != '\0').collect()
+}
+
+/// A document of Intel's, and its signature, whose digits may be of either case.
+fn document(text: Option<&str>) -> Option<(&str, String)> {
+    let (body, signature) = text?.split_once("\"signature\"")?;
+    let digits = signature.chars().filter(char::is_ascii_alphanumeric);
+    // White space around what is signed.
+    let body = body.trim_end().trim_end_matches(',').trim();
+    Some((body, digits.map(|c| c.to_ascii_lowercase()).collect()))
 }
 
 /// The endorsements of the original without what differs in the mutant's; `None` where that makes no sense.
@@ -214,7 +253,13 @@ fn reduced(from: &Evidence, to: &Evidence) -> Option<Vec<u8>> {
                 let chains = [&collateral.tcb_info_chain, &collateral.qe_identity_chain];
                 chains.map(|chain| certificates_in(chain.as_deref().unwrap_or_default()))
             };
-            let same = own.tcb_info == other.tcb_info && own.qe_identity == other.qe_identity;
+            let documents = |collateral: &Collateral| {
+                let texts = [&collateral.tcb_info, &collateral.qe_identity];
+                texts.map(|text| {
+                    document(text.as_deref()).map(|(body, digits)| (body.to_owned(), digits))
+                })
+            };
+            let same = documents(&own) == documents(&other);
             (same && chains(&own) == chains(&other)).then(|| own.to_bytes())
         }
         Kind::Nitro | Kind::Cca => None,
