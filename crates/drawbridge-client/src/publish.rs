@@ -77,6 +77,11 @@ impl Client {
             self.put(&url, &entry.media_type, &entry.digest, &node.bytes, &mut sent)?;
             before += entry.length;
         }
+        // Somebody else may have announced another tree meanwhile, with files of the same names. Now that all of this one is
+        // there, the tag stands for it, or the registry says that it does not.
+        if !self.tag_entry(&bare).is_ok_and(|seen| seen == tree.tag()) {
+            self.put(&tag_path, media::ENTRY, &tag_digest, &tag, &mut |_| {})?;
+        }
         Ok(Published { digest, already: false })
     }
 }

@@ -145,6 +145,9 @@ struct Serve {
     /// Roots of Stewards, PEM. Private workloads are released to Keeps with certificates below these.
     #[arg(long, env = "DRAWBRIDGE_KEEP_CA", value_name = "FILE", num_args = 1.., value_delimiter = ',')]
     keep_ca: Vec<PathBuf>,
+    /// Make a private repository when its owner pushes to one that is not there, by OCI.
+    #[arg(long, env = "DRAWBRIDGE_CREATE_ON_PUSH")]
+    create_on_push: bool,
     /// Release private workloads also to Keeps on simulated silicon, which protects nothing. For development only.
     #[arg(long, env = "DRAWBRIDGE_INSECURE_RELEASE_TO_SIMULATED")]
     insecure_release_to_simulated: bool,

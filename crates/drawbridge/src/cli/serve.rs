@@ -74,6 +74,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         host: options.host.clone(),
         issuers,
         audit,
+        create_on_push: options.create_on_push,
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });

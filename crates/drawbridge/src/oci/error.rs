@@ -2,6 +2,8 @@
 
 //! How OCI clients are told no: the specification's codes.
 
+use std::fmt;
+
 use axum::http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -82,6 +84,12 @@ impl Refused {
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
         put(&mut self.headers, name, value);
         self
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
     }
 }
 

@@ -16,10 +16,16 @@ use super::error::{Code, Refused};
 use super::records::{MANIFESTS, ManifestRecord, REFERRERS, TAGS, TagRecord};
 use super::route::OciTag;
 use super::{Asking, CONTENT_DIGEST, SUBJECT, put};
+use crate::audit::Outcome;
+use crate::auth::access::Action;
 use crate::service::Registry;
 use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
-use crate::store::{BlobDigest, Finished, Put, RepoName};
+use crate::service::refusal::Refusal;
+use crate::store::{BlobDigest, Finished, Put, RepoName, StoreError};
+
+/// How often a tree is announced again because somebody else announced another one.
+const PUBLISH_ATTEMPTS_MAX: usize = 16;
 
 /// How a manifest is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +123,20 @@ impl Asking {
         self.block(move |registry, asker| {
             registry.may_push(asker, &repo)?;
             let manifest = Manifest::parse(&media_type, &bytes)?;
-            let digest = registry.push(&repo, &reference, &manifest, &bytes)?;
+            let name = match &reference {
+                Reference::Tag(tag) => Some(format!("{repo}:{}", tag.parts()[2])),
+                Reference::Digest(_) => None,
+            };
+            if let Some(name) = &name {
+                let detail = Some(format!("OCI manifest {}", Sha256::of(&bytes)));
+                registry.granted(asker, Action::WriteTag, name, detail)?;
+            }
+            let pushed = registry.push(&repo, &reference, &manifest, &bytes);
+            if let (Some(name), Err(refused)) = (&name, &pushed) {
+                let refusal = Refusal::new(400, "Not published", refused.to_string(), "oci");
+                registry.refused(asker, Action::WriteTag, name, Outcome::Failed, &refusal);
+            }
+            let digest = pushed?;
             let mut response = StatusCode::CREATED.into_response();
             let headers = response.headers_mut();
             put(headers, LOCATION, &format!("/v2/{repo}/manifests/{digest}"));
@@ -148,21 +167,22 @@ impl Registry {
         tag: &OciTag,
     ) -> Result<Option<Sha256>, Refused> {
         let table = self.store.table(&TAGS);
-        let record = table.value(&tag.parts())?;
         let Some(name) = &tag.version else {
-            return Ok(record.map(|record| record.manifest));
+            return Ok(table.value(&tag.parts())?.map(|record| record.manifest));
         };
         let Some(seen) = self.store.tag(name)? else {
             return Ok(None);
         };
         let package = Some(seen.digest());
-        if let Some(record) = record.filter(|record| record.package == package) {
-            return Ok(Some(record.manifest));
-        }
-        let new = TagRecord { manifest: self.pack(repo, &seen)?, package };
         let kept = table.update(&tag.parts(), |found| {
-            let there = found.is_some_and(|found| found.package == package);
-            Ok::<_, Refused>((!there).then(|| new.clone()))
+            Ok::<_, Refused>(match found.filter(|found| found.package == package) {
+                Some(found) if found.settled => None,
+                Some(found) => Some(TagRecord { settled: true, ..found.clone() }),
+                None => {
+                    let manifest = self.pack(repo, &seen)?;
+                    Some(TagRecord { manifest, package, settled: true })
+                }
+            })
         })?;
         Ok(kept.map(|record| record.manifest))
     }
@@ -236,7 +256,7 @@ impl Registry {
             return Ok(digest);
         };
         let package = publish.as_ref().map(|(_, root)| root.digest.sha256());
-        let new = TagRecord { manifest: digest, package };
+        let new = TagRecord { manifest: digest, package, settled: publish.is_none() };
         let table = self.store.table(&TAGS);
         let Some((version, root)) = publish else {
             let [user, name] = repo.parts();
@@ -255,27 +275,34 @@ impl Registry {
                 Put::Conflict => Err(taken()),
             };
         };
-        // The record counts from the moment when the tag stands for the tree.
-        let claim = |found: Option<&TagRecord>| -> Result<Option<TagRecord>, Refused> {
+        // First what is about to be published, for the tag of the Drawbridge API may be there from one moment to the next.
+        table.update(&tag.parts(), |found| {
             let seen = self.store.tag(version)?.map(|seen| seen.digest());
             match found {
-                Some(found) if *found == new => Ok(None),
-                Some(found) if seen.is_some() && seen == found.package => Err(taken()),
+                Some(found) if found.manifest == digest && found.package == package => Ok(None),
+                Some(found) if found.settled => Err(taken()),
+                Some(_) if seen.is_some() && seen != package => Err(taken()),
                 _ => Ok(Some(new.clone())),
             }
-        };
-        table.update(&tag.parts(), claim)?;
+        })?;
         let record = drawbridge_core::TagRecord(root);
-        match self.store.put_tag(version, &record, self.clock.now())? {
-            Put::Created | Put::Same => {}
-            Put::Conflict => return Err(taken()),
+        // All of the tree is there. Somebody who announces another one just then may only delay it.
+        let mut attempts = 0..PUBLISH_ATTEMPTS_MAX;
+        while self.store.tag(version)?.is_none() && attempts.next().is_some() {
+            self.store.put_tag(version, &record, self.clock.now())?;
         }
-        // Somebody else may have claimed it meanwhile, for another tree.
-        table.update(&tag.parts(), claim)?;
-        match self.manifest_of(repo, tag)? {
-            Some(found) if found == digest => Ok(digest),
-            _ => Err(taken()),
+        match self.store.tag(version)? {
+            Some(seen) if seen.entry == record.0 => {}
+            Some(_) => return Err(taken()),
+            None => return Err(StoreError::Busy.into()),
         }
+        // Somebody else may have been about to publish another one meanwhile, which did not come to be.
+        table.update(&tag.parts(), |found| match found.filter(|found| found.settled) {
+            Some(found) if found.manifest == digest => Ok(None),
+            Some(_) => Err(taken()),
+            None => Ok(Some(TagRecord { settled: true, ..new.clone() })),
+        })?;
+        Ok(digest)
     }
 
     /// Whether everything that a manifest names is in its repository.

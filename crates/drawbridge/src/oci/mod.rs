@@ -41,10 +41,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use drawbridge_core::RepoRecord;
 use serde_json::json;
 
 use crate::auth::access::{Action, Caller, Denied};
 use crate::service::asker::Asker;
+use crate::service::documents::Condition;
 use crate::service::refusal::Refusal;
 use crate::service::{Registry, identify};
 use crate::store::RepoName;
@@ -162,15 +164,22 @@ impl Registry {
     }
 
     fn may_push(&self, asker: &Asker, repo: &RepoName) -> Result<(), Refused> {
-        let known = self.known_repo(&asker.caller, repo)?;
-        let may = self.permit(asker, &known, Action::WriteTag, repo, (false, None));
-        may.map_err(|refusal| match (refusal.status(), &known.repo) {
-            (404, None) => Refused::new(
-                Code::NameUnknown,
-                format!("there is no repository {repo}; register it first: enarx repo register"),
-            ),
-            _ => refusal.into(),
-        })
+        let mut known = self.known_repo(&asker.caller, repo)?;
+        let mut may = self.permit(asker, &known, Action::WriteTag, repo, (false, None));
+        let missing = |may: &Result<(), Refusal>| may.as_ref().is_err_and(|no| no.status() == 404);
+        if self.create_on_push && missing(&may) && known.owner.is_some() && known.repo.is_none() {
+            self.with_repo(asker, Action::CreateRepo, repo)?;
+            let private = RepoRecord { public: false, discoverable: false };
+            // Whoever was first with another record has the repository.
+            self.write_repo(asker, repo, private, &Condition::Absent)?;
+            known = self.known_repo(&asker.caller, repo)?;
+            may = self.permit(asker, &known, Action::WriteTag, repo, (false, None));
+        }
+        if missing(&may) && known.repo.is_none() {
+            let what = format!("there is no repository {repo}; its owner registers it first");
+            return Err(Refused::new(Code::NameUnknown, what));
+        }
+        Ok(may?)
     }
 }
 

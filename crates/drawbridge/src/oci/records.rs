@@ -23,6 +23,8 @@ pub(super) struct TagRecord {
     pub(super) manifest: Sha256,
     /// The root of the tree, if the tag is a version.
     pub(super) package: Option<Sha256>,
+    /// Whether it stays so. Before that, of a version, it is what somebody is about to publish.
+    pub(super) settled: bool,
 }
 
 /// Manifests by user, repository and digest.

@@ -81,7 +81,7 @@ impl Registry {
     }
 
     /// Writes down that something is about to be done; it must not be done if that fails.
-    pub(super) fn granted(
+    pub(crate) fn granted(
         &self,
         asker: &Asker,
         action: Action,
@@ -97,7 +97,7 @@ impl Registry {
 
     /// Writes down that something is not done. Whoever has shown nothing at all is not written down: that would be a way to
     /// fill the disk, and says nothing.
-    pub(super) fn refused(
+    pub(crate) fn refused(
         &self,
         asker: &Asker,
         action: Action,

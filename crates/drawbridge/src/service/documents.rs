@@ -30,7 +30,7 @@ pub(super) const OWNER_PUBLISHERS: Kind<PublishersDocument> = Kind::new("owner-p
 
 /// On what condition a document is written (RFC 9110 section 13.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(crate) enum Condition {
     /// Nothing is said: a new document, or the one that is there.
     None,
     /// `If-None-Match: *`: a new one.
@@ -261,7 +261,7 @@ impl Registry {
     }
 
     /// Registers a repository, or changes its record in place of the one that the condition names.
-    pub(super) fn write_repo(
+    pub(crate) fn write_repo(
         &self,
         asker: &Asker,
         name: &RepoName,

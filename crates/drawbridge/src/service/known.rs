@@ -23,7 +23,7 @@ use crate::store::{RepoName, Tag, TagName, UserName};
 #[derive(Debug)]
 pub(crate) struct Known {
     name: UserName,
-    pub(super) owner: Option<OwnerRecord>,
+    pub(crate) owner: Option<OwnerRecord>,
     repo_name: Option<RepoName>,
     pub(crate) repo: Option<RepoRecord>,
     access: Option<AccessRecord>,

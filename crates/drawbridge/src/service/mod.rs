@@ -25,7 +25,7 @@
 pub(crate) mod asker;
 pub(crate) mod conditions;
 pub(crate) mod content;
-mod documents;
+pub(crate) mod documents;
 mod known;
 mod policies;
 mod read;
@@ -67,6 +67,8 @@ pub struct Registry {
     pub host: String,
     /// Who issues tokens.
     pub issuers: Issuers,
+    /// Whether owners who push by OCI to a repository that is not there get a private one.
+    pub create_on_push: bool,
     /// Which Keeps get private workloads.
     pub keeps: Keeps,
     /// What is written down of it.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use types::digest::Sha256;
 use types::limits;
 
-use crate::world::{ALL, WASM, World, digest, files, slug, write};
+use crate::world::{ALL, Options, WASM, World, digest, files, slug, write};
 
 struct Answer {
     status: u16,
@@ -491,6 +491,83 @@ fn who_may_do_what_is_as_everywhere() {
     ann.get("/v2/x").says(404, "NAME_UNKNOWN");
     let found = nobody.get("/.well-known/wasm-pkg/registry.json").is(200).json();
     assert_eq!(found, json!({"preferredProtocol": "oci", "oci": {"registry": crate::world::HOST}}));
+}
+
+#[test]
+fn a_push_makes_a_private_repository_where_that_is_wanted() {
+    let environment = vec![("DRAWBRIDGE_CREATE_ON_PUSH", "true".to_owned())];
+    let world = World::with(Options { environment, audit: true, ..Options::default() });
+    world.register("app", true, false);
+    let ann = world.oci("ann");
+    let manifest = ann.package("ann/new", &files());
+    ann.manifest("ann/new", "1.0.0", &manifest).is(201);
+    assert!(!world.person("ann").repo_get("ann", "new").unwrap().public);
+    world.nobody().get("/v2/ann/new/manifests/1.0.0").says(401, "UNAUTHORIZED");
+    // Both are in the audit log.
+    let log: String = std::fs::read_dir(world.audit_dir())
+        .unwrap()
+        .filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok())
+        .collect();
+    for event in [
+        r#""action":"create-repo","outcome":"granted","name":"ann/new""#,
+        r#""action":"publish","outcome":"granted","name":"ann/new:1.0.0""#,
+    ] {
+        assert!(log.contains(event), "{log}");
+    }
+    // Nobody else, and nobody without a name.
+    for client in [world.oci("bob"), world.nobody()] {
+        let answer = client.post("/v2/ann/newer/blobs/uploads/", b"");
+        assert!([401, 403].contains(&answer.status));
+    }
+    ann.post("/v2/zoe/app/blobs/uploads/", b"").says(404, "NAME_UNKNOWN");
+    assert_eq!(world.person("ann").repo_get("ann", "newer").unwrap_err().status(), Some(404));
+}
+
+#[test]
+fn of_several_at_once_at_most_one_is_told_yes_and_all_see_the_same() {
+    let world = World::new();
+    world.register("app", true, false);
+    let ann = world.oci("ann");
+    let of = |n: u8| vec![("main.wasm".to_owned(), WASM.to_vec()), ("n".to_owned(), vec![n])];
+    let manifests: Vec<Value> = (0..3).map(|n| ann.package("ann/app", &of(n))).collect();
+    let mut yes = 0;
+    for round in 0..8 {
+        let tag = format!("{round}.0.0");
+        let name = slug(&format!("ann/app:{tag}"));
+        let (world, tag, name) = (&world, &tag, &name);
+        let push = |manifest: &Value, n: u8| {
+            let status = world.oci("ann").manifest("ann/app", tag, manifest).status;
+            assert!([201, 409, 503].contains(&status), "{status}");
+            let manifest = Some(Sha256::of(manifest.to_string().as_bytes()));
+            (status == 201).then(|| (manifest, Tree::from_files(of(n)).unwrap().digest()))
+        };
+        let push = &push;
+        let told: Vec<(Option<Sha256>, Sha256)> = std::thread::scope(|scope| {
+            let pushes = manifests.iter().zip(0u8..);
+            let mut threads: Vec<_> =
+                pushes.map(|(manifest, n)| scope.spawn(move || push(manifest, n))).collect();
+            threads.push(scope.spawn(move || {
+                let published = world.person("ann").publish(name, of(7), &mut |_| {});
+                published.ok().map(|published| (None, published.digest))
+            }));
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(told.len() <= 1, "{told:?}");
+        yes += told.len();
+        let seen = world.nobody().get(&format!("/v2/ann/app/manifests/{tag}")).is(200);
+        let root = world.anonymous().deploy_info(name).unwrap().digest;
+        if let Some((manifest, digest)) = told.first() {
+            assert_eq!(root, *digest, "{tag}");
+            assert!(manifest.is_none_or(|manifest| manifest == Sha256::of(&seen.body)), "{tag}");
+        }
+        // What the manifest says is what the other protocol has.
+        let layers = seen.json()["layers"].as_array().unwrap().len();
+        let fetched = world.anonymous().fetch_package(name, &root).unwrap();
+        assert_eq!(layers, fetched.len());
+        let layers = seen.json()["layers"].to_string();
+        assert!(fetched.iter().all(|(_, bytes)| layers.contains(&Sha256::of(bytes).to_string())));
+    }
+    assert!(yes > 0);
 }
 
 /// A program that may not be installed: its path in `PATH`.
