@@ -90,6 +90,19 @@ fn policy_bits_are_where_the_specification_puts_them() {
         assert!(get(GuestPolicy(1 << bit)) && !get(GuestPolicy(!(1 << bit))));
     }
     assert_eq!(GuestPolicy(0x3_0133).abi(), (1, 51));
+    type PlatformBit = (u8, fn(PlatformInfo) -> bool);
+    let bits: [PlatformBit; 7] = [
+        (0, PlatformInfo::smt),
+        (1, PlatformInfo::tsme),
+        (2, PlatformInfo::ecc),
+        (3, PlatformInfo::rapl_disabled),
+        (4, PlatformInfo::ciphertext_hiding),
+        (5, PlatformInfo::alias_check_complete),
+        (7, PlatformInfo::tio),
+    ];
+    for (bit, get) in bits {
+        assert!(get(PlatformInfo(1 << bit)) && !get(PlatformInfo(!(1 << bit))));
+    }
 }
 
 /// Each bit that must not be set: where, in which versions.

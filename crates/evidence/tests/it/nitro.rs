@@ -343,7 +343,7 @@ fn who_signed_a_document() {
         ),
     ];
     let other = judged(&shaped(|s| s.certificates[4].signer = 4), "").unwrap_err();
-    assert!(other.detail.contains("is not issued by the one above it"), "{other}");
+    assert!(other.detail.contains("is not signed by the one above it"), "{other}");
     for (what, edit, check) in rows {
         refused(what, judged(&shaped(edit), ""), check);
     }

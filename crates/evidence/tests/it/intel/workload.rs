@@ -309,6 +309,23 @@ fn service(knobs: &mut Knobs, body: u16, attributes: u64, first: [u8; 48], now: 
     (knobs.quote.tdx.service_td, knobs.quote.tdx.current_service_td) = (first, now);
 }
 
+/// Each name lets one bit pass, and without it the bit is refused.
+#[test]
+fn features_are_named_one_by_one() {
+    let tdx = [("ICSSD", 16), ("LASS", 27), ("PKS", 30), ("KL", 31), ("TPA", 62), ("PERFMON", 63)];
+    let sgx = [("CET", 6), ("KSS", 7), ("AEXNotify", 10)];
+    let rows = tdx.map(|row| (Tee::Tdx, row)).into_iter().chain(sgx.map(|row| (Tee::Sgx, row)));
+    for (tee, (name, bit)) in rows {
+        let edit = |k: &mut Knobs| match tee {
+            Tee::Sgx => k.quote.sgx.attributes.0 |= 1 << bit,
+            Tee::Tdx => k.quote.tdx.attributes |= 1 << bit,
+        };
+        let section = if tee == Tee::Sgx { SGX } else { TDX };
+        taken(name, tee, edit, &format!("{section}features = [\"{name}\"]\n"), &[]);
+        refused(name, tee, edit, &format!("{section}features = []\n"), "attributes");
+    }
+}
+
 /// MRTD alone covers the firmware only: what that boots is in the registers.
 #[test]
 fn a_td_is_pinned_by_all_that_was_measured() {
