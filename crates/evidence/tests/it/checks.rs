@@ -102,7 +102,7 @@ fn the_vendors_own_roots_are_there() {
 #[test]
 fn what_a_report_says() {
     type Edit = fn(&mut Shape);
-    let rows: [(&str, Edit, &str, &str); 34] = [
+    let rows: [(&str, Edit, &str, &str); 35] = [
         ("debugging", |s| s.policy |= 1 << 19, "", "debug"),
         ("a migration agent", |s| s.policy |= 1 << 18, "", "migration-agent"),
         ("bit 17 clear", |s| s.policy &= !(1 << 17), "", "report-reserved"),
@@ -134,6 +134,12 @@ fn what_a_report_says() {
             "one socket, not listed",
             |s| s.policy |= 1 << 20,
             "policy_flags = [\"SMT\"]",
+            "policy-flags",
+        ),
+        (
+            "debugging, allowed and not listed",
+            |s| s.policy |= 1 << 19,
+            "allow = [\"debug\"]\npolicy_flags = [\"SMT\"]",
             "policy-flags",
         ),
         ("SMT where TSME is wanted", |_| (), "platform_info_flags = \"TSME\"", "platform-flags"),
