@@ -69,7 +69,7 @@ impl Condition {
     pub(super) fn permits(&self, there: Option<&str>) -> Result<(), Refusal> {
         match (self, there) {
             (Self::None | Self::Absent, None) => Ok(()),
-            (Self::Is(wanted), Some(tag)) if wanted == tag => Ok(()),
+            (Self::Is(wanted), there) if wanted == there.unwrap_or(UNWRITTEN) => Ok(()),
             (Self::None, Some(_)) => Err(Refusal::conflict("there is another one already")
                 .hint("read it, and send the ETag of what you read as If-Match to take its place")),
             (Self::Absent | Self::Is(_), _) => Err(Refusal::new(
@@ -82,6 +82,9 @@ impl Condition {
         }
     }
 }
+
+/// The entity tag of a document that nobody has written yet, which is read as an empty one. No record has it.
+const UNWRITTEN: &str = "unwritten";
 
 /// The entity tag of a record.
 pub(super) fn etag(record: &impl Serialize) -> String {
@@ -192,7 +195,7 @@ impl Registry {
         let record = self.document(&ACCESS, &name.parts())?;
         Ok(match record {
             Some(record) => Content::json(&record.access).tagged(etag(&record)),
-            None => Content::json(&AccessDocument::default()),
+            None => Content::json(&AccessDocument::default()).tagged(UNWRITTEN.to_owned()),
         })
     }
 
@@ -227,7 +230,7 @@ impl Registry {
         };
         Ok(match record {
             Some(record) => Content::json(&record).tagged(etag(&record)),
-            None => Content::json(&PublishersDocument::default()),
+            None => Content::json(&PublishersDocument::default()).tagged(UNWRITTEN.to_owned()),
         })
     }
 
@@ -323,5 +326,8 @@ mod tests {
         assert_eq!(status(&is, Some("a")), 200);
         assert_eq!(status(&is, Some("b")), 412);
         assert_eq!(status(&is, None), 412);
+        let unwritten = Condition::Is(UNWRITTEN.to_owned());
+        assert_eq!(status(&unwritten, None), 200);
+        assert_eq!(status(&unwritten, Some("a")), 412);
     }
 }

@@ -117,14 +117,7 @@ fn altered(world: &mut World) -> Got {
         b"This file will be altered on the registry's disk.".to_vec(),
     ));
     world.publish(&registry, demo::ALTERED_REPO, files)?;
-    let blobs = world
-        .state
-        .path("store")
-        .join("users")
-        .join(demo::USER)
-        .join("repos")
-        .join(demo::ALTERED_REPO)
-        .join("blobs");
+    let blobs = world.state.path("store").join("blobs").join(demo::USER).join(demo::ALTERED_REPO);
     let file = find(&blobs, b"This file will be altered")
         .context("cannot find the package on the registry's disk")?;
     flip(&file).context("cannot alter the package on the registry's disk")?;
