@@ -4,13 +4,11 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::{ContentDigest, media};
-use http_body_util::BodyExt as _;
-use tokio::sync::mpsc;
 use types::limits;
 
 use super::error::{Code, Refused};
@@ -18,12 +16,10 @@ use super::{Asking, CONTENT_DIGEST, UPLOAD_UUID, put};
 
 use crate::service::Registry;
 use crate::service::asker::Asker;
+use crate::service::body::{BodyError, stage};
 use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
 use crate::store::{Appended, BlobDigest, Finished, RepoName, Upload, UploadId, UserName};
-
-/// Pieces of a body that wait for the disk.
-const PIECES_MAX: usize = 8;
 
 pub(super) fn digest(text: &str) -> Result<BlobDigest, Refused> {
     BlobDigest::parse(text).ok_or_else(|| {
@@ -38,75 +34,20 @@ fn unknown_upload() -> Refused {
     Refused::new(Code::UploadUnknown, "there is no such upload; it ended, or is a day old")
 }
 
-fn broken() -> Refused {
-    Refused::new(Code::UploadInvalid, "the content broke off")
-}
-
-/// The next piece of a body, `None` at its end.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, Refused> {
-    loop {
-        match body.frame().await {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(piece) = frame.into_data() {
-                    return Ok(Some(piece));
-                }
-            }
-            Some(Err(_)) => return Err(broken()),
-        }
+/// Why a body was not taken, with the words for one that is too long.
+pub(super) fn untaken(error: BodyError, too_long: &str) -> Refused {
+    match error {
+        BodyError::Broken => Refused::new(Code::UploadInvalid, "the content broke off"),
+        BodyError::TooLong => Refused::new(Code::TooLarge, too_long),
+        BodyError::Store(error) => error.into(),
+        BodyError::Unfinished => Refused::new(Code::Internal, "the upload was not finished"),
     }
 }
 
-/// A small body.
-pub(super) async fn collect(mut body: Body, max: usize) -> Result<Vec<u8>, Refused> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = next(&mut body).await? {
-        if bytes.len() + piece.len() > max {
-            return Err(Refused::new(
-                Code::TooLarge,
-                format!("at most {max} bytes are taken here"),
-            ));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
-}
-
-/// Brings a body to the disk, without a name yet; memory does not grow with it. Also its length in bytes.
-async fn stage(registry: &Arc<Registry>, mut body: Body) -> Result<(Upload, u64), Refused> {
-    // The pieces, then nothing to say that they are all.
-    let (sender, mut pieces) = mpsc::channel::<Option<Bytes>>(PIECES_MAX);
-    let registry = Arc::clone(registry);
-    let disk = tokio::task::spawn_blocking(move || {
-        let mut upload = registry.store.upload()?;
-        let mut length = 0u64;
-        loop {
-            match pieces.blocking_recv() {
-                Some(Some(piece)) => {
-                    length = length.saturating_add(piece.len() as u64);
-                    if length > limits::BLOB_BYTES_MAX {
-                        return Err(Refused::new(Code::TooLarge, "the blob is larger than 4 GiB"));
-                    }
-                    upload.write(&piece)?;
-                }
-                Some(None) => return Ok((upload, length)),
-                None => return Err(broken()),
-            }
-        }
-    });
-    let fed = async {
-        while let Some(piece) = next(&mut body).await? {
-            // If the disk's side has given up, it says why; the rest is read and thrown away.
-            let _ = sender.send(Some(piece)).await;
-        }
-        let _ = sender.send(None).await;
-        Ok::<_, Refused>(())
-    };
-    let fed = fed.await;
-    drop(sender);
-    let staged = disk.await;
-    fed?;
-    staged.unwrap_or_else(|_| Err(Refused::new(Code::Internal, "the upload was not finished")))
+/// A blob or a part of one, on the disk without a name yet, and its length in bytes.
+async fn staged(registry: &Arc<Registry>, body: Body) -> Result<(Upload, u64), Refused> {
+    let staged = stage(registry, body, limits::BLOB_BYTES_MAX).await;
+    staged.map_err(|e| untaken(e, "the blob is larger than 4 GiB"))
 }
 
 /// Where a chunk begins and how long it is, if its header says that: `<first>-<last>`.
@@ -179,7 +120,7 @@ impl Asking {
         self.may_write(&repo).await?;
         if let Some(text) = self.param("digest").map(str::to_owned) {
             let expected = digest(&text)?;
-            let (upload, _) = stage(&self.registry, body).await?;
+            let (upload, _) = staged(&self.registry, body).await?;
             let put = move |registry: &Registry, _: &Asker| {
                 finished(registry.store.put_blob(&repo, &upload, &expected)?)?;
                 Ok(created(&repo, &text))
@@ -247,7 +188,7 @@ impl Asking {
                 })?)
             }
         };
-        let (chunk, length) = stage(&self.registry, body).await?;
+        let (chunk, length) = staged(&self.registry, body).await?;
         if range.is_some_and(|(_, announced)| announced != length) {
             let what = "the content is not as long as the header Content-Range says";
             return Err(Refused::new(Code::SizeInvalid, what));

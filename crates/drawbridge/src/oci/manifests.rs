@@ -11,7 +11,7 @@ use drawbridge_core::oci::{Descriptor, Manifest, ManifestError};
 use types::digest::Sha256;
 use types::limits;
 
-use super::blobs::{collect, digest};
+use super::blobs::{digest, untaken};
 use super::error::{Code, Refused};
 use super::records::{MANIFESTS, ManifestRecord, REFERRERS, TAGS, TagRecord};
 use super::route::OciTag;
@@ -19,6 +19,7 @@ use super::{Asking, CONTENT_DIGEST, SUBJECT, put};
 use crate::audit::Outcome;
 use crate::auth::access::Action;
 use crate::service::Registry;
+use crate::service::body::collect;
 use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
 use crate::service::refusal::Refusal;
@@ -119,7 +120,10 @@ impl Asking {
         let media_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
         let media_type = media_type.trim().to_owned();
-        let bytes = collect(body, limits::OCI_MANIFEST_BYTES_MAX).await?;
+        let max = limits::OCI_MANIFEST_BYTES_MAX;
+        let bytes = collect(body, max as u64).await;
+        let bytes =
+            bytes.map_err(|e| untaken(e, &format!("at most {max} bytes are taken here")))?;
         self.block(move |registry, asker| {
             registry.may_push(asker, &repo)?;
             let manifest = Manifest::parse(&media_type, &bytes)?;

@@ -23,6 +23,7 @@
 //! the moment when its whole tree has arrived.
 
 pub(crate) mod asker;
+pub(crate) mod body;
 pub(crate) mod conditions;
 pub(crate) mod content;
 pub(crate) mod documents;

@@ -7,6 +7,7 @@ use axum::http::header::{ALLOW, CONTENT_RANGE, HeaderName, RETRY_AFTER, WWW_AUTH
 use axum::response::{IntoResponse, Response};
 use types::problem::Problem;
 
+use super::body::BodyError;
 use crate::auth::access::Denied;
 use crate::auth::issuer::AuthError;
 use crate::route::RouteError;
@@ -197,6 +198,21 @@ impl From<AuthError> for Refusal {
             )
             .hint("try again in a moment")
             .header(RETRY_AFTER, "10"),
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Broken => Self::bad("the content broke off", "content.length"),
+            BodyError::TooLong => {
+                Self::bad("the content is longer than announced", "content.length")
+            }
+            BodyError::Store(error) => error.into(),
+            BodyError::Unfinished => {
+                Self::new(500, "Internal error", "the upload was not finished", "internal")
+            }
         }
     }
 }

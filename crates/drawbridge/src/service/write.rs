@@ -4,18 +4,17 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::rights::OrgDocument;
 use drawbridge_core::{Entry, RepoRecord, TagRecord, UserRecord, media};
-use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 use types::limits;
 
 use super::asker::Asker;
+use super::body::{collect, stage};
 use super::conditions::Conditions;
 use super::content::{Content, Declared};
 use super::documents::{Condition, Written};
@@ -24,12 +23,10 @@ use super::{Registry, block};
 use crate::auth::access::{Action, Caller, Denied};
 use crate::auth::token::TokenId;
 use crate::route::Route;
-use crate::store::{Expected, Kept, Put, RepoName, TagName, UserName};
+use crate::store::{Expected, Kept, Put, RepoName, TagName, Upload, UserName};
 
 /// Longest subject of a user, in bytes.
 const SUBJECT_BYTES_MAX: usize = 1024;
-/// Pieces of a body that wait for the disk.
-const PIECES_MAX: usize = 8;
 
 pub(super) async fn put(
     registry: Arc<Registry>,
@@ -307,90 +304,18 @@ fn json<T: DeserializeOwned>(declared: &Declared, bytes: &[u8]) -> Result<T, Ref
         .map_err(|e| Refusal::bad(format!("the record is not as documented: {e}"), "record"))
 }
 
-/// A small body.
-async fn collect(mut body: Body, length: u64) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = next(&mut body).await? {
-        if bytes.len() as u64 + piece.len() as u64 > length {
-            return Err(Refusal::bad("the content is longer than announced", "content.length"));
-        }
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes)
-}
-
-/// The next piece of a body, `None` at its end.
-async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
-    loop {
-        match body.frame().await {
-            None => return Ok(None),
-            Some(Ok(frame)) => {
-                // Trailers say nothing to us.
-                if let Ok(piece) = frame.into_data() {
-                    return Ok(Some(piece));
-                }
-            }
-            Some(Err(_)) => {
-                return Err(Refusal::bad("the content broke off", "content.length"));
-            }
-        }
-    }
-}
-
-/// What the disk's side of an upload gets to see.
-enum Piece {
-    Data(Bytes),
-    /// The body came to its end. Without this, whatever arrived is thrown away.
-    End,
-}
-
 /// Streams a body to the disk. Memory does not grow with its size.
 async fn upload(
     registry: Arc<Registry>,
     tag: TagName,
     entry: Entry,
-    mut body: Body,
+    body: Body,
 ) -> Result<Put, Refusal> {
-    let (sender, receiver) = mpsc::channel(PIECES_MAX);
-    let disk = tokio::spawn(block(registry, move |r| receive(r, &tag, &entry, receiver)));
-    let fed: Result<(), Refusal> = async {
-        while let Some(piece) = next(&mut body).await? {
-            // If the disk's side has given up, it says why. The rest is still read, and thrown away: a client hears
-            // nothing before it has sent everything.
-            let _ = sender.send(Piece::Data(piece)).await;
-        }
-        let _ = sender.send(Piece::End).await;
-        Ok(())
-    }
-    .await;
-    drop(sender);
-    let kept = disk.await.unwrap_or_else(|_| {
-        Err(Refusal::new(500, "Internal error", "the upload was not finished", "internal"))
-    });
-    fed?;
-    kept
+    let (upload, _) = stage(&registry, body, entry.length).await?;
+    block(registry, move |r| keep(r, &tag, &entry, upload)).await
 }
 
-fn receive(
-    registry: &Registry,
-    tag: &TagName,
-    entry: &Entry,
-    mut receiver: mpsc::Receiver<Piece>,
-) -> Result<Put, Refusal> {
-    let mut upload = registry.store.upload()?;
-    let mut rest = entry.length;
-    loop {
-        match receiver.blocking_recv() {
-            Some(Piece::Data(piece)) => {
-                rest = rest.checked_sub(piece.len() as u64).ok_or_else(|| {
-                    Refusal::bad("the content is longer than announced", "content.length")
-                })?;
-                upload.write(&piece)?;
-            }
-            Some(Piece::End) => break,
-            None => return Err(Refusal::bad("the content broke off", "content.length")),
-        }
-    }
+fn keep(registry: &Registry, tag: &TagName, entry: &Entry, upload: Upload) -> Result<Put, Refusal> {
     match registry.store.put_node(tag, entry, upload, registry.clock.now())? {
         Kept::Put(put) => Ok(put),
         Kept::Mismatch => {
