@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use chassis::journal::{Head, Journal, LogError, Shape};
+use chassis::log::json_in_ascii;
 use serde::{Deserialize, Serialize};
 use types::time::Timestamp;
 
@@ -66,23 +67,8 @@ impl Event {
         cut(&mut event.who);
         event.detail.as_mut().map(cut);
         // Plain data always serialises.
-        ascii(&serde_json::to_string(&event).unwrap_or_default())
+        json_in_ascii(&serde_json::to_string(&event).unwrap_or_default())
     }
-}
-
-/// The same JSON with escapes for all but printable ASCII: nothing in it moves a cursor or the direction of writing.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, ' '..='~') {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out += &format!("\\u{unit:04x}");
-            }
-        }
-    }
-    out
 }
 
 impl fmt::Display for Event {

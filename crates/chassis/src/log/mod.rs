@@ -8,6 +8,7 @@
 mod neutral;
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::str::FromStr;
 
@@ -94,9 +95,34 @@ pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
     .map_err(|_| LogError::Twice)
 }
 
+/// The same JSON with escapes for all but printable ASCII: nothing in it moves a cursor or the direction of writing. What
+/// is not printable ASCII stands only in strings.
+pub fn json_in_ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_in_ascii_is_the_same_json() {
+        let value = serde_json::json!({"who": "a\u{202e}b\u{1b}[31m\n\u{1f600}\u{e9}"});
+        let ascii = json_in_ascii(&value.to_string());
+        assert!(ascii.bytes().all(|b| matches!(b, b' '..=b'~')), "{ascii}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&ascii).unwrap(), value);
+    }
 
     #[test]
     fn formats_and_filters_are_checked() {

@@ -2,8 +2,7 @@
 
 //! A decision as a line of JSON.
 
-use std::fmt::Write as _;
-
+use chassis::log::json_in_ascii;
 use evidence::Kind;
 use serde::Serialize;
 
@@ -112,7 +111,7 @@ impl<'a> Line<'a> {
     /// JSON of printable ASCII, with a line feed at its end.
     pub(super) fn to_ascii_json(&self) -> String {
         // Strings, numbers and lists of them always serialise.
-        let mut json = ascii(&serde_json::to_string(self).unwrap_or_default());
+        let mut json = json_in_ascii(&serde_json::to_string(self).unwrap_or_default());
         json.push('\n');
         json
     }
@@ -121,21 +120,4 @@ impl<'a> Line<'a> {
 /// The start of `text`.
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(DETAIL_BYTES_MAX)).unwrap_or(text)
-}
-
-/// The same JSON with escapes for all but printable ASCII: nothing in it moves a cursor or the direction of writing. What
-/// is not printable ASCII stands only in strings.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if matches!(c, ' '..='~') {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a string does not fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        }
-    }
-    out
 }
