@@ -320,7 +320,9 @@ mod tests {
     async fn a_panic_goes_on_and_frees_its_place() {
         let (gate, _) = gate(1, 1);
         let broken = gate.clone();
-        let ended = tokio::spawn(async move { broken.run(|| std::panic::resume_unwind(Box::new("on purpose"))).await });
+        let ended = tokio::spawn(async move {
+            broken.run(|| std::panic::resume_unwind(Box::new("on purpose"))).await
+        });
         assert!(ended.await.unwrap_err().is_panic());
         assert_eq!(gate.run(|| 1).await, Ok(1));
     }
