@@ -12,6 +12,7 @@ pub mod moto;
 pub mod oidc;
 pub mod pcs;
 pub mod pki;
+pub mod random;
 pub mod silicon;
 #[cfg(feature = "steered")]
 pub mod steered;

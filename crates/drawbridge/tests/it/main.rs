@@ -17,6 +17,7 @@ mod audit;
 mod bucket;
 mod durable;
 mod frame;
+mod kills;
 mod oci;
 mod ranges;
 mod rights;

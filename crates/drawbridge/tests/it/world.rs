@@ -144,6 +144,12 @@ impl World {
         self.child.wait().unwrap();
     }
 
+    /// The same while others still talk to it; [`Self::kill`] then takes note.
+    pub(crate) fn kill_beneath(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
     pub(crate) fn start_again(&mut self) {
         let command = self.command(&self.store);
         (self.child, self.address, self.admin) = start(self.dir.path(), command);
@@ -242,6 +248,10 @@ impl World {
 
     /// A bare TLS connection, for what no client sends.
     pub(crate) fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        self.try_connect().unwrap()
+    }
+
+    fn try_connect(&self) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_slice(self.ca.certificate_der())).unwrap();
         let config = ClientConfig::builder_with_provider(verify::provider())
@@ -251,24 +261,29 @@ impl World {
             .with_no_client_auth();
         let name = ServerName::try_from(HOST).unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        StreamOwned::new(connection, stream)
+        let stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(StreamOwned::new(connection, stream))
     }
 
     /// Sends a request as it stands; status, head and body of the answer.
     pub(crate) fn raw(&self, head: &str, body: &[u8]) -> (u16, String, Vec<u8>) {
-        let mut stream = self.connect();
+        self.try_raw(head, body).expect("an answer")
+    }
+
+    /// The same; `None` if there is no whole answer.
+    pub(crate) fn try_raw(&self, head: &str, body: &[u8]) -> Option<(u16, String, Vec<u8>)> {
+        let mut stream = self.try_connect().ok()?;
         let head = head.replace('\n', "\r\n");
-        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
         // The registry may answer and close before it has read everything.
         let _ = stream.write_all(body);
         let _ = stream.flush();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("an answer");
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
         let text = String::from_utf8(answer[..end].to_vec()).unwrap();
-        (text[9..12].parse().unwrap(), text, answer[end + 4..].to_vec())
+        Some((text[9..12].parse().unwrap(), text, answer[end + 4..].to_vec()))
     }
 
     /// A PUT with whatever headers; the status.

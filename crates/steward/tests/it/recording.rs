@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use testkit::random::{Random, number};
 
 use crate::issuance::believing;
 use crate::keep::{Keep, SILICON, policy, unnamed};
@@ -183,27 +184,11 @@ fn nothing_leaves_that_the_disk_does_not_take() {
     assert_eq!(steward.stop(), Some(0));
 }
 
-/// Numbers that are the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        // xorshift64*
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-}
-
 /// RELIABILITY S-2. `STEWARD_KILLS` says how often; `STEWARD_SEED` repeats a run.
 #[test]
 fn whatever_a_client_holds_is_in_the_log_of_a_killed_steward() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let kills = number("STEWARD_KILLS").unwrap_or(15);
-    let seed = number("STEWARD_SEED").unwrap_or_else(|| u64::from(std::process::id()) + 1);
-    println!("{kills} kills, seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::from_env("STEWARD_SEED");
     let requests: Vec<Vec<u8>> = (0..4).map(|_| request()).collect();
     let mut files = Arc::new(Files::new(&setup()));
     let mut held = HashSet::new();
@@ -233,7 +218,7 @@ fn whatever_a_client_holds_is_in_the_log_of_a_killed_steward() {
         let log = files.path("log");
         let recorded: HashSet<Vec<u8>> = entries(&log).iter().map(certificate).collect();
         let missing = held.difference(&recorded).count();
-        assert_eq!(missing, 0, "of {} certificates after kill {kill}, seed {seed}", held.len());
+        assert_eq!(missing, 0, "of {} certificates after kill {kill} of {kills}", held.len());
     }
     let (found, code) = verdict(&files.path("log"), &[]);
     assert_eq!((&found["ok"], code), (&true.into(), Some(0)));
