@@ -16,6 +16,7 @@ mod api;
 mod audit;
 mod bucket;
 mod durable;
+mod faults;
 mod frame;
 mod kills;
 mod oci;

@@ -144,9 +144,13 @@ impl World {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The same while others still talk to it; [`Self::kill`] then takes note.
     pub(crate) fn kill_beneath(&self) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     }
 
