@@ -13,6 +13,7 @@ mod fetch;
 mod http;
 mod publish;
 mod rights;
+mod yank;
 
 use std::fmt;
 
@@ -119,12 +120,23 @@ impl Client {
         }
     }
 
-    /// The tags of a repository.
+    /// The tags of a repository, but for those that are yanked.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn tags(&self, user: &str, repo: &str) -> Result<Vec<semver::Version>, Error> {
-        let path = format!("{}/_tag", self.repo_path(user, repo)?);
+        self.tags_at(format!("{}/_tag", self.repo_path(user, repo)?))
+    }
+
+    /// The tags of a repository, also those that are yanked.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn tags_with_yanked(&self, user: &str, repo: &str) -> Result<Vec<semver::Version>, Error> {
+        self.tags_at(format!("{}/_tag?yanked=true", self.repo_path(user, repo)?))
+    }
+
+    fn tags_at(&self, path: String) -> Result<Vec<semver::Version>, Error> {
         let max = limits::TAGS_MAX * (limits::TAG_BYTES_MAX + 3) + 2;
         let tags: Vec<String> = self.get_json(&path, max)?;
         let parse = |tag: &String| slug::parse_tag(tag);

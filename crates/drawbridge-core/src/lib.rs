@@ -27,12 +27,14 @@ mod records;
 pub mod rights;
 pub mod statement;
 mod tree;
+mod yank;
 
 pub use digest::{ContentDigest, DigestError, Hasher};
 pub use directory::{Directory, NameError, parse_path, valid_name};
 pub use entry::{Entry, FormatError, TagRecord};
 pub use records::{DeployInfo, RepoRecord, UserRecord};
 pub use tree::{MAIN_MODULE, Node, Tree, TreeError, directories, package_digest};
+pub use yank::{YANKED_HEADER, Yank, YankDocument};
 
 /// The version of the API that this build speaks.
 pub const API_VERSION: semver::Version = semver::Version::new(0, 1, 0);

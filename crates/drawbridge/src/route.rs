@@ -38,6 +38,8 @@ pub enum Route {
     Tag(TagName),
     /// `/{user}/{repo}/_tag/{tag}/_deploy`
     Deploy(TagName),
+    /// `/{user}/{repo}/_tag/{tag}/_yank`
+    Yank(TagName),
     /// `/{user}/{repo}/_tag/{tag}/tree[/{path}]`
     Node(TagName, Vec<String>),
 }
@@ -73,6 +75,7 @@ impl Route {
             Self::Tags(_) => "/{user}/{repo}/_tag",
             Self::Tag(_) => "/{user}/{repo}/_tag/{tag}",
             Self::Deploy(_) => "/{user}/{repo}/_tag/{tag}/_deploy",
+            Self::Yank(_) => "/{user}/{repo}/_tag/{tag}/_yank",
             Self::Node(..) => "/{user}/{repo}/_tag/{tag}/tree/{path}",
         }
     }
@@ -87,6 +90,7 @@ impl Route {
             | Self::Policy(_, Some(_)) => "GET, HEAD",
             Self::Tokens(_) => "GET, HEAD, POST",
             Self::Token(..) => "DELETE",
+            Self::Yank(_) => "GET, HEAD, PUT, DELETE",
             _ => "GET, HEAD, PUT",
         }
     }
@@ -133,6 +137,7 @@ impl Route {
         match (next(), next()) {
             (None, _) => Ok(Self::Tag(tag)),
             (Some("_deploy"), None) => Ok(Self::Deploy(tag)),
+            (Some("_yank"), None) => Ok(Self::Yank(tag)),
             (Some("tree"), None) => Ok(Self::Node(tag, Vec::new())),
             (Some("tree"), Some(path)) if !path.is_empty() => match parse_path(path) {
                 Ok(names) => Ok(Self::Node(tag, names.into_iter().map(str::to_owned).collect())),
@@ -210,6 +215,7 @@ mod tests {
             Ok(Route::Tags(r)) => format!("tags {r}"),
             Ok(Route::Tag(t)) => format!("tag {t}"),
             Ok(Route::Deploy(t)) => format!("deploy {t}"),
+            Ok(Route::Yank(t)) => format!("yank {t}"),
             Ok(Route::Node(t, p)) => format!("node {t} {}", p.join(" ")),
             Err(error) => format!("{error:?}").split('(').next().unwrap().to_owned(),
         }
@@ -235,6 +241,7 @@ mod tests {
             ("/api/v0.1.0/ann/app/_tag", "tags ann/app"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3-rc.1+b", "tag ann/app:1.2.3-rc.1+b"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/_deploy", "deploy ann/app:1.2.3"),
+            ("/api/v0.1.0/ann/app/_tag/1.2.3/_yank", "yank ann/app:1.2.3"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/tree", "node ann/app:1.2.3 "),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/tree/a/b.c", "node ann/app:1.2.3 a b.c"),
         ] {
@@ -278,6 +285,7 @@ mod tests {
             ("/api/v0.1.0/ann/app/_tag/1.0.0/", "Unknown"),
             ("/api/v0.1.0/ann/app/_tag/1.0.0/deploy", "Unknown"),
             ("/api/v0.1.0/ann/app/_tag/1.0.0/_deploy/x", "Unknown"),
+            ("/api/v0.1.0/ann/app/_tag/1.0.0/_yank/x", "Unknown"),
             ("/api/v0.1.0/ann/app/_tag/1.0.0/tree/", "Unknown"),
             ("/api/v0.1.0/ann/app/_tag/1.0.0/tree//a", "Name"),
             ("/api/v0.1.0/ann/app/_tag/1.0.0/tree/a/", "Name"),

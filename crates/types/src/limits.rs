@@ -127,6 +127,8 @@ pub const OCI_REFERRERS_MAX: usize = 1000;
 pub const OCI_REFERRERS_PAGE: usize = 100;
 /// Most tags listed at once.
 pub const TAGS_MAX: usize = 10_000;
+/// Longest reason for which a version is yanked, in bytes.
+pub const YANK_REASON_BYTES_MAX: usize = 512;
 /// Longest bearer token.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most users that an organisation or a repository names; more are refused with 400.

@@ -80,6 +80,8 @@ pub enum Action {
     Discover,
     /// Publish.
     WriteTag,
+    /// Take a version back, or take that back.
+    Yank,
 }
 
 /// What an action wants of people and of tokens.
@@ -96,7 +98,7 @@ struct Wants {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Register,
         Self::ReadOwner,
         Self::ChangeOwner,
@@ -113,6 +115,7 @@ impl Action {
         Self::ReadTag,
         Self::Discover,
         Self::WriteTag,
+        Self::Yank,
     ];
 
     const fn wants(self) -> Wants {
@@ -139,7 +142,7 @@ impl Action {
             Self::ListTags | Self::ReadTag | Self::Discover => {
                 (TAGS, false, Some(Role::Reader), false, true)
             }
-            Self::WriteTag => (TAGS, true, Some(Role::Writer), false, true),
+            Self::WriteTag | Self::Yank => (TAGS, true, Some(Role::Writer), false, true),
         };
         let [read, write, manage] = of;
         Wants { scope: if writes { write } else { read }, manage, role, people_only, in_repo }
@@ -281,7 +284,7 @@ fn role_of(subject: &str, facts: &Facts<'_>, in_repo: bool) -> Option<Role> {
 }
 
 fn machine(token: &Verified, action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
-    let (Action::WriteTag, Some(repo)) = (action, facts.repo_name) else {
+    let (Action::WriteTag | Action::Yank, Some(repo)) = (action, facts.repo_name) else {
         return Err(Denied::NoRule);
     };
     match facts.publishers.takes(token, repo) {

@@ -27,9 +27,10 @@ impl Asking {
             Some(Err(_)) => return Err(Refused::new(Code::Bad, "the parameter n is no number")),
         };
         let after = self.param("last").map(str::to_owned);
+        let yanked = self.param("yanked") == Some("true");
         self.block(move |registry, asker| {
             registry.may_pull(asker, &repo)?;
-            let mut tags = registry.tag_names(&repo)?;
+            let mut tags = registry.tag_names(&repo, yanked)?;
             if let Some(after) = after {
                 tags = tags.split_off(&after);
                 tags.remove(&after);
@@ -39,7 +40,9 @@ impl Asking {
             let body = json!({ "name": repo.to_string(), "tags": tags });
             let mut response = answer(StatusCode::OK, "application/json", body.to_string());
             if let Some(last) = tags.last().filter(|_| more) {
-                let link = format!("</v2/{repo}/tags/list?n={count}&last={last}>; rel=\"next\"");
+                let more = if yanked { "&yanked=true" } else { "" };
+                let link =
+                    format!("</v2/{repo}/tags/list?n={count}&last={last}{more}>; rel=\"next\"");
                 put(response.headers_mut(), LINK, &link);
             }
             Ok(response)
@@ -88,8 +91,12 @@ fn encode(text: &str) -> String {
 
 impl Registry {
     /// Versions from the Drawbridge API's tags, the others from this protocol's.
-    fn tag_names(&self, repo: &RepoName) -> Result<BTreeSet<String>, Refused> {
-        let versions = self.store.tags(repo)?;
+    fn tag_names(&self, repo: &RepoName, yanked: bool) -> Result<BTreeSet<String>, Refused> {
+        let mut versions = self.store.tags(repo)?;
+        if !yanked {
+            let yanked = self.yanked(repo)?;
+            versions.retain(|version| !yanked.contains(&version.to_string()));
+        }
         let mut tags: BTreeSet<String> =
             versions.iter().map(|version| OciTag::write(&version.to_string())).collect();
         for name in self.store.table(&TAGS).list(&repo.parts(), None, usize::MAX)? {

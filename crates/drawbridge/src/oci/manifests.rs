@@ -87,9 +87,14 @@ impl Asking {
         let asked = Conditions::read(method, &self.headers);
         self.block(move |registry, asker| {
             registry.may_pull(asker, &repo)?;
+            let mut version = None;
             let found = match Reference::parse(&repo, &reference) {
                 Ok(Reference::Digest(digest)) => Some(digest),
-                Ok(Reference::Tag(tag)) => registry.manifest_of(&repo, &tag)?,
+                Ok(Reference::Tag(tag)) => {
+                    let found = registry.manifest_of(&repo, &tag)?;
+                    version = tag.version;
+                    found
+                }
                 // There is nothing of a name that nothing can have.
                 Err(_) if !reference.contains(':') => None,
                 Err(refused) => return Err(refused),
@@ -104,6 +109,9 @@ impl Asking {
             };
             let mut response = content.answer(&registry.store, &asked)?;
             put(response.headers_mut(), CONTENT_DIGEST, &digest.to_string());
+            if let Some(version) = version {
+                registry.note_yank(&version, response.headers_mut())?;
+            }
             Ok(response)
         })
         .await

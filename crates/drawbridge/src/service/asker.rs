@@ -62,6 +62,7 @@ pub(super) const fn name_of(action: Action) -> &'static str {
         Action::ReadTag => "read",
         Action::Discover => "discover",
         Action::WriteTag => "publish",
+        Action::Yank => "yank",
     }
 }
 

@@ -12,6 +12,7 @@ use super::Registry;
 use super::asker::Asker;
 use super::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use super::refusal::Refusal;
+use super::yank;
 use crate::audit::Outcome;
 use crate::auth::access::{self, Action, Caller, Denied, Facts, Granted};
 use crate::auth::keeps::Verdict;
@@ -160,7 +161,18 @@ impl Registry {
             }
             _ => None,
         };
-        self.permit(asker, &known, action, name, (tag.is_some(), verdict.as_ref()))?;
+        let there = (tag.is_some(), verdict.as_ref());
+        let for_keeps = action == Action::Discover || matches!(asker.caller, Caller::Keep(_));
+        // Only whoever would get it learns that it is yanked.
+        if for_keeps
+            && known.decide(&asker.caller, action, there.0, there.1).is_ok()
+            && let Some(yank) = self.yank_of(name)?
+        {
+            let refusal = yank::gone(&yank);
+            self.refused(asker, action, name, Outcome::Refused, &refusal);
+            return Err(refusal);
+        }
+        self.permit(asker, &known, action, name, there)?;
         tag.ok_or_else(|| Denied::NotFound.into())
     }
 }

@@ -13,10 +13,11 @@
 //! | `/{user}/{repo}/_access` | HEAD GET PUT | rights in a repository |
 //! | `/{user}/{repo}/_policy` | HEAD GET PUT | the release policy, TOML |
 //! | `/{user}/{repo}/_policy/{version}`, `/{user}/{repo}/_policies` | HEAD GET | its history |
-//! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags |
+//! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags; `?yanked=true`: also those that are yanked |
 //! | `/{user}/{repo}/_tag/{tag}` | HEAD GET PUT | entry of the root |
 //! | `/{user}/{repo}/_tag/{tag}/tree[/{path}]` | HEAD GET PUT | directory or file |
 //! | `/{user}/{repo}/_tag/{tag}/_deploy` | HEAD GET | what a Keep may know before it is attested |
+//! | `/{user}/{repo}/_tag/{tag}/_yank` | HEAD GET PUT DELETE | why a version is taken back |
 //!
 //! PUT answers 201 if the content is new, 200 if just that was there, 409 if something else was; documents that may change take
 //! the place of the one that `If-Match` names, or 412. A tag is to be seen from
@@ -29,10 +30,12 @@ pub(crate) mod content;
 pub(crate) mod documents;
 mod known;
 mod policies;
+pub(crate) mod query;
 mod read;
 pub(crate) mod refusal;
 mod tokens;
 mod write;
+pub(crate) mod yank;
 
 use std::sync::Arc;
 
@@ -121,11 +124,20 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         (&Method::DELETE, Route::Token(owner, id)) => {
             return write::delete_token(registry, asker, owner, id).await;
         }
+        (&Method::DELETE, Route::Yank(name)) => {
+            return write::delete_yank(registry, asker, name, &parts.headers).await;
+        }
         _ => {}
     }
     let asked = Conditions::read(&method, &parts.headers);
-    let answer =
-        move |registry: &Registry| registry.read(&asker, &route)?.answer(&registry.store, &asked);
+    let query = query::read(parts.uri.query());
+    let answer = move |registry: &Registry| {
+        let mut answer = registry.read(&asker, &route, &query)?.answer(&registry.store, &asked)?;
+        if let Route::Tag(name) = &route {
+            registry.note_yank(name, answer.headers_mut())?;
+        }
+        Ok(answer)
+    };
     block(registry, answer).await
 }
 

@@ -8,13 +8,19 @@ use super::Registry;
 use super::asker::Asker;
 use super::content::{Content, Payload};
 use super::documents::etag;
+use super::query::Query;
 use super::refusal::Refusal;
 use crate::auth::access::{Action, Denied};
 use crate::auth::owner::OwnerRecord;
 use crate::route::Route;
 
 impl Registry {
-    pub(super) fn read(&self, asker: &Asker, route: &Route) -> Result<Content, Refusal> {
+    pub(super) fn read(
+        &self,
+        asker: &Asker,
+        route: &Route,
+        query: &Query,
+    ) -> Result<Content, Refusal> {
         match route {
             Route::Health | Route::Token(..) => Err(Denied::NotFound.into()),
             Route::User(name) => match self.with_owner(asker, Action::ReadOwner, name)?.owner {
@@ -55,7 +61,12 @@ impl Registry {
             }
             Route::Tags(name) => {
                 self.with_repo(asker, Action::ListTags, name)?;
-                Ok(Content::json(&self.store.tags(name)?))
+                let mut tags = self.store.tags(name)?;
+                if !query.is_set("yanked")? {
+                    let yanked = self.yanked(name)?;
+                    tags.retain(|tag| !yanked.contains(&tag.to_string()));
+                }
+                Ok(Content::json(&tags))
             }
             Route::Tag(name) => {
                 let tag = self.with_tag(asker, Action::ReadTag, name)?;
@@ -66,6 +77,10 @@ impl Registry {
                 let statement = self.key.state(&self.host, name, &tag)?;
                 let info = DeployInfo { digest: tag.digest(), statement, steward: tag.steward };
                 Ok(Content::json(&info))
+            }
+            Route::Yank(name) => {
+                self.with_tag(asker, Action::ReadTag, name)?;
+                self.read_yank(name)
             }
             Route::Node(name, path) => {
                 let tag = self.with_tag(asker, Action::ReadTag, name)?;

@@ -91,6 +91,18 @@ pub(super) async fn post_token(
     Ok(response)
 }
 
+/// The end of a yank.
+pub(super) async fn delete_yank(
+    registry: Arc<Registry>,
+    asker: Asker,
+    name: TagName,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let condition = Condition::read(headers)?;
+    block(registry, move |r: &Registry| r.delete_yank(&asker, &name, &condition)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 /// The end of a token of the registry's own.
 pub(super) async fn delete_token(
     registry: Arc<Registry>,
@@ -147,6 +159,7 @@ impl Registry {
             }
             Route::Policy(name, None) => self.with_repo(asker, Action::ChangeRepo, name).map(drop),
             Route::Tag(name) => self.may_publish(asker, name.repo()),
+            Route::Yank(name) => self.may_yank(asker, name),
             // Not writable, or an upload, which is asked for elsewhere.
             Route::Health
             | Route::Tags(_)
@@ -238,6 +251,7 @@ impl Registry {
                     }
                 })
             }
+            Route::Yank(name) => self.write_yank(asker, name, &json(declared, bytes)?, condition),
             Route::Health
             | Route::Tags(_)
             | Route::Deploy(_)

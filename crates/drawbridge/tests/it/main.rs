@@ -24,3 +24,4 @@ mod ranges;
 mod rights;
 mod tokens;
 mod world;
+mod yank;

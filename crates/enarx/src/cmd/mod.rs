@@ -17,3 +17,4 @@ pub mod run;
 pub mod token;
 pub mod user;
 pub mod verify;
+pub mod yank;

@@ -11,6 +11,7 @@ use types::config::Config;
 use types::slug::Slug;
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::yank::{self, UnyankArgs, YankArgs};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::output::{self, Progress};
 use crate::reach::Registry;
@@ -42,6 +43,10 @@ pub enum PackageCommand {
     Fetch(FetchArgs),
     /// Show what a tag stands for
     Info(InfoArgs),
+    /// Take a version back: not listed any more, and started by no new Keep
+    Yank(YankArgs),
+    /// Take a yank back
+    Unyank(UnyankArgs),
 }
 
 /// Arguments of `enarx package publish`.
@@ -108,6 +113,8 @@ pub fn run(command: &PackageCommand) -> Outcome {
         PackageCommand::Publish(args) => publish(args, &store),
         PackageCommand::Fetch(args) => fetch(args, &store),
         PackageCommand::Info(args) => info(args, &store),
+        PackageCommand::Yank(args) => yank::yank(args, &store),
+        PackageCommand::Unyank(args) => yank::unyank(args, &store),
     }
 }
 
@@ -222,37 +229,53 @@ fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failur
 fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     let name = args.slug.clone().without_digest();
-    let what = || format!("cannot show {name}");
-    let deploy = registry
-        .client()
-        .deploy_info(&args.slug)
-        .map_err(|error| registry.failure(what(), &error))?;
+    let failed = |error: &_| registry.failure(format!("cannot show {name}"), error);
+    let deploy = match registry.client().deploy_info(&args.slug) {
+        Ok(deploy) => Ok(deploy),
+        // Of a yanked version Keeps get nothing, but people do.
+        Err(error) if error.status() == Some(410) => Err(error),
+        Err(error) => return Err(failed(&error)),
+    };
     // A private repository tells its entry to its owner only.
     let entry = match registry.client().tag_entry(&args.slug) {
         Ok(entry) => Some(entry.0),
         Err(error) if matches!(error.status(), Some(401 | 403)) => None,
-        Err(error) => return Err(registry.failure(what(), &error)),
+        Err(error) => return Err(failed(&error)),
     };
+    let (digest, yank) = match (&deploy, &entry) {
+        (Ok(deploy), _) => (deploy.digest, None),
+        (Err(_), Some(entry)) => {
+            let yank = registry.client().yanked(&args.slug).map_err(|error| failed(&error))?;
+            (entry.digest.sha256(), yank.map(|yank| yank.value))
+        }
+        (Err(error), None) => return Err(failed(error)),
+    };
+    let deploy = deploy.ok();
+    let steward = deploy.as_ref().and_then(|deploy| deploy.steward.clone());
     if args.json {
         let entry = entry.map(|entry| json!({"type": entry.media_type, "length": entry.length}));
+        let statement = deploy.map(|deploy| deploy.statement);
         output::json(
-            &json!({"slug": name, "digest": deploy.digest, "steward": deploy.steward, "statement": deploy.statement, "root": entry}),
+            &json!({"slug": name, "digest": digest, "steward": steward, "statement": statement, "root": entry, "yanked": yank}),
         )?;
         return Ok(0);
     }
-    let steward = deploy
-        .steward
-        .unwrap_or_else(|| "none: name one with `enarx deploy --steward URL`".to_owned());
     let root = entry.map_or_else(
         || "shown to its owner only".to_owned(),
         |entry| format!("{}, {}", entry.media_type, output::bytes(entry.length)),
     );
-    let rows = [
-        ("workload", name.to_string()),
-        ("digest", deploy.digest.to_string()),
-        ("steward", steward),
-        ("root", root),
-    ];
-    output::data(&output::columns(&rows.map(|(label, value)| vec![label.to_owned(), value])))?;
+    let mut rows = vec![("workload", name.to_string()), ("digest", digest.to_string())];
+    match yank {
+        Some(yank) => rows.push(("yanked", format!("{}: no new Keep starts it", yank.reason))),
+        None => rows.push((
+            "steward",
+            steward
+                .unwrap_or_else(|| "none: name one with `enarx deploy --steward URL`".to_owned()),
+        )),
+    }
+    rows.push(("root", root));
+    let rows: Vec<_> =
+        rows.into_iter().map(|(label, value)| vec![label.to_owned(), value]).collect();
+    output::data(&output::columns(&rows))?;
     Ok(0)
 }

@@ -164,6 +164,21 @@ fn a_user_publishes_and_fetches_a_package() {
     assert!(stderr.contains("the name pins sha256:0000"), "{stderr}");
     assert!(!world.path("other").exists());
 
+    // Taken back, and that taken back.
+    let (code, _, stderr) = world.enarx("package yank HOST/alice/app:0.1.0 --reason leaks-keys");
+    assert_eq!(code, 0, "{stderr}");
+    let (code, stdout, stderr) = world.enarx("package info HOST/alice/app:0.1.0");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("yanked    leaks-keys: no new Keep starts it\n"), "{stdout}");
+    let (_, stdout, _) = world.enarx("package info HOST/alice/app:0.1.0 --json");
+    assert!(stdout.contains("\"yanked\":{\"reason\":\"leaks-keys\",\"yanked_at\":"), "{stdout}");
+    let (_, stdout, _) = world.enarx("repo info HOST/alice/app");
+    assert!(!stdout.contains("0.1.0"), "{stdout}");
+    assert_eq!(world.enarx("package yank HOST/alice/app:0.1.0 --reason other").0, 0);
+    assert_eq!(world.enarx("package yank HOST/alice/app:0.1.0 --reason  ").0, 2);
+    assert_eq!(world.enarx("package unyank HOST/alice/app:0.1.0").0, 0);
+    assert_eq!(world.enarx("package unyank HOST/alice/app:0.1.0").0, 1);
+
     // Without the token, only what Keeps must know.
     let (code, _, stderr) = world.enarx("user logout HOST");
     assert_eq!((code, stderr.as_str()), (0, "logged out of HOST\n"));
