@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! oci       the OCI protocol over the same
+//! upkeep    scrub: is everything what it should be? gc: what does nobody need any more?
 //! service   who asks (auth), what for (route), the answer
 //!   auth    people by bearer token, Keeps by certificate, one pure table of rules
 //!   store   files that are there whole or not at all, checked on the way in and on the way out
@@ -24,3 +25,4 @@ pub mod oci;
 pub mod route;
 pub mod service;
 pub mod store;
+pub mod upkeep;

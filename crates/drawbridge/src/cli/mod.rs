@@ -3,6 +3,7 @@
 //! The command line.
 
 mod audit;
+mod scrub;
 mod serve;
 
 use std::io::Write as _;
@@ -57,6 +58,9 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Read everything in a store, and name what is damaged, misplaced or incomplete.
+    #[command(after_help = scrub::EXAMPLE)]
+    Scrub(scrub::ScrubOptions),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -180,6 +184,7 @@ impl Cli {
             Command::Serve(options) => serve::run(&options),
             Command::Key { command: KeyCommand::Show { store, json } } => show_key(&store, json),
             Command::Audit { command } => audit::run(&command),
+            Command::Scrub(options) => scrub::run(&options),
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "drawbridge", &mut out);

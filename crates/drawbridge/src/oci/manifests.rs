@@ -71,7 +71,7 @@ impl From<ManifestError> for Refused {
 }
 
 /// Whether a layer may be elsewhere, by its type (OCI image specification 1.1, "Non-distributable layers").
-fn is_elsewhere(layer: &Descriptor) -> bool {
+pub(crate) fn is_elsewhere(layer: &Descriptor) -> bool {
     layer.media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
         || layer.media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }

@@ -30,7 +30,7 @@ mod convert;
 mod error;
 mod lists;
 mod manifests;
-mod records;
+pub(crate) mod records;
 mod route;
 
 use std::sync::Arc;
@@ -51,6 +51,7 @@ use crate::service::refusal::Refusal;
 use crate::service::{Registry, identify};
 use crate::store::RepoName;
 use error::{Code, Refused};
+pub(crate) use manifests::is_elsewhere;
 pub use route::Route;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");

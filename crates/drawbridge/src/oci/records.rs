@@ -11,25 +11,25 @@ use crate::store::Kind;
 /// A manifest, whose bytes are a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ManifestRecord {
-    pub(super) media_type: String,
-    pub(super) length: u64,
+pub(crate) struct ManifestRecord {
+    pub(crate) media_type: String,
+    pub(crate) length: u64,
 }
 
 /// What a tag stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TagRecord {
-    pub(super) manifest: Sha256,
+pub(crate) struct TagRecord {
+    pub(crate) manifest: Sha256,
     /// The root of the tree, if the tag is a version.
-    pub(super) package: Option<Sha256>,
+    pub(crate) package: Option<Sha256>,
     /// Whether it stays so. Before that, of a version, it is what somebody is about to publish.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
 }
 
 /// Manifests by user, repository and digest.
-pub(super) const MANIFESTS: Kind<ManifestRecord> = Kind::new("oci-manifests", 3);
+pub(crate) const MANIFESTS: Kind<ManifestRecord> = Kind::new("oci-manifests", 3);
 /// Tags by user, repository and tag.
-pub(super) const TAGS: Kind<TagRecord> = Kind::new("oci-tags", 3);
+pub(crate) const TAGS: Kind<TagRecord> = Kind::new("oci-tags", 3);
 /// Manifests with a subject, by user, repository, the subject's digest and their own.
-pub(super) const REFERRERS: Kind<Descriptor> = Kind::new("oci-referrers", 4);
+pub(crate) const REFERRERS: Kind<Descriptor> = Kind::new("oci-referrers", 4);

@@ -22,11 +22,11 @@ use crate::auth::owner::{AccessRecord, OrgRecord, OwnerRecord};
 use crate::store::{Kind, Put, REPOS, RepoName, StoreError, USERS, UserName};
 
 /// Rights in repositories, by owner and repository.
-pub(super) const ACCESS: Kind<AccessRecord> = Kind::new("access", 2);
+pub(crate) const ACCESS: Kind<AccessRecord> = Kind::new("access", 2);
 /// Rules for machines, by owner and repository.
-pub(super) const PUBLISHERS: Kind<PublishersDocument> = Kind::new("publishers", 2);
+pub(crate) const PUBLISHERS: Kind<PublishersDocument> = Kind::new("publishers", 2);
 /// Rules for machines, by owner.
-pub(super) const OWNER_PUBLISHERS: Kind<PublishersDocument> = Kind::new("owner-publishers", 1);
+pub(crate) const OWNER_PUBLISHERS: Kind<PublishersDocument> = Kind::new("owner-publishers", 1);
 
 /// On what condition a document is written (RFC 9110 section 13.1).
 #[derive(Clone, Debug, PartialEq, Eq)]

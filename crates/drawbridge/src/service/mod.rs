@@ -29,11 +29,11 @@ pub(crate) mod conditions;
 pub(crate) mod content;
 pub(crate) mod documents;
 mod known;
-mod policies;
+pub(crate) mod policies;
 pub(crate) mod query;
 mod read;
 pub(crate) mod refusal;
-mod tokens;
+pub(crate) mod tokens;
 mod write;
 pub(crate) mod yank;
 

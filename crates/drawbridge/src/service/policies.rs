@@ -19,12 +19,12 @@ use crate::auth::keeps::Verdict;
 use crate::store::{Kind, Put, RepoName};
 
 /// Versions of release policies, by owner, repository and number.
-pub(super) const POLICIES: Kind<PolicyRecord> = Kind::new("release-policies", 3);
+pub(crate) const POLICIES: Kind<PolicyRecord> = Kind::new("release-policies", 3);
 
 /// One version of a release policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PolicyRecord {
+pub(crate) struct PolicyRecord {
     /// As its owner wrote it, TOML.
     pub(super) text: String,
     /// When, in seconds since 1970.

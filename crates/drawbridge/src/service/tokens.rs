@@ -16,7 +16,7 @@ use crate::auth::token::{OwnToken, TokenId, TokenRecord, issue};
 use crate::store::{Kind, Put, StoreError, UserName};
 
 /// Tokens, by owner and id.
-pub(super) const TOKENS: Kind<TokenRecord> = Kind::new("tokens", 2);
+pub(crate) const TOKENS: Kind<TokenRecord> = Kind::new("tokens", 2);
 
 impl Registry {
     /// What a token of the registry's own stands for. Asked of the store each time: a token that was revoked by whichever

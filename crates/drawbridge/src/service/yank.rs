@@ -17,7 +17,7 @@ use crate::auth::access::{Action, Denied};
 use crate::store::{Kind, Put, RepoName, StoreError, TagName};
 
 /// Yanked versions, by owner, repository and version; `null` for those that are not yanked any more.
-const YANKS: Kind<Option<Yank>> = Kind::new("yanks", 3);
+pub(crate) const YANKS: Kind<Option<Yank>> = Kind::new("yanks", 3);
 
 /// What is said to Keeps of a yanked version.
 pub(super) fn gone(yank: &Yank) -> Refusal {

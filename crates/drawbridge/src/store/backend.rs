@@ -40,11 +40,11 @@ pub(super) enum Named {
 }
 
 /// Bytes of an object, from some place on.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// Length of the whole object in bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// What follows the place that was asked for.
-    pub(super) bytes: Box<dyn Read + Send>,
+    pub(crate) bytes: Box<dyn Read + Send>,
 }
 
 impl fmt::Debug for Opened {

@@ -46,6 +46,12 @@ impl Disk {
         Ok(Self { root: root.to_owned(), staging, flushed: Mutex::new(HashSet::new()) })
     }
 
+    /// One that is there already. Nothing is made.
+    pub(super) fn existing(root: &Path) -> Self {
+        let staging = Staging::at(root.join(TEMPORARIES));
+        Self { root: root.to_owned(), staging, flushed: Mutex::new(HashSet::new()) }
+    }
+
     /// Removes what a killed process left behind; how many files that were.
     pub(super) fn sweep(&self) -> io::Result<usize> {
         self.staging.sweep()

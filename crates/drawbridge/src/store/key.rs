@@ -22,7 +22,7 @@ pub struct Key(String);
 
 impl Key {
     /// A name that this program wrote itself.
-    pub(super) const fn own(name: String) -> Self {
+    pub(crate) const fn own(name: String) -> Self {
         Self(name)
     }
 
@@ -71,6 +71,11 @@ impl<T> Kind<T> {
         Self { name, parts, record: PhantomData }
     }
 
+    /// The name of the range of keys.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The key of one record.
     ///
     /// # Errors
@@ -99,7 +104,7 @@ impl<T> Kind<T> {
     }
 
     /// The parts that name the record with this key; `None` if it is none of this kind.
-    pub(super) fn parts(&self, key: &str) -> Option<Vec<String>> {
+    pub(crate) fn parts(&self, key: &str) -> Option<Vec<String>> {
         let parts = key.strip_prefix(self.name)?.strip_prefix('/')?.strip_suffix(ENDING)?;
         let parts: Vec<String> = parts.split('/').map(str::to_owned).collect();
         (parts.len() == self.parts && parts.iter().all(|p| valid_part(p))).then_some(parts)

@@ -30,6 +30,7 @@ mod key;
 mod location;
 mod migrate;
 mod name;
+pub(crate) mod raw;
 mod record;
 mod session;
 mod staging;
@@ -59,6 +60,7 @@ pub use key::{Key, Kind, valid_part};
 pub use location::{BucketUrl, Location, Provider};
 pub use name::{RepoName, TagName, UserName};
 pub use record::{Table, Versioned};
+pub(crate) use session::{ALIASES, UPLOADS};
 pub use session::{Appended, BlobDigest, Finished, UploadId};
 use staging::{Staging, Temporary};
 pub use tree::Expected;
@@ -77,7 +79,7 @@ pub const REPOS: Kind<RepoRecord> = Kind::new("repos", 2);
 /// Tags that stand for a whole tree, by user, repository and version.
 pub const TAGS: Kind<Tag> = Kind::new("tags", 3);
 /// Tags whose tree is still arriving.
-const PENDING: Kind<Entry> = Kind::new("pending", 3);
+pub(crate) const PENDING: Kind<Entry> = Kind::new("pending", 3);
 
 /// The outcome of writing to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

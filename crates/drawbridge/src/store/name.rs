@@ -66,7 +66,7 @@ impl RepoName {
     }
 
     /// Where this repository's content with this digest is.
-    pub(super) fn blob(&self, digest: &Sha256) -> Key {
+    pub(crate) fn blob(&self, digest: &Sha256) -> Key {
         Key::own(format!("blobs/{}/{}/{}", self.user, self.repo, digest.to_hex()))
     }
 }

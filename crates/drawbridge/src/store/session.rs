@@ -25,9 +25,9 @@ use super::blob::{self, Wanted};
 use super::{Blob, Key, Kind, Put, RepoName, Store, StoreError, Upload};
 
 /// Sessions by their number.
-const UPLOADS: Kind<Session> = Kind::new("uploads", 1);
+pub(crate) const UPLOADS: Kind<Session> = Kind::new("uploads", 1);
 /// Where content is that was named by another digest than SHA-256: by user, repository, and `<algorithm>-<hex>`.
-const ALIASES: Kind<Alias> = Kind::new("aliases", 3);
+pub(crate) const ALIASES: Kind<Alias> = Kind::new("aliases", 3);
 /// How much is read at once.
 const PIECE_BYTES: u64 = 256 * 1024;
 /// How many keys are looked at together.
@@ -35,13 +35,13 @@ const PAGE: usize = 1000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Session {
+pub(crate) struct Session {
     user: String,
     repo: String,
     /// Seconds since 1970.
     started_at: u64,
     /// Names and lengths of the chunks.
-    chunks: Vec<(String, u64)>,
+    pub(crate) chunks: Vec<(String, u64)>,
 }
 
 impl Session {
@@ -56,8 +56,8 @@ impl Session {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Alias {
-    sha256: Sha256,
+pub(crate) struct Alias {
+    pub(crate) sha256: Sha256,
 }
 
 /// What names an upload: 128 random bits, which only who began it knows.
@@ -318,17 +318,27 @@ impl Store {
         repo: &RepoName,
         digest: &BlobDigest,
     ) -> Result<Option<(Sha256, u64)>, StoreError> {
-        let sha256 = match digest.sha256() {
-            Some(sha256) => sha256,
-            None => {
-                let [user, name] = repo.parts();
-                match self.table(&ALIASES).value(&[user, name, &digest.alias()])? {
-                    Some(alias) => alias.sha256,
-                    None => return Ok(None),
-                }
-            }
+        let Some(sha256) = self.resolve(repo, digest)? else {
+            return Ok(None);
         };
         Ok(self.backend.length(&repo.blob(&sha256))?.map(|length| (sha256, length)))
+    }
+
+    /// The SHA-256 that a digest stands for in a repository, whether its content is there or not; `None` if that is not known.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) fn resolve(
+        &self,
+        repo: &RepoName,
+        digest: &BlobDigest,
+    ) -> Result<Option<Sha256>, StoreError> {
+        if let Some(sha256) = digest.sha256() {
+            return Ok(Some(sha256));
+        }
+        let [user, name] = repo.parts();
+        let alias = self.table(&ALIASES).value(&[user, name, &digest.alias()])?;
+        Ok(alias.map(|alias| alias.sha256))
     }
 
     /// A repository's blob as [`Self::find_blob`] found it, or a range of its bytes; `None` if it is not there any more.

@@ -34,8 +34,13 @@ impl Staging {
     /// Makes the directory.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
+        Ok(Self::at(dir))
+    }
+
+    /// A directory that is there.
+    pub(super) fn at(dir: PathBuf) -> Self {
         let nonce = RandomState::new().build_hasher().finish();
-        Ok(Self { dir, nonce, counter: AtomicU64::new(0) })
+        Self { dir, nonce, counter: AtomicU64::new(0) }
     }
 
     /// A directory of this process's own below `scratch`, and the lock that says so. Those of processes that are gone are

@@ -9,7 +9,9 @@ use super::*;
 
 mod faults;
 mod places;
+mod random;
 mod records;
+mod scrub;
 mod sessions;
 
 use places::Place;

@@ -193,7 +193,7 @@ impl Store {
         Ok(Some(entry))
     }
 
-    pub(super) fn directory(
+    pub(crate) fn directory(
         &self,
         repo: &RepoName,
         entry: &Entry,

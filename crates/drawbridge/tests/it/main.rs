@@ -23,5 +23,6 @@ mod oci;
 mod ranges;
 mod rights;
 mod tokens;
+mod upkeep;
 mod world;
 mod yank;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What upkeep needs of a store besides its names: every key there is, and the bytes behind it.
+
+use std::path::Path;
+
+use super::backend::Opened;
+use super::disk::TEMPORARIES;
+use super::{
+    Backend, Bucket, Disk, Key, Location, Staging, Store, StoreError, VERSION, VERSION_1, cloud,
+    own,
+};
+use std::sync::Arc;
+
+/// Beginnings of keys that are no content of a store, but of the place where it is.
+const OF_THE_PLACE: [&str; 4] = ["tmp/", "locks/", "lock", "probes/"];
+
+/// Whether a key belongs to the place and not to the store.
+pub(crate) fn is_of_the_place(key: &str) -> bool {
+    OF_THE_PLACE.iter().any(|begin| match begin.strip_suffix('/') {
+        Some(_) => key.starts_with(begin),
+        None => key == *begin,
+    })
+}
+
+/// Whether a key is a file that is being written, or was when its process died.
+pub(crate) fn is_temporary(key: &str) -> bool {
+    key.strip_prefix(TEMPORARIES).is_some_and(|rest| rest.starts_with('/'))
+}
+
+impl Store {
+    /// Opens a store that is there, beside whoever serves it; nothing is made and nothing is moved.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`] if there is none, [`StoreError::Version`] if it is of another version, and failures of the place.
+    pub fn beside(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
+        let at = own("version");
+        let (backend, lock): (Arc<dyn Backend>, _) = match location {
+            Location::Dir(dir) => (Arc::new(Disk::existing(dir)), None),
+            Location::Bucket(url) => {
+                let (staging, lock) = Staging::scratch(scratch)?;
+                (Arc::new(Bucket::new(cloud::objects(url)?, &url.prefix, staging)?), Some(lock))
+            }
+        };
+        match backend.read(&at, 256)? {
+            Some((found, _)) if found == VERSION.as_bytes() => {
+                Ok(Self { _lock: lock, ..Self::over(backend) })
+            }
+            Some((found, _)) if found == VERSION_1.as_bytes() => Err(StoreError::Setup(format!(
+                "{location} is a store of version 1; it becomes one of version 2 when it is served"
+            ))),
+            Some(_) => Err(StoreError::Version(location.to_string().into())),
+            None => {
+                Err(StoreError::Setup(format!("there is no store of a Drawbridge at {location}")))
+            }
+        }
+    }
+
+    /// At most `max` keys that begin with `prefix` (empty, or ends in a slash) and come after `after`, by their bytes.
+    pub(crate) fn keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.backend.list(prefix, after, max)
+    }
+
+    /// The length of what a key holds, in bytes; `None` if there is nothing.
+    pub(crate) fn length_at(&self, key: &Key) -> Result<Option<u64>, StoreError> {
+        self.backend.length(key)
+    }
+
+    /// The bytes of what a key holds, unchecked.
+    pub(crate) fn open_at(&self, key: &Key) -> Result<Option<Opened>, StoreError> {
+        self.backend.open(key, 0)
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Every kind of record that there is. Whoever adds one adds it here: `gc` removes nothing from a store with records that it
+//! does not know, for they may need what it would remove.
+
+use crate::oci::records::{MANIFESTS, REFERRERS, TAGS as OCI_TAGS};
+use crate::service::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
+use crate::service::policies::POLICIES;
+use crate::service::tokens::TOKENS;
+use crate::service::yank::YANKS;
+use crate::store::{ALIASES, PENDING, REPOS, Store, StoreError, TAGS, UPLOADS, USERS};
+
+/// What has to be there for a record to make sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The owner, who is its first part.
+    Owner,
+    /// The repository, which is its first two parts.
+    Repo,
+}
+
+/// A kind of records.
+pub(crate) struct Known {
+    /// The first part of its keys.
+    pub(crate) name: &'static str,
+    pub(crate) needs: Needs,
+    /// What names the record with a key.
+    pub(crate) parts: fn(&str) -> Option<Vec<String>>,
+    /// Whether a record is there; fails if it does not parse.
+    pub(crate) read: fn(&Store, &[&str]) -> Result<bool, StoreError>,
+}
+
+macro_rules! known {
+    ($kind:expr, $needs:ident) => {
+        Known {
+            name: $kind.name(),
+            needs: Needs::$needs,
+            parts: |key| $kind.parts(key),
+            read: |store, parts| Ok(store.table(&$kind).get(parts)?.is_some()),
+        }
+    };
+}
+
+/// All of them.
+pub(crate) const KINDS: &[Known] = &[
+    known!(USERS, Nothing),
+    known!(REPOS, Owner),
+    known!(TAGS, Repo),
+    known!(PENDING, Repo),
+    known!(UPLOADS, Nothing),
+    known!(ALIASES, Repo),
+    known!(MANIFESTS, Repo),
+    known!(OCI_TAGS, Repo),
+    known!(REFERRERS, Repo),
+    known!(ACCESS, Repo),
+    known!(PUBLISHERS, Repo),
+    known!(OWNER_PUBLISHERS, Owner),
+    known!(POLICIES, Repo),
+    known!(TOKENS, Owner),
+    known!(YANKS, Repo),
+];
+
+/// The kind of this name.
+pub(crate) fn known(name: &str) -> Option<&'static Known> {
+    KINDS.iter().find(|kind| kind.name == name)
+}

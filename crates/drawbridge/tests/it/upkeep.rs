@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an operator does to a store, beside the registry that serves it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use testkit::moto::Moto;
+
+use crate::world::{Options, World, digest, slug, status};
+
+fn drawbridge(command: &str, store: &Path, more: &[&str], world: &[(&str, String)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_drawbridge"))
+        .args(["--log-filter", "warn", command, "--store"])
+        .arg(store)
+        .args(more)
+        .env_clear()
+        .envs(world.iter().map(|(name, value)| (name, value)))
+        .output()
+        .unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn scrub_names_what_a_running_registry_does_not_serve() {
+    let world = World::new();
+    let ann = world.register("app", true, false);
+    world.publish(&ann, "ann/app:1.0.0").unwrap();
+    let scrub = |more: &[&str]| drawbridge("scrub", &world.store, more, &[]);
+    let good = scrub(&["--json", "--bytes-per-second", "100000000"]);
+    assert_eq!(good.status.code(), Some(0), "{good:?}");
+    let report = json(&good);
+    assert_eq!((&report["ok"], &report["tags"]), (&true.into(), &1.into()), "{report}");
+    let blobs = world.store.join("blobs/ann/app");
+    let path = std::fs::read_dir(blobs).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[0] ^= 1;
+    std::fs::File::create(&path).unwrap().write_all(&bytes).unwrap();
+    let bad = scrub(&["--json"]);
+    assert_eq!(bad.status.code(), Some(1));
+    let report = json(&bad);
+    let named = report["findings"][0]["key"].as_str().unwrap();
+    assert!(path.ends_with(named), "{report}");
+    assert_eq!(report["findings"][0]["wrong"], "damaged");
+    let bad = scrub(&[]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(String::from_utf8(bad.stdout).unwrap().contains(&format!("damaged: {named}")));
+    let slug = slug("ann/app:1.0.0");
+    assert_eq!(status(world.anonymous().fetch_package(&slug, &digest())), 500);
+    // It makes nothing where nothing is.
+    let none = world.dir.path().join("none");
+    let output = drawbridge("scrub", &none, &[], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no store"));
+    assert!(!none.exists());
+}
+
+#[test]
+fn scrub_reads_a_bucket() {
+    let Some(moto) = Moto::start("bucket", "scrub_reads_a_bucket").unwrap() else { return };
+    let options = Options {
+        store: Some("s3://bucket/one".into()),
+        environment: moto.environment(),
+        ..Options::default()
+    };
+    let world = World::with(options);
+    let ann = world.register("app", true, false);
+    world.publish(&ann, "ann/app:1.0.0").unwrap();
+    let output = drawbridge("scrub", &world.store, &["--json"], &moto.environment());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = json(&output);
+    assert_eq!((&report["tags"], &report["blobs"]), (&1.into(), &7.into()), "{report}");
+}
