@@ -8,12 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod cli;
 pub mod cmd;
 pub mod collateral;
 pub mod failure;
 pub mod files;
 pub mod keeps;
+pub mod login;
 pub mod oidc;
 pub mod output;
 pub mod reach;

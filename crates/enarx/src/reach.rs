@@ -15,6 +15,7 @@ use ureq::Agent;
 use crate::cli::{ReachArgs, TokenArgs};
 use crate::failure::{Context as _, Failure};
 use crate::files;
+use crate::login;
 use crate::tokens::{TokenStore, check_host};
 
 /// The time of this machine.
@@ -81,7 +82,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The registry at `host`, with the stored token if there is one that is still good, or with the given one.
+    /// The registry at `host`, with the stored token if there is one that is still good or can be renewed, or with the given one.
     ///
     /// # Errors
     /// If `host` is no host, or roots or token cannot be read.
@@ -92,14 +93,12 @@ impl Registry {
         store: &TokenStore,
     ) -> Result<Self, Failure> {
         check_host(host)?;
+        let agent = agent(reach)?;
         let token = match &token.insecure_auth_token {
             Some(token) => Some(token.clone()),
-            None => match store.get(host)? {
-                Some(_) => store.valid(host, now()).ok().map(|stored| stored.access_token),
-                None => None,
-            },
+            None => login::current(&agent, store, host)?.map(|stored| stored.access_token),
         };
-        let mut client = Client::new(host, agent(reach)?);
+        let mut client = Client::new(host, agent);
         if let Some(token) = &token {
             client = client.with_token(token.clone());
         }

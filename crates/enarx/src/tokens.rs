@@ -3,8 +3,9 @@
 //! Bearer tokens of this user, one file per registry, readable by this user only.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -29,6 +30,40 @@ pub struct StoredToken {
     pub access_token: String,
     /// When it ends, if the issuer said so.
     pub expires: Option<Timestamp>,
+    /// What gets the next one, if the issuer gave that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
+}
+
+/// What gets new tokens without asking the user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// The refresh token.
+    pub token: String,
+    /// The program at the issuer for which it is.
+    pub client_id: String,
+}
+
+impl fmt::Debug for Refresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresh").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// How long before its end a token is renewed, in seconds.
+const AHEAD_SECONDS: u64 = 60;
+
+impl StoredToken {
+    /// Whether it has ended.
+    pub fn ended(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+
+    /// Whether it has ended or is about to.
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        self.ended(now.plus(AHEAD_SECONDS))
+    }
 }
 
 impl fmt::Debug for StoredToken {
@@ -38,6 +73,7 @@ impl fmt::Debug for StoredToken {
             .field("issuer", &self.issuer)
             .field("access_token", &"***")
             .field("expires", &self.expires)
+            .field("refresh", &self.refresh)
             .finish()
     }
 }
@@ -71,6 +107,10 @@ pub fn claims(token: &str) -> Result<TokenClaims, Failure> {
     serde_json::from_slice(&payload).map_err(|_| opaque())
 }
 
+/// A token is not changed by others while this is there.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "it is open, that is all")] File);
+
 /// The tokens of this user.
 #[derive(Clone, Debug)]
 pub struct TokenStore {
@@ -96,7 +136,23 @@ impl TokenStore {
         Ok(self.directory.join(format!("{host}.json")))
     }
 
-    /// Keeps `token`, in place of what was there for its registry.
+    /// Holds all other programs of this user that would change the token for `host`, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn lock(&self, host: &str) -> Result<Lock, Failure> {
+        check_host(host)?;
+        files::make_private_directory(&self.directory)?;
+        let path = self.directory.join(format!(".{host}.lock"));
+        let what = || format!("cannot lock {}", path.display());
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.context(what())?;
+        file.lock().context(what())?;
+        Ok(Lock(file))
+    }
+
+    /// Keeps `token`, in place of what was there for its registry. Who changes one holds [`TokenStore::lock`].
     ///
     /// # Errors
     /// If it cannot be written.
@@ -113,14 +169,24 @@ impl TokenStore {
     /// If it cannot be read.
     pub fn get(&self, host: &str) -> Result<Option<StoredToken>, Failure> {
         let path = self.path(host)?;
-        if !path.exists() {
-            return Ok(None);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                let path = path.display();
+                return Err(Failure::new(format!("the token in {path} is not used"))
+                    .why("others than you may read or write it")
+                    .next(format!("remove it and log in again with `enarx user login {host}`; if nobody had it, `chmod 600 {path}` is enough")));
+            }
+            // What else is wrong is said when it is read.
+            _ => {}
         }
-        let bytes = files::read_bounded(&path, 2 * limits::TOKEN_BYTES_MAX)?;
-        serde_json::from_slice(&bytes)
-            .context(format!("cannot read the token in {}", path.display()))
-            .map_err(|failure| failure.next(format!("log in again with `enarx user login {host}`")))
-            .map(Some)
+        let bytes = files::read_bounded(&path, 3 * limits::TOKEN_BYTES_MAX)?;
+        // What is wrong is not said in its own words: they may be secrets.
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| {
+            Failure::new(format!("cannot read the token in {}", path.display()))
+                .why("it is not as this program writes it")
+                .next(format!("log in again with `enarx user login {host}`"))
+        })
     }
 
     /// Forgets the token for `host`; whether there was one.
@@ -136,7 +202,7 @@ impl TokenStore {
         }
     }
 
-    /// The token for `host` that is still good at `now`.
+    /// The token for `host` that is still good at `now`, or can be renewed.
     ///
     /// # Errors
     /// If there is none, with the command that gets one.
@@ -146,9 +212,12 @@ impl TokenStore {
             .get(host)?
             .ok_or_else(|| Failure::new(format!("not logged in to {host}")).next(login.clone()))?;
         match token.expires {
-            Some(end) if end <= now => Err(Failure::new(format!("not logged in to {host}"))
-                .why(format!("the token ended at {end}"))
-                .next(login)),
+            // What can be renewed will be, by the next command that needs it.
+            Some(end) if end <= now && token.refresh.is_none() => {
+                Err(Failure::new(format!("not logged in to {host}"))
+                    .why(format!("the token ended at {end}"))
+                    .next(login))
+            }
             _ => Ok(token),
         }
     }
@@ -171,14 +240,13 @@ pub fn check_host(host: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
     fn token(expires: Option<u64>) -> StoredToken {
         StoredToken {
             host: "store.example.com:8443".into(),
             issuer: "https://id.example.com".into(),
             access_token: "a.b.c".into(),
             expires: expires.map(Timestamp),
+            refresh: None,
         }
     }
 
@@ -200,6 +268,49 @@ mod tests {
         assert!(
             store.valid(host, Timestamp(0)).unwrap_err().next.unwrap().contains("enarx user login")
         );
+    }
+
+    #[test]
+    fn refresh_tokens_are_kept_beside() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = TokenStore::at(scratch.path());
+        let host = "store.example.com:8443";
+        let refresh = Refresh { token: "secret".into(), client_id: "me".into() };
+        let token = StoredToken { refresh: Some(refresh), ..token(Some(100)) };
+        assert!(!format!("{token:?}").contains("secret"));
+        store.put(&token).unwrap();
+        assert_eq!(store.valid(host, Timestamp(200)).unwrap(), token);
+        assert!(!token.ends_soon(Timestamp(39)) && token.ends_soon(Timestamp(40)));
+        // One of before refresh tokens is read still.
+        let old = r#"{"host":"h","issuer":"i","access_token":"a","expires":null}"#;
+        assert_eq!(serde_json::from_str::<StoredToken>(old).unwrap().refresh, None);
+    }
+
+    #[test]
+    fn what_others_may_read_is_not_used() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = TokenStore::at(scratch.path());
+        store.put(&token(None)).unwrap();
+        let path = scratch.path().join("store.example.com:8443.json");
+        for mode in [0o640, 0o604, 0o620] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let failure = store.get("store.example.com:8443").unwrap_err();
+            assert!(failure.next.unwrap().contains("chmod 600"), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_changes_a_token() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = TokenStore::at(&scratch.path().join("tokens"));
+        let held = store.lock("a.example.com").unwrap();
+        let path = scratch.path().join("tokens/.a.example.com.lock");
+        let other = File::open(&path).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(held);
+        assert!(other.try_lock().is_ok());
+        // Other registries' tokens are others.
+        store.lock("b.example.com").unwrap();
     }
 
     #[test]

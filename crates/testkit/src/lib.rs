@@ -10,6 +10,7 @@ pub mod kds;
 pub mod mirror;
 pub mod moto;
 pub mod oidc;
+pub mod oidc_provider;
 pub mod pcs;
 pub mod pki;
 pub mod random;

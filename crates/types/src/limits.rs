@@ -154,6 +154,20 @@ pub const RELEASE_RULES_MAX: usize = 64;
 /// Most versions of a release policy; then no further is taken.
 pub const RELEASE_POLICIES_MAX: usize = 1000;
 
+/// Longest URL taken from an OpenID issuer; a longer one is refused.
+pub const OIDC_URL_BYTES_MAX: usize = 2048;
+/// Most characters shown of what an OpenID issuer says; the rest is cut off.
+pub const OIDC_TEXT_CHARS_MAX: usize = 300;
+/// Largest head of a request of the browser that comes back from an OpenID issuer. Pushed by any program on this machine; such a
+/// connection is closed.
+pub const LOGIN_REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// Most connections that wait at a time while one logs in by a browser; the oldest is closed.
+pub const LOGIN_CONNECTIONS_MAX: usize = 8;
+/// Most connections taken in all while one logs in by a browser; one more ends it.
+pub const LOGIN_CONNECTIONS_TAKEN_MAX: usize = 256;
+/// Longest time that a person may take to log in, in seconds.
+pub const LOGIN_SECONDS_MAX: u64 = 1_800;
+
 /// Largest frame of JSON between loader and Keep (see [`crate::hostlink`]).
 pub const HOSTLINK_FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Longest host name that a Keep asks the loader to resolve.

@@ -8,27 +8,34 @@ use types::slug::{valid_repo, valid_user};
 
 use crate::cli::{ReachArgs, TokenArgs};
 use crate::failure::{EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
-use crate::oidc::{self, Device, Request};
+use crate::login::{self, At, Ended, How, Prompt};
 use crate::output;
 use crate::reach::{self, Registry};
-use crate::tokens::{self, StoredToken, TokenStore, check_host};
+use crate::tokens::{self, TokenStore, check_host};
 
 const LOGIN_EXAMPLES: &str = "\
 Examples:
   enarx user login store.example.com --oidc-issuer https://id.example.com
   ENARX_OIDC_ISSUER=https://id.example.com enarx user login store.example.com
+  enarx user login store.example.com --oidc-issuer https://id.example.com --device   on a machine without a browser
 
-The token is kept in $XDG_DATA_HOME/enarx/tokens, readable by you only.";
+You agree in a browser: in the one of this machine ($BROWSER, or the desktop's) if there is one, else in any, where you type the code
+that is shown here. At the issuer, this program is a public native client (no secret) with the redirect URL http://127.0.0.1/callback,
+whatever the port, and with the device grant. Tokens are kept in $XDG_DATA_HOME/enarx/tokens, readable by you only, and renewed if the
+issuer gives refresh tokens (offline_access).";
 const REGISTER_EXAMPLES: &str = "\
 Examples:
   enarx user register store.example.com/alice     (log in first)";
 const LOGOUT_EXAMPLES: &str = "\
 Examples:
-  enarx user logout store.example.com";
+  enarx user logout store.example.com
+
+The tokens are removed from this machine, and the issuer is told to take them no more, if it can be told. An access token that was
+copied is good until it ends.";
 const WHOAMI_EXAMPLES: &str = "\
 Examples:
   enarx user whoami store.example.com
-  enarx user whoami store.example.com --json
+  enarx user info store.example.com --json         the same by another name
 
 The exit code is 0 if you are logged in, else 1.";
 
@@ -37,11 +44,12 @@ The exit code is 0 if you are logged in, else 1.";
 pub enum UserCommand {
     /// Register a user name at a registry, for whom you are logged in as
     Register(RegisterArgs),
-    /// Log in to a registry, by the device flow of its OpenID issuer
+    /// Log in to a registry, at its OpenID issuer
     Login(LoginArgs),
-    /// Forget the token for a registry
+    /// Give back and forget the tokens for a registry
     Logout(LogoutArgs),
-    /// Say as whom you are logged in
+    /// Say as whom you are logged in, and until when
+    #[command(visible_aliases = ["info", "status"])]
     Whoami(WhoamiArgs),
 }
 
@@ -58,6 +66,12 @@ pub struct LoginArgs {
     /// Identifier of this program at the issuer
     #[arg(long, value_name = "ID", default_value = "enarx-cli", env = "ENARX_OIDC_CLIENT_ID")]
     pub oidc_client_id: String,
+    /// Agree in a browser on any machine, where you type a code
+    #[arg(long, conflicts_with = "browser")]
+    pub device: bool,
+    /// Agree in a browser on this machine; the URL is printed as well
+    #[arg(long)]
+    pub browser: bool,
     /// How to reach it.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -85,6 +99,9 @@ pub struct LogoutArgs {
     /// Registry: its host, with its port where that is not 443
     #[arg(env = "ENARX_HOST", value_name = "HOST")]
     pub host: String,
+    /// How to reach the issuer.
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }
 
 /// Arguments of `enarx user whoami`.
@@ -107,7 +124,7 @@ pub fn run(command: &UserCommand) -> Outcome {
     let store = TokenStore::of_user()?;
     match command {
         UserCommand::Login(args) => {
-            login(args, &store, &mut |device| show(device))?;
+            login(args, &store)?;
             let host = &args.host;
             output::talk(&format!(
                 "logged in to {host}; new there? `enarx user register {host}/NAME`"
@@ -122,12 +139,15 @@ pub fn run(command: &UserCommand) -> Outcome {
             ));
         }
         UserCommand::Logout(args) => {
-            check_host(&args.host)?;
-            let was = store.remove(&args.host)?;
-            output::talk(&if was {
-                format!("logged out of {}", args.host)
-            } else {
-                format!("not logged in to {}", args.host)
+            let agent = reach::agent(&args.reach)?;
+            let host = &args.host;
+            output::talk(&match login::logout(&agent, &store, host)? {
+                Ended::Never => format!("not logged in to {host}"),
+                Ended::Here => format!("logged out of {host}"),
+                Ended::Everywhere => format!("logged out of {host}, and the tokens were revoked"),
+                Ended::Untold(failure) => format!(
+                    "logged out of {host}; but the issuer may still take the tokens: {failure}"
+                ),
             });
         }
         UserCommand::Whoami(args) => return whoami(args, &store),
@@ -135,42 +155,32 @@ pub fn run(command: &UserCommand) -> Outcome {
     Ok(0)
 }
 
-/// Logs in and keeps the token; `prompt` shows the user what to do.
-///
-/// # Errors
-/// As [`oidc::device_flow`], and if the token cannot be kept.
-pub fn login(
-    args: &LoginArgs,
-    store: &TokenStore,
-    prompt: &mut dyn FnMut(&Device),
-) -> Result<StoredToken, Failure> {
-    check_host(&args.host)?;
+fn login(args: &LoginArgs, store: &TokenStore) -> Result<(), Failure> {
     let agent = reach::agent(&args.reach)?;
-    let audience = format!("https://{}", args.host);
-    let request = Request {
-        issuer: &args.oidc_issuer,
-        client_id: &args.oidc_client_id,
-        audience: &audience,
-        scope: oidc::SCOPES,
+    let at = At { host: &args.host, issuer: &args.oidc_issuer, client_id: &args.oidc_client_id };
+    let how = match (args.browser, args.device) {
+        (true, _) => How::Browser,
+        (false, true) => How::Device,
+        (false, false) => How::Whichever,
     };
-    let token = oidc::device_flow(&agent, request, prompt)?;
-    let stored = StoredToken {
-        host: args.host.clone(),
-        issuer: args.oidc_issuer.clone(),
-        access_token: token.access_token,
-        expires: token.expires_in.map(|seconds| reach::now().plus(seconds)),
-    };
-    store.put(&stored)?;
-    Ok(stored)
+    login::login(&agent, at, how, store, &mut |prompt| show(&prompt)).map(drop)
 }
 
-fn show(device: &Device) {
+fn show(prompt: &Prompt<'_>) {
     let style = output::stderr_style();
-    output::talk(&format!(
-        "open {}",
-        style.bold(device.verification_uri_complete.as_deref().unwrap_or(&device.verification_uri))
-    ));
-    output::talk(&format!("and check that it shows the code {}", style.bold(&device.user_code)));
+    match prompt {
+        Prompt::Device(device) => {
+            let page = device.verification_uri_complete.as_deref();
+            let page = page.unwrap_or(&device.verification_uri);
+            output::talk(&format!("open {}", style.bold(page)));
+            let code = style.bold(&device.user_code);
+            output::talk(&format!("and check that it shows the code {code}"));
+        }
+        Prompt::Browser { url, shown } => {
+            let open = if *shown { "your browser shows" } else { "open in a browser here:" };
+            output::talk(&format!("{open} {}", style.bold(url)));
+        }
+    }
 }
 
 /// Registers `user` for the bearer of the registry's token.
@@ -202,16 +212,18 @@ fn whoami(args: &WhoamiArgs, store: &TokenStore) -> Outcome {
     if args.json {
         output::json(
             &json!({"host": args.host, "logged_in": true, "issuer": token.issuer, "subject": claims.sub,
-            "scope": claims.scope, "expires": token.expires}),
+            "scope": claims.scope, "expires": token.expires, "renews": token.refresh.is_some()}),
         )?;
         return Ok(0);
     }
+    let then = if token.refresh.is_some() { "renewed by itself" } else { "log in again" };
     let rows = [
         ("registry", args.host.clone()),
         ("subject", claims.sub.unwrap_or_else(|| "known to the issuer only".into())),
         ("issuer", token.issuer),
         ("may", claims.scope.unwrap_or_else(|| "not said".into())),
         ("until", token.expires.map_or_else(|| "not said".into(), |end| end.to_string())),
+        ("then", then.to_owned()),
     ];
     output::data(&output::columns(&rows.map(|(label, value)| vec![label.to_owned(), value])))?;
     Ok(0)

@@ -26,8 +26,9 @@ use super::services::{
 use super::state::State;
 use super::{PATIENCE, UpArgs, show};
 use crate::cli::{Global, Level, ReachArgs, TokenArgs};
-use crate::cmd::user::{self, LoginArgs};
+use crate::cmd::user;
 use crate::failure::{Context as _, EXIT_FAILED, Failure, Outcome};
+use crate::login::{self, At, How, Prompt};
 use crate::reach::{self, Registry};
 use crate::tokens::TokenStore;
 use crate::{files, keeps, output, silicon};
@@ -178,17 +179,15 @@ impl World {
             .to_owned();
         let host = services.places.registry.clone();
         let store = self.token_store();
-        let login = LoginArgs {
-            host: host.clone(),
-            oidc_issuer: issuer,
-            oidc_client_id: "enarx-cli".to_owned(),
-            reach: services.reach.clone(),
-        };
-        user::login(&login, &store, &mut |device| {
-            output::talk(&format!(
-                "\nLogging in at {} with the code {}",
-                device.verification_uri, device.user_code
-            ));
+        let at = At { host: &host, issuer: &issuer, client_id: "enarx-cli" };
+        let agent = reach::agent(&services.reach)?;
+        login::login(&agent, at, How::Device, &store, &mut |prompt| {
+            if let Prompt::Device(device) = prompt {
+                output::talk(&format!(
+                    "\nLogging in at {} with the code {}",
+                    device.verification_uri, device.user_code
+                ));
+            }
         })?;
         let registry = self.registry()?;
         user::register(&registry, demo::USER)?;

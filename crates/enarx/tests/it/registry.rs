@@ -3,93 +3,32 @@
 //! A user at a real Drawbridge: log in, register, publish, look, fetch, log out.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use testkit::oidc::{DevIssuer, Running};
-use testkit::pki::DevCa;
-use types::time::Timestamp;
 
-use crate::{bare_enarx, require};
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp(since.as_secs())
-}
+use crate::home::{Home, now, put};
 
 /// A Drawbridge, its issuer, and a home for the user's files.
 struct World {
-    scratch: tempfile::TempDir,
-    host: String,
+    home: Home,
     issuer: DevIssuer,
     _issuer: Running,
-    drawbridge: Child,
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        // Gone already is as good.
-        let _ = self.drawbridge.kill();
-        let _ = self.drawbridge.wait();
+impl std::ops::Deref for World {
+    type Target = Home;
+
+    fn deref(&self) -> &Home {
+        &self.home
     }
 }
 
 impl World {
     fn new() -> Self {
-        let scratch = tempfile::tempdir().unwrap();
         let (issuer, running) = testkit::oidc::spawn(0, Some("alice"), Arc::new(now)).unwrap();
-        let ca = DevCa::generate("test", now()).unwrap();
-        let (chain, key) = ca.issue_localhost(now()).unwrap();
-        let file = |name: &str, text: &str| {
-            let path = scratch.path().join(name);
-            put(&path, text.as_bytes());
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            path
-        };
-        let (chain, key) = (file("tls.pem", &chain), file("tls.key", &key));
-        file("root.pem", &ca.certificate_pem());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = format!("localhost:{port}");
-        let mut command = Command::new(require("drawbridge"));
-        command.args([
-            "serve",
-            "--addr",
-            &format!("127.0.0.1:{port}"),
-            "--host",
-            &host,
-            "--oidc-issuer",
-            issuer.issuer(),
-        ]);
-        command
-            .args(["--oidc-audience", &format!("https://{host}"), "--store"])
-            .arg(scratch.path().join("store"));
-        command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key);
-        let mut drawbridge = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(drawbridge.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("listening"), "{line}");
-        Self { scratch, host, issuer, _issuer: running, drawbridge }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    /// Runs `enarx` with these words; `HOST` in them stands for the registry.
-    fn enarx(&self, words: &str) -> (i32, String, String) {
-        let mut command = bare_enarx();
-        command.current_dir(self.scratch.path());
-        command
-            .env("XDG_DATA_HOME", self.path("data"))
-            .env("ENARX_CA_BUNDLE", self.path("root.pem"));
-        command.args(words.split(' ').map(|word| word.replace("HOST", &self.host)));
-        let output = command.output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.host, "HOST");
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        Self { home: Home::new(issuer.issuer()), issuer, _issuer: running }
     }
 
     fn login(&self) {
@@ -305,8 +244,4 @@ fn owners_say_who_may_do_what() {
     assert!(enarx("repo access show HOST/acme/app").0.contains("team  dev  writer"));
     enarx("repo access revoke HOST/acme/app dev --team");
     assert_eq!(enarx("repo access show HOST/acme/app --json").0, "{\"users\":{},\"teams\":{}}\n");
-}
-
-fn put(path: &std::path::Path, bytes: &[u8]) {
-    std::io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
 }
