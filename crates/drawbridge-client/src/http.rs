@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// The entity tag, without quotes.
     pub(crate) etag: Option<String>,
+    /// The header `Link`.
+    pub(crate) next: Option<String>,
 }
 
 impl Answer {
@@ -210,6 +212,7 @@ fn open(url: &str, headers: &HeaderMap) -> Result<Answer, Error> {
         length: length.map_err(|_| wrong("the header Content-Length is no number".into()))?,
         digest: digest.map_err(|e| wrong(format!("the header Content-Digest: {e}")))?,
         body: Vec::new(),
+        next: text("link").map(str::to_owned),
         etag: text("etag").map(|tag| tag.trim_matches('"').to_owned()),
     })
 }

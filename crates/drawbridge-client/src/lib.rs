@@ -10,6 +10,7 @@
 
 mod error;
 mod fetch;
+mod find;
 mod http;
 mod publish;
 mod rights;
@@ -23,6 +24,7 @@ use types::{limits, slug};
 
 pub use drawbridge_core;
 pub use error::Error;
+pub use find::Found;
 pub use publish::{Progress, Published};
 pub use rights::{Document, Tagged};
 

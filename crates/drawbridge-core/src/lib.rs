@@ -32,7 +32,7 @@ mod yank;
 pub use digest::{ContentDigest, DigestError, Hasher};
 pub use directory::{Directory, NameError, parse_path, valid_name};
 pub use entry::{Entry, FormatError, TagRecord};
-pub use records::{DeployInfo, RepoRecord, UserRecord};
+pub use records::{DeployInfo, RepoRecord, RepoSummary, UserRecord, newest};
 pub use tree::{MAIN_MODULE, Node, Tree, TreeError, directories, package_digest};
 pub use yank::{YANKED_HEADER, Yank, YankDocument};
 

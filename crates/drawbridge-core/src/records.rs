@@ -36,9 +36,40 @@ pub struct DeployInfo {
     pub steward: Option<String>,
 }
 
+/// A repository in a list (docs/FORMATS.md 2.13).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoSummary {
+    /// `user/repo`.
+    pub name: String,
+    /// Whether anybody may read it.
+    pub public: bool,
+    /// Its newest version: of those that are no pre-releases, if there are any. None if there is no version.
+    pub newest: Option<semver::Version>,
+    /// How many versions there are.
+    pub versions: usize,
+}
+
+/// The newest of some versions: of those that are no pre-releases, if there are any.
+pub fn newest<'a>(
+    versions: impl IntoIterator<Item = &'a semver::Version>,
+) -> Option<&'a semver::Version> {
+    versions.into_iter().max_by_key(|version| (version.pre.is_empty(), *version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_is_newer_than_any_pre_release() {
+        let newest_of = |texts: &[&str]| {
+            let versions: Vec<semver::Version> = texts.iter().map(|t| t.parse().unwrap()).collect();
+            newest(&versions).map(ToString::to_string)
+        };
+        assert_eq!(newest_of(&[]), None);
+        assert_eq!(newest_of(&["1.10.0", "1.9.0", "2.0.0-rc.1"]).as_deref(), Some("1.10.0"));
+        assert_eq!(newest_of(&["0.1.0-a", "0.1.0-b"]).as_deref(), Some("0.1.0-b"));
+    }
 
     #[test]
     fn a_repository_is_written_as_clients_of_old_expect() {

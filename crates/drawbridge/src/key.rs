@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use drawbridge_core::statement::{self, Statement};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -21,6 +23,8 @@ const FILE: &str = "registry.key.pem";
 /// A P-256 key pair. Its private half is never shown.
 pub struct RegistryKey {
     pair: EcdsaKeyPair,
+    /// For what comes back to this registry, and to those that share its store.
+    sealing: RandomizedNonceKey,
     spki: Vec<u8>,
     thumbprint: String,
 }
@@ -54,7 +58,8 @@ impl RegistryKey {
             let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().ok()?;
             let spki = spki.as_ref().to_vec();
             let thumbprint = statement::thumbprint(&spki)?;
-            Some(Self { pair, spki, thumbprint })
+            let sealing = sealing_key(der.secret_pkcs8_der())?;
+            Some(Self { pair, sealing, spki, thumbprint })
         });
         key.ok_or(unusable)
     }
@@ -72,6 +77,28 @@ impl RegistryKey {
     /// The key's name in statements (RFC 7638, SHA-256, base64url).
     pub fn thumbprint(&self) -> &str {
         &self.thumbprint
+    }
+
+    /// Text that only this registry, and those that share its store, can read or make.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] if the system's randomness fails.
+    pub fn seal(&self, text: &[u8]) -> Result<String, StoreError> {
+        let mut bytes = text.to_vec();
+        let nonce = self.sealing.seal_in_place_append_tag(Aad::empty(), &mut bytes);
+        let nonce =
+            nonce.map_err(|_| StoreError::Key("the system's cryptography failed to seal"))?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// What was sealed; `None` if this is nothing of the kind.
+    pub fn unseal(&self, sealed: &str) -> Option<Vec<u8>> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let at = bytes.len().checked_sub(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(&bytes.split_off(at)).ok()?;
+        let text = self.sealing.open_in_place(nonce, Aad::empty(), &mut bytes).ok()?;
+        Some(text.to_vec())
     }
 
     /// The registry's signed word on a tag, under its public host name.
@@ -97,6 +124,14 @@ impl RegistryKey {
             Err(_) => Err(failed),
         }
     }
+}
+
+/// A key of its own for another purpose (HKDF, RFC 5869).
+fn sealing_key(secret: &[u8]) -> Option<RandomizedNonceKey> {
+    let secret = Salt::new(HKDF_SHA256, b"drawbridge").extract(secret);
+    let mut key = [0; 32];
+    secret.expand(&[b"sealed text"], &AES_256_GCM).ok()?.fill(&mut key).ok()?;
+    RandomizedNonceKey::new(&AES_256_GCM, &key).ok()
 }
 
 /// RFC 7468: lines of 64 characters.

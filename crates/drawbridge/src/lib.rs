@@ -22,6 +22,7 @@ pub mod auth;
 pub mod cli;
 pub mod key;
 pub mod oci;
+pub mod query;
 pub mod route;
 pub mod service;
 pub mod store;

@@ -12,10 +12,14 @@ use crate::store::{RepoName, TagName, UserName};
 pub enum Route {
     /// `/health`
     Health,
+    /// `/_search`
+    Search,
     /// `/{user}`
     User(UserName),
     /// `/{user}/_org`
     Org(UserName),
+    /// `/{user}/_repos`
+    Repos(UserName),
     /// `/{user}/_publishers`
     OwnerPublishers(UserName),
     /// `/{user}/_token`
@@ -62,8 +66,10 @@ impl Route {
     pub const fn template(&self) -> &'static str {
         match self {
             Self::Health => "/health",
+            Self::Search => "/_search",
             Self::User(_) => "/{user}",
             Self::Org(_) => "/{user}/_org",
+            Self::Repos(_) => "/{user}/_repos",
             Self::OwnerPublishers(_) => "/{user}/_publishers",
             Self::Tokens(_) => "/{user}/_token",
             Self::Token(..) => "/{user}/_token/{id}",
@@ -84,6 +90,8 @@ impl Route {
     pub const fn methods(&self) -> &'static str {
         match self {
             Self::Health
+            | Self::Search
+            | Self::Repos(_)
             | Self::Tags(_)
             | Self::Deploy(_)
             | Self::Policies(_)
@@ -112,6 +120,11 @@ impl Route {
         let mut parts = rest.splitn(6, '/');
         let mut next = || parts.next();
         let user = next().filter(|u| !u.is_empty()).ok_or(RouteError::Unknown)?;
+        // No owner's name has such a character.
+        if user.starts_with('_') {
+            let search = user == "_search" && next().is_none();
+            return search.then_some(Self::Search).ok_or(RouteError::Unknown);
+        }
         let user = UserName::new(user)
             .ok_or(RouteError::Name("a user's name has 1 to 64 letters and digits"))?;
         let repo = match next() {
@@ -157,6 +170,7 @@ impl Route {
     ) -> Result<Self, RouteError> {
         match (special, more, rest) {
             ("_org", None, None) => Ok(Self::Org(owner)),
+            ("_repos", None, None) => Ok(Self::Repos(owner)),
             ("_publishers", None, None) => Ok(Self::OwnerPublishers(owner)),
             ("_token", None, None) => Ok(Self::Tokens(owner)),
             ("_token", Some(id), None) => match TokenId::new(id) {
@@ -202,6 +216,8 @@ mod tests {
     fn show(path: &str) -> String {
         match Route::parse(path) {
             Ok(Route::Health) => "health".into(),
+            Ok(Route::Search) => "search".into(),
+            Ok(Route::Repos(u)) => format!("repos {u}"),
             Ok(Route::User(u)) => format!("user {u}"),
             Ok(Route::Org(u)) => format!("org {u}"),
             Ok(Route::OwnerPublishers(u)) => format!("publishers {u}"),
@@ -229,6 +245,8 @@ mod tests {
             ("/api/v0.0.9/ann", "user ann"),
             ("/api/v0.1.7/ann", "user ann"),
             ("/api/v0.1.0/ann/my-app", "repo ann/my-app"),
+            ("/api/v0.1.0/_search", "search"),
+            ("/api/v0.1.0/ann/_repos", "repos ann"),
             ("/api/v0.1.0/ann/_org", "org ann"),
             ("/api/v0.1.0/ann/_publishers", "publishers ann"),
             ("/api/v0.1.0/ann/_token", "tokens ann"),
@@ -268,6 +286,9 @@ mod tests {
             ("/api/v0.1.0/ann/", "Name"),
             ("/api/v0.1.0/ann/..", "Name"),
             ("/api/v0.1.0/ann/%2e%2e", "Name"),
+            ("/api/v0.1.0/_", "Unknown"),
+            ("/api/v0.1.0/_search/", "Unknown"),
+            ("/api/v0.1.0/ann/_repos/x", "Unknown"),
             ("/api/v0.1.0/ann/_", "Unknown"),
             ("/api/v0.1.0/ann/_org/", "Unknown"),
             ("/api/v0.1.0/ann/_org/x", "Unknown"),

@@ -129,6 +129,20 @@ pub const OCI_REFERRERS_PAGE: usize = 100;
 pub const TAGS_MAX: usize = 10_000;
 /// Longest reason for which a version is yanked, in bytes.
 pub const YANK_REASON_BYTES_MAX: usize = 512;
+/// Items on a page of a list, if the client does not say; by the Drawbridge API, and of all repositories by OCI.
+pub const LIST_PAGE: usize = 100;
+/// Most items on a page; more are refused with 400.
+pub const LIST_PAGE_MAX: usize = 1000;
+/// Most pages that a client asks for to fill one list of its own.
+pub const LIST_PAGES_MAX: usize = 1000;
+/// Names that one request for repositories looks through; then the client goes on behind a link.
+pub const LIST_NAMES_MAX: usize = 10_000;
+/// Repositories that one request looks at more closely: whether the client may see them.
+pub const LIST_REPOS_MAX: usize = 2000;
+/// Tags that one request for repositories counts, before it ends the page early.
+pub const LIST_TAGS_MAX: usize = 10_000;
+/// Longest text that repositories are searched for; a longer one is refused with 400.
+pub const SEARCH_BYTES_MAX: usize = 256;
 /// Longest bearer token.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most users that an organisation or a repository names; more are refused with 400.

@@ -72,6 +72,8 @@ pub enum Action {
     ReadPublishers,
     /// Change that.
     ChangePublishers,
+    /// See that a repository is there, in lists and searches.
+    FindRepo,
     /// List the tags of a repository.
     ListTags,
     /// Read a tag and its tree.
@@ -98,7 +100,7 @@ struct Wants {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Register,
         Self::ReadOwner,
         Self::ChangeOwner,
@@ -111,6 +113,7 @@ impl Action {
         Self::ChangeRights,
         Self::ReadPublishers,
         Self::ChangePublishers,
+        Self::FindRepo,
         Self::ListTags,
         Self::ReadTag,
         Self::Discover,
@@ -133,7 +136,7 @@ impl Action {
             Self::ReadOwner => (USERS, false, Some(Role::Reader), false, false),
             Self::ChangeOwner | Self::ChangeTokens => (USERS, true, Some(Role::Owner), true, false),
             Self::ReadTokens => (USERS, false, Some(Role::Owner), true, false),
-            Self::ReadRepo => (REPOS, false, Some(Role::Reader), false, true),
+            Self::ReadRepo | Self::FindRepo => (REPOS, false, Some(Role::Reader), false, true),
             Self::CreateRepo => (REPOS, true, Some(Role::Owner), false, false),
             Self::ReadRights => (REPOS, false, Some(Role::Owner), false, true),
             Self::ChangeRepo | Self::ChangeRights => (REPOS, true, Some(Role::Owner), true, true),
@@ -151,7 +154,7 @@ impl Action {
     /// Whether everybody may do it where a repository is public, or where its owner said so.
     const fn open(self, repo: RepoRecord) -> bool {
         match self {
-            Self::ListTags | Self::ReadTag => repo.public,
+            Self::FindRepo | Self::ListTags | Self::ReadTag => repo.public,
             Self::Discover => repo.public || repo.discoverable,
             _ => false,
         }

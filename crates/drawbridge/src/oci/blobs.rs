@@ -106,6 +106,7 @@ impl Asking {
                 media_type: media::OCTET_STREAM.to_owned(),
                 digest: ContentDigest::from(blob.0),
                 etag: None,
+                next: None,
                 payload: Payload::Stored { repo, blob },
             };
             let mut response = content.answer(&registry.store, &asked)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Lists: tags, and manifests about a manifest.
+//! Lists: repositories, tags, and manifests about a manifest.
 
 use std::collections::BTreeSet;
 
@@ -17,35 +17,47 @@ use super::records::{REFERRERS, TAGS};
 use super::route::OciTag;
 use super::{Asking, FILTERS, answer, put};
 use crate::service::Registry;
+use crate::service::find::Wanted;
+use crate::service::pages::{Page, Paging, next_link};
 use crate::store::RepoName;
 
 impl Asking {
+    /// What part of a list is asked for.
+    fn paging(&self) -> Result<Paging, Refused> {
+        let limit = self.param("n").map(str::parse).transpose();
+        let limit = limit.map_err(|_| Refused::new(Code::Bad, "the parameter n is no number"))?;
+        Ok(Paging { limit, after: self.param("last").map(str::to_owned) })
+    }
+
+    pub(super) async fn catalog(self) -> Result<Response, Refused> {
+        let mut paging = self.paging()?;
+        // Fewer than were asked for are allowed.
+        paging.limit = paging.limit.map(|n| n.min(limits::LIST_PAGE_MAX));
+        self.block(move |registry, asker| {
+            let page = registry.find(&asker.caller, &Wanted::default(), &paging, false)?;
+            let names: Vec<&str> = page.items.iter().map(|item| item.name.as_str()).collect();
+            let body = json!({ "repositories": names });
+            Ok(listed(body, "/v2/_catalog", &paging, page.next.as_deref(), &[]))
+        })
+        .await
+    }
+
     pub(super) async fn tags(self, repo: RepoName) -> Result<Response, Refused> {
-        let count = match self.param("n").map(str::parse::<usize>) {
-            None => usize::MAX,
-            Some(Ok(count)) => count,
-            Some(Err(_)) => return Err(Refused::new(Code::Bad, "the parameter n is no number")),
-        };
-        let after = self.param("last").map(str::to_owned);
+        let paging = self.paging()?;
         let yanked = self.param("yanked") == Some("true");
         self.block(move |registry, asker| {
             registry.may_pull(asker, &repo)?;
             let mut tags = registry.tag_names(&repo, yanked)?;
-            if let Some(after) = after {
-                tags = tags.split_off(&after);
-                tags.remove(&after);
+            if let Some(after) = &paging.after {
+                tags = tags.split_off(after);
+                tags.remove(after);
             }
-            let more = tags.len() > count;
-            let tags: Vec<String> = tags.into_iter().take(count).collect();
-            let body = json!({ "name": repo.to_string(), "tags": tags });
-            let mut response = answer(StatusCode::OK, "application/json", body.to_string());
-            if let Some(last) = tags.last().filter(|_| more) {
-                let more = if yanked { "&yanked=true" } else { "" };
-                let link =
-                    format!("</v2/{repo}/tags/list?n={count}&last={last}{more}>; rel=\"next\"");
-                put(response.headers_mut(), LINK, &link);
-            }
-            Ok(response)
+            let limit = paging.limit.unwrap_or(usize::MAX);
+            let page = Page::of(tags.into_iter(), limit, Clone::clone);
+            let body = json!({ "name": repo.to_string(), "tags": page.items });
+            let path = format!("/v2/{repo}/tags/list");
+            let more: &[_] = if yanked { &[("yanked", "true")] } else { &[] };
+            Ok(listed(body, &path, &paging, page.next.as_deref(), more))
         })
         .await
     }
@@ -68,10 +80,9 @@ impl Asking {
                 put(response.headers_mut(), FILTERS, "artifactType");
             }
             if let Some(last) = last.filter(|_| more) {
-                let filter = kind.map(|kind| format!("&artifactType={}", encode(&kind)));
-                let filter = filter.unwrap_or_default();
-                let link =
-                    format!("</v2/{repo}/referrers/{text}?last={last}{filter}>; rel=\"next\"");
+                let mut parameters = vec![("last", last.as_str())];
+                parameters.extend(kind.as_deref().map(|kind| ("artifactType", kind)));
+                let link = next_link(&format!("/v2/{repo}/referrers/{text}"), &parameters);
                 put(response.headers_mut(), LINK, &link);
             }
             Ok(response)
@@ -80,23 +91,28 @@ impl Asking {
     }
 }
 
-/// Text as a value in a query.
-fn encode(text: &str) -> String {
-    let byte = |b: u8| match b {
-        b if b.is_ascii_alphanumeric() || b"-._/".contains(&b) => char::from(b).to_string(),
-        b => format!("%{b:02X}"),
-    };
-    text.bytes().map(byte).collect()
+/// A page, and the link to the next one.
+fn listed(
+    body: serde_json::Value,
+    path: &str,
+    paging: &Paging,
+    next: Option<&str>,
+    more: &[(&str, &str)],
+) -> Response {
+    let mut response = answer(StatusCode::OK, "application/json", body.to_string());
+    if let Some(next) = next {
+        let limit = paging.limit.unwrap_or(limits::LIST_PAGE).to_string();
+        let parameters = [&[("n", limit.as_str()), ("last", next)], more].concat();
+        let link = next_link(path, &parameters);
+        put(response.headers_mut(), LINK, &link);
+    }
+    response
 }
 
 impl Registry {
     /// Versions from the Drawbridge API's tags, the others from this protocol's.
     fn tag_names(&self, repo: &RepoName, yanked: bool) -> Result<BTreeSet<String>, Refused> {
-        let mut versions = self.store.tags(repo)?;
-        if !yanked {
-            let yanked = self.yanked(repo)?;
-            versions.retain(|version| !yanked.contains(&version.to_string()));
-        }
+        let versions = self.versions(repo, yanked)?;
         let mut tags: BTreeSet<String> =
             versions.iter().map(|version| OciTag::write(&version.to_string())).collect();
         for name in self.store.table(&TAGS).list(&repo.parts(), None, usize::MAX)? {

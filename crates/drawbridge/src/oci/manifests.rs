@@ -105,6 +105,7 @@ impl Asking {
                 media_type: record.media_type,
                 digest: ContentDigest::from(digest),
                 etag: None,
+                next: None,
                 payload: Payload::Stored { repo, blob: (digest, record.length) },
             };
             let mut response = content.answer(&registry.store, &asked)?;

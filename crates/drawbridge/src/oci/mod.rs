@@ -11,6 +11,8 @@
 //! | `/tags/list` | GET HEAD | `?n=&last=` |
 //! | `/referrers/{digest}` | GET HEAD | `?artifactType=` |
 //!
+//! and `/v2/_catalog`, the repositories that the caller may see (`?n=&last=`).
+//!
 //! One tag, two protocols. A tag that is a semantic version stands for a Drawbridge tree, always: pushed by OCI, a manifest
 //! becomes the tree over the same blobs; published by the Drawbridge API, the tree becomes a manifest when somebody first asks
 //! for it, and stays that one. Other tags (`latest`) are manifests and nothing else. Neither is ever given a new meaning, and
@@ -45,6 +47,7 @@ use drawbridge_core::RepoRecord;
 use serde_json::json;
 
 use crate::auth::access::{Action, Caller, Denied};
+use crate::query::Query;
 use crate::service::asker::Asker;
 use crate::service::documents::Condition;
 use crate::service::refusal::Refusal;
@@ -110,7 +113,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         return Ok(answer(StatusCode::OK, "application/json", "{}".to_owned()));
     }
     let asked =
-        Asking { registry, asker, query: route::query(parts.uri.query()), headers: parts.headers };
+        Asking { registry, asker, query: Query::parse(parts.uri.query()), headers: parts.headers };
     let method = parts.method;
     match route {
         Route::Blob(repo, digest) => asked.blob(&method, repo, digest).await,
@@ -120,6 +123,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
             asked.put_manifest(repo, &reference, body).await
         }
         Route::Manifest(repo, reference) => asked.manifest(&method, repo, reference).await,
+        Route::Catalog => asked.catalog().await,
         Route::Tags(repo) => asked.tags(repo).await,
         Route::Referrers(repo, digest) => asked.referrers(repo, digest).await,
         Route::Base | Route::WellKnown => Err(Refused::new(Code::Unsupported, "nothing is here")),
@@ -130,13 +134,13 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
 struct Asking {
     registry: Arc<Registry>,
     asker: Asker,
-    query: Vec<(String, String)>,
+    query: Query,
     headers: HeaderMap,
 }
 
 impl Asking {
     fn param(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.query.get(name)
     }
 
     /// Runs work on files where it may block.

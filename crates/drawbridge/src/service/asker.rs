@@ -58,6 +58,7 @@ pub(super) const fn name_of(action: Action) -> &'static str {
         Action::ChangeRights => "change-rights",
         Action::ReadPublishers => "read-publishers",
         Action::ChangePublishers => "change-publishers",
+        Action::FindRepo => "find-repo",
         Action::ListTags => "list",
         Action::ReadTag => "read",
         Action::Discover => "discover",

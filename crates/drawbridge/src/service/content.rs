@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LINK,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -37,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) payload: Payload,
     /// What [`If-Match`](super::documents::Condition) compares with, without its quotes.
     pub(crate) etag: Option<String>,
+    /// The link to the next page, where it is a page of a list.
+    pub(crate) next: Option<String>,
 }
 
 /// The bytes of an answer.
@@ -114,6 +116,7 @@ impl Content {
             digest: ContentDigest::of(&bytes),
             payload: Payload::Memory(bytes),
             etag: None,
+            next: None,
         }
     }
 
@@ -158,6 +161,9 @@ impl Content {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         put(headers, ETAG, tag);
         put(headers, CONTENT_TYPE, self.media_type);
+        if let Some(next) = self.next {
+            put(headers, LINK, next);
+        }
         if answer == Answer::Whole {
             put(headers, CONTENT_DIGEST, self.digest.to_header());
         } else {

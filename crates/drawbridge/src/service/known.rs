@@ -33,6 +33,18 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    fn of_owner(name: &UserName, owner: Option<OwnerRecord>) -> Self {
+        Self {
+            name: name.clone(),
+            owner,
+            repo_name: None,
+            repo: None,
+            access: None,
+            of_repo: PublishersDocument::default(),
+            of_owner: PublishersDocument::default(),
+        }
+    }
+
     /// Whether the caller may do this.
     pub(crate) fn decide(
         &self,
@@ -59,20 +71,22 @@ impl Known {
 impl Registry {
     /// What is known of an owner.
     fn known_owner(&self, name: &UserName) -> Result<Known, Refusal> {
-        Ok(Known {
-            name: name.clone(),
-            owner: self.store.user(name)?,
-            repo_name: None,
-            repo: None,
-            access: None,
-            of_repo: PublishersDocument::default(),
-            of_owner: PublishersDocument::default(),
-        })
+        Ok(Known::of_owner(name, self.store.user(name)?))
     }
 
     /// What is known of a repository, as far as it decides about this caller.
     pub(crate) fn known_repo(&self, caller: &Caller, name: &RepoName) -> Result<Known, Refusal> {
-        let mut known = self.known_owner(name.user())?;
+        self.known_repo_of(caller, name, self.store.user(name.user())?)
+    }
+
+    /// The same, where the owner is known already.
+    pub(super) fn known_repo_of(
+        &self,
+        caller: &Caller,
+        name: &RepoName,
+        owner: Option<OwnerRecord>,
+    ) -> Result<Known, Refusal> {
+        let mut known = Known::of_owner(name.user(), owner);
         known.repo = self.store.repo(name)?;
         match caller {
             Caller::Person(_) | Caller::Token(_) => {

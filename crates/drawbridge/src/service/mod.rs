@@ -4,6 +4,8 @@
 //!
 //! | path below `/api/v0.1.0` | methods | content |
 //! |---|---|---|
+//! | `/_search` | HEAD GET | JSON array of repositories (`?q=&limit=&after=`) |
+//! | `/{user}/_repos` | HEAD GET | the same, of one owner (`?limit=&after=`) |
 //! | `/{user}` | HEAD GET PUT | `{"subject":"…"}` |
 //! | `/{user}/{repo}` | HEAD GET PUT | `{"public":bool}`, optionally `"discoverable":true` |
 //! | `/{user}/_org` | HEAD GET PUT | an organisation's members and teams |
@@ -13,7 +15,7 @@
 //! | `/{user}/{repo}/_access` | HEAD GET PUT | rights in a repository |
 //! | `/{user}/{repo}/_policy` | HEAD GET PUT | the release policy, TOML |
 //! | `/{user}/{repo}/_policy/{version}`, `/{user}/{repo}/_policies` | HEAD GET | its history |
-//! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags; `?yanked=true`: also those that are yanked |
+//! | `/{user}/{repo}/_tag` | HEAD GET | JSON array of tags (`?limit=&after=`); `?yanked=true`: also those that are yanked |
 //! | `/{user}/{repo}/_tag/{tag}` | HEAD GET PUT | entry of the root |
 //! | `/{user}/{repo}/_tag/{tag}/tree[/{path}]` | HEAD GET PUT | directory or file |
 //! | `/{user}/{repo}/_tag/{tag}/_deploy` | HEAD GET | what a Keep may know before it is attested |
@@ -28,9 +30,10 @@ pub(crate) mod body;
 pub(crate) mod conditions;
 pub(crate) mod content;
 pub(crate) mod documents;
+pub(crate) mod find;
 mod known;
+pub(crate) mod pages;
 pub(crate) mod policies;
-pub(crate) mod query;
 mod read;
 pub(crate) mod refusal;
 pub(crate) mod tokens;
@@ -54,6 +57,7 @@ use crate::auth::keeps::Keeps;
 use crate::auth::token::{self, OwnToken};
 use crate::key::RegistryKey;
 use crate::oci;
+use crate::query::Query;
 use crate::route::Route;
 use crate::store::Store;
 use asker::Asker;
@@ -130,7 +134,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         _ => {}
     }
     let asked = Conditions::read(&method, &parts.headers);
-    let query = query::read(parts.uri.query());
+    let query = Query::parse(parts.uri.query());
     let answer = move |registry: &Registry| {
         let mut answer = registry.read(&asker, &route, &query)?.answer(&registry.store, &asked)?;
         if let Route::Tag(name) = &route {

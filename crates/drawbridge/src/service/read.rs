@@ -2,17 +2,21 @@
 
 //! GET and HEAD.
 
-use drawbridge_core::{DeployInfo, TagRecord, media};
+use drawbridge_core::{API_VERSION, DeployInfo, TagRecord, media};
+use types::{limits, slug};
 
 use super::Registry;
 use super::asker::Asker;
 use super::content::{Content, Payload};
 use super::documents::etag;
-use super::query::Query;
+use super::find::Wanted;
+use super::pages::{Page, Paging, next_link, switch};
 use super::refusal::Refusal;
 use crate::auth::access::{Action, Denied};
 use crate::auth::owner::OwnerRecord;
+use crate::query::Query;
 use crate::route::Route;
+use crate::store::RepoName;
 
 impl Registry {
     pub(super) fn read(
@@ -23,6 +27,11 @@ impl Registry {
     ) -> Result<Content, Refusal> {
         match route {
             Route::Health | Route::Token(..) => Err(Denied::NotFound.into()),
+            Route::Search => {
+                let wanted = Wanted::search(query.get("q").unwrap_or_default())?;
+                self.find_content(&asker.caller, &wanted, query)
+            }
+            Route::Repos(owner) => self.find_content(&asker.caller, &Wanted::of(owner), query),
             Route::User(name) => match self.with_owner(asker, Action::ReadOwner, name)?.owner {
                 Some(OwnerRecord::User(user)) => Ok(Content::json(&user)),
                 Some(OwnerRecord::Organisation(_)) | None => Err(Denied::NotFound.into()),
@@ -61,12 +70,8 @@ impl Registry {
             }
             Route::Tags(name) => {
                 self.with_repo(asker, Action::ListTags, name)?;
-                let mut tags = self.store.tags(name)?;
-                if !query.is_set("yanked")? {
-                    let yanked = self.yanked(name)?;
-                    tags.retain(|tag| !yanked.contains(&tag.to_string()));
-                }
-                Ok(Content::json(&tags))
+                let yanked = switch(query, "yanked")?;
+                self.list_tags(name, yanked, &Paging::read(query)?)
             }
             Route::Tag(name) => {
                 let tag = self.with_tag(asker, Action::ReadTag, name)?;
@@ -91,9 +96,40 @@ impl Registry {
                     media_type: entry.media_type,
                     digest: entry.digest,
                     etag: None,
+                    next: None,
                     payload: Payload::Stored { repo: name.repo().clone(), blob },
                 })
             }
         }
+    }
+
+    /// The versions of a repository in their order: all of them, as clients of old expect, or a page.
+    fn list_tags(
+        &self,
+        name: &RepoName,
+        yanked: bool,
+        paging: &Paging,
+    ) -> Result<Content, Refusal> {
+        let mut tags = self.versions(name, yanked)?;
+        if !paging.asked() {
+            return Ok(Content::json(&tags));
+        }
+        if let Some(after) = &paging.after {
+            let after = slug::parse_tag(after).ok_or_else(|| {
+                Refusal::bad("the parameter after is no semantic version", "query.after")
+            })?;
+            tags.retain(|tag| *tag > after);
+        }
+        let limit = paging.limit.unwrap_or(limits::LIST_PAGE);
+        let page = Page::of(tags.into_iter(), limit, ToString::to_string);
+        let mut content = Content::json(&page.items);
+        content.next = page.next.map(|next| {
+            let path = format!("/api/v{API_VERSION}/{name}/_tag");
+            let limit = limit.to_string();
+            let mut parameters = vec![("limit", limit.as_str()), ("after", next.as_str())];
+            parameters.extend(yanked.then_some(("yanked", "true")));
+            next_link(&path, &parameters)
+        });
+        Ok(content)
     }
 }

@@ -168,7 +168,9 @@ impl Registry {
             | Route::Tokens(_)
             | Route::Token(..)
             | Route::Policies(_)
-            | Route::Policy(_, Some(_)) => Err(Denied::NotFound.into()),
+            | Route::Policy(_, Some(_))
+            | Route::Search
+            | Route::Repos(_) => Err(Denied::NotFound.into()),
         }
     }
 
@@ -259,7 +261,9 @@ impl Registry {
             | Route::Tokens(_)
             | Route::Token(..)
             | Route::Policies(_)
-            | Route::Policy(_, Some(_)) => Err(Denied::NotFound.into()),
+            | Route::Policy(_, Some(_))
+            | Route::Search
+            | Route::Repos(_) => Err(Denied::NotFound.into()),
         }
     }
 

@@ -46,6 +46,20 @@ impl Registry {
         Ok(yanked)
     }
 
+    /// The versions of a repository in their order, with or without those that are yanked.
+    pub(crate) fn versions(
+        &self,
+        repo: &RepoName,
+        with_yanked: bool,
+    ) -> Result<Vec<semver::Version>, StoreError> {
+        let mut versions = self.store.tags(repo)?;
+        if !with_yanked && !versions.is_empty() {
+            let yanked = self.yanked(repo)?;
+            versions.retain(|version| !yanked.contains(&version.to_string()));
+        }
+        Ok(versions)
+    }
+
     /// Says in an answer about a version that it is yanked, and why, if it is.
     pub(crate) fn note_yank(
         &self,

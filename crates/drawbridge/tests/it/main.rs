@@ -17,6 +17,7 @@ mod audit;
 mod bucket;
 mod durable;
 mod faults;
+mod find;
 mod frame;
 mod kills;
 mod oci;

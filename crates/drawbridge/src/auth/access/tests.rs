@@ -253,9 +253,11 @@ fn invariants_of_the_table() {
         let keeps = ["another workload's Keep", "another Steward's Keep", "simulated Keep"];
         if private && (stranger.contains(&who) || keeps.contains(&who)) {
             assert!(!yes("ReadTag") && !yes("ListTags") && !yes("WriteTag"), "{row}");
+            assert!(!yes("FindRepo"), "{row}");
         }
         // Keeps and machines never see lists of what is private, nor records.
         if who.contains("Keep") || who.contains("machine") {
+            assert!(!private || !yes("FindRepo"), "{row}");
             assert!(!yes("ReadRepo") && !yes("Register"), "{row}");
         }
         if who.contains("Keep") || who.starts_with("reader") || who == "ria's token for acme" {
