@@ -16,10 +16,12 @@ use super::jwt::{Person, TokenError, Unverified, Verified};
 
 /// Largest document taken from the issuer, in bytes.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024;
-/// Longest request to the issuer.
+/// Longest request to an issuer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long keys are used before they are asked for again.
 const KEYS_AGE_MAX: Duration = Duration::from_secs(600);
+/// How long keys are used if the issuer does not answer. Longer, whoever cuts it off would keep keys that it took back.
+const KEYS_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// At most this many requests go to the issuer within [`WINDOW`]: tokens with made-up key ids must not become its load.
 const REQUESTS_MAX: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
@@ -50,6 +52,8 @@ pub struct Issuer {
     /// Its keys must be where it is itself, so that nobody but the operator says whom the registry asks.
     same_origin: bool,
     agent: ureq::Agent,
+    /// Longest request to it.
+    timeout: Duration,
     keys: RwLock<Option<Keys>>,
     /// Held by whoever asks the issuer.
     asking: Mutex<Asking>,
@@ -114,7 +118,8 @@ impl Issuer {
 
     fn new(url: &str, audience: Option<String>, same_origin: bool, agent: ureq::Agent) -> Self {
         let (keys, asking) = (RwLock::default(), Mutex::default());
-        Self { url: url.to_owned(), audience, same_origin, agent, keys, asking }
+        let url = url.to_owned();
+        Self { url, audience, same_origin, agent, timeout: TIMEOUT, keys, asking }
     }
 
     /// Asks for the issuer's keys before the first token comes. If it does not answer, the first token asks again.
@@ -157,7 +162,7 @@ impl Issuer {
                 && let Ok(mut asking) = self.asking.try_lock()
             {
                 self.refresh(&mut asking).await;
-                return Ok(self.cached().map_or(keys.set, |k| k.set));
+                return Ok(self.cached().map_or(keys.set, |keys| keys.set));
             }
             return Ok(keys.set);
         }
@@ -174,7 +179,8 @@ impl Issuer {
     }
 
     fn cached(&self) -> Option<Keys> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keys.filter(|keys| keys.since.elapsed() < KEYS_STALE_MAX)
     }
 
     async fn refresh(&self, asking: &mut Asking) {
@@ -183,9 +189,10 @@ impl Issuer {
             return;
         }
         asking.times.push(Instant::now());
-        let (agent, issuer, same_origin) = (self.agent.clone(), self.url.clone(), self.same_origin);
+        let (agent, issuer) = (self.agent.clone(), self.url.clone());
+        let (same_origin, timeout) = (self.same_origin, self.timeout);
         let fetched =
-            tokio::task::spawn_blocking(move || fetch(&agent, &issuer, same_origin)).await;
+            tokio::task::spawn_blocking(move || fetch(&agent, &issuer, same_origin, timeout)).await;
         match fetched.unwrap_or_else(|_| Err("the task that asks was ended".to_owned())) {
             Ok(set) => {
                 let keys = Keys { set: Arc::new(set), since: Instant::now() };
@@ -266,9 +273,14 @@ struct Discovery {
     jwks_uri: String,
 }
 
-fn fetch(agent: &ureq::Agent, issuer: &str, at_home: bool) -> Result<KeySet, String> {
+fn fetch(
+    agent: &ureq::Agent,
+    issuer: &str,
+    at_home: bool,
+    timeout: Duration,
+) -> Result<KeySet, String> {
     let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let discovery: Discovery = serde_json::from_slice(&get(agent, &url)?)
+    let discovery: Discovery = serde_json::from_slice(&get(agent, &url, timeout)?)
         .map_err(|e| format!("{url} is no OpenID configuration: {e}"))?;
     if discovery.issuer != issuer {
         return Err(format!("{url} is of the issuer {}", discovery.issuer.escape_debug()));
@@ -279,17 +291,17 @@ fn fetch(agent: &ureq::Agent, issuer: &str, at_home: bool) -> Result<KeySet, Str
     if at_home && !same_origin(&discovery.jwks_uri, issuer) {
         return Err(format!("{url} names keys at another place than its own"));
     }
-    let keys = get(agent, &discovery.jwks_uri)?;
+    let keys = get(agent, &discovery.jwks_uri, timeout)?;
     KeySet::parse(&keys).map_err(|_| format!("{} is no JWK set", discovery.jwks_uri))
 }
 
-fn get(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, String> {
+fn get(agent: &ureq::Agent, url: &str, timeout: Duration) -> Result<Vec<u8>, String> {
     let request = agent
         .get(url)
         .config()
         .http_status_as_error(false)
         .max_redirects(0)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .build();
     let mut response = request.call().map_err(|e| format!("{url} cannot be reached: {e}"))?;
     if response.status().as_u16() != 200 {
@@ -343,6 +355,115 @@ mod tests {
         }
         let asking = people.people.unwrap().asking;
         assert_eq!(asking.lock().await.times.len(), REQUESTS_MAX);
+    }
+
+    /// As if the issuer had been asked so long ago.
+    fn age(issuers: &Issuers, by: Duration) {
+        let people = issuers.people.as_ref().unwrap();
+        let mut keys = people.keys.write().unwrap();
+        keys.as_mut().unwrap().since = Instant::now().checked_sub(by).unwrap();
+    }
+
+    #[tokio::test]
+    async fn keys_outlast_a_pause_of_the_issuer_and_no_more() {
+        let (issuer, running) = running();
+        let people = people(issuer.issuer());
+        people.warm_up().await;
+        let old = mint(&issuer);
+        // What it took back is trusted until it is asked again.
+        issuer.rotate().unwrap();
+        assert!(people.authenticate(&old, NOW).await.is_ok());
+        age(&people, KEYS_AGE_MAX);
+        let error = people.authenticate(&old, NOW).await.unwrap_err();
+        assert_eq!(error, AuthError::Token(TokenError::UnknownKey));
+        let token = mint(&issuer);
+        drop(running);
+        age(&people, KEYS_AGE_MAX);
+        for _ in 0..20 {
+            assert!(people.authenticate(&token, NOW).await.is_ok());
+        }
+        assert!(people.ready().is_ok());
+        assert!(people.people.as_ref().unwrap().asking.lock().await.times.len() <= REQUESTS_MAX);
+        age(&people, KEYS_STALE_MAX);
+        let error = people.authenticate(&token, NOW).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be reached"), "{error}");
+        assert!(people.ready().is_err());
+    }
+
+    /// An issuer that answers questions for keys by itself: the head, and what follows it.
+    fn sends(keys: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> String {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let document = serde_json::json!({"issuer": url, "jwks_uri": format!("{url}/jwks")});
+        let document = document.to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let reader = BufReader::new(stream.try_clone().unwrap());
+                let head: Vec<_> =
+                    reader.lines().map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+                match head.first() {
+                    Some(first) if first.contains("/jwks") => keys(&mut stream),
+                    // Who asks may be gone.
+                    _ => drop(write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{document}",
+                        document.len()
+                    )),
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn keys_without_end_are_cut_off() {
+        use std::io::Write as _;
+        const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"keys\":[";
+        let huge = sends(|stream| {
+            let mut going = stream.write_all(HEAD);
+            // As much as is taken from it.
+            while going.is_ok() {
+                going = stream.write_all(&[b' '; 4096]);
+            }
+        });
+        let slow = sends(|stream| {
+            let mut going = stream.write_all(HEAD);
+            while going.is_ok() {
+                going = stream.write_all(b" ");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        });
+        let silent = sends(|stream| drop(std::io::copy(stream, &mut std::io::sink())));
+        let elsewhere = sends(|stream| {
+            let away =
+                b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+            drop(stream.write_all(away));
+        });
+        let many = sends(|stream| {
+            let keys = vec!["{}"; super::super::jwk::KEYS_MAX + 1].join(",");
+            drop(write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{{\"keys\":[{keys}]}}"
+            ));
+        });
+        let (issuer, _running) = running();
+        for (url, why) in [
+            (huge, "is larger than 262144 bytes"),
+            (slow, "broke off: timeout"),
+            (silent, "timeout"),
+            (elsewhere, "answered 302"),
+            (many, "is no JWK set"),
+        ] {
+            let mut one = Issuer::of_people(&url, "aud", agent());
+            one.timeout = Duration::from_millis(300);
+            let issuers = Issuers::new(Some(one), Vec::new());
+            let claims = testkit::oidc::Claims { issuer: url, ..issuer.claims("ann", "aud", "") };
+            let token = issuer.mint(&claims, Algorithm::Es256).unwrap();
+            let error = issuers.authenticate(&token, NOW).await.unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -10,7 +10,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer};
 use types::limits;
 use types::time::Timestamp;
 
@@ -151,6 +152,36 @@ enum Audience {
     Many(Vec<String>),
 }
 
+/// A JSON object in which no name is there twice: readers would not agree which of the two counts (RFC 7515 section 4, RFC 7519
+/// section 4).
+struct Once(serde_json::Map<String, serde_json::Value>);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Once;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with each name once")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Once, A::Error> {
+                let mut map = serde_json::Map::new();
+                while let Some((name, value)) = access.next_entry()? {
+                    if map.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a name is there twice"));
+                    }
+                }
+                Ok(Once(map))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
 impl<'a> Unverified<'a> {
     /// Takes a token apart.
     ///
@@ -163,8 +194,9 @@ impl<'a> Unverified<'a> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Malformed)?;
         let decode = |part| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
-        let header: Header =
-            serde_json::from_slice(&decode(header)?).map_err(|_| TokenError::Malformed)?;
+        let header = decode(header)?;
+        let Once(_) = serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
         let known_type = header.typ.as_deref().is_none_or(|typ| {
             ["jwt", "at+jwt", "application/at+jwt"].iter().any(|t| typ.eq_ignore_ascii_case(t))
         });
@@ -226,9 +258,8 @@ impl<'a> Unverified<'a> {
         now: Timestamp,
     ) -> Result<Verified, TokenError> {
         let wrong = |_| TokenError::Claims;
-        // Read twice: the first refuses a claim that is there twice.
         let claims: Claims = serde_json::from_slice(&self.payload).map_err(wrong)?;
-        let all = serde_json::from_slice(&self.payload).map_err(wrong)?;
+        let Once(all) = serde_json::from_slice(&self.payload).map_err(wrong)?;
         if claims.sub.is_empty() || claims.sub.len() > NAME_BYTES_MAX {
             return Err(TokenError::Claims);
         }

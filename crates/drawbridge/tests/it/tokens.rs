@@ -131,6 +131,121 @@ fn good_ones_of_every_algorithm_and_bad_ones_of_every_kind() {
     }
 }
 
+/// What could confuse a reader of tokens about key, algorithm or claims. Each opens nothing, and none has the registry ask
+/// anybody.
+#[test]
+fn tokens_that_would_confuse_open_nothing() {
+    let world = World::new();
+    world.register("closed", false, false);
+    let path = "/api/v0.1.0/ann";
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let there = format!("http://{}/jwks", trap.local_addr().unwrap());
+    let kid = world.issuer.kid(Algorithm::Es256).unwrap();
+    let foreign =
+        DevIssuer::generate(world.issuer.issuer(), None, Clock::System.closure()).unwrap();
+    let good = world.claims("ann", "read:drawbridge_users");
+    let claims = good.to_json().to_string();
+    let ours = |header: &str, claims: &str| {
+        world.issuer.mint_text(header, claims, Algorithm::Es256).unwrap()
+    };
+    let plain = json!({"alg": "ES256", "kid": kid}).to_string();
+    let header = |more: serde_json::Value| {
+        let mut header = json!({"alg": "ES256", "kid": kid});
+        header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        header.to_string()
+    };
+    let open = |token: &str| world.get(path, Some(token)).0;
+    assert_eq!(open(&ours(&plain, &claims)), 200);
+    let mut rows = Vec::new();
+    let mut row =
+        |name: String, token: String, check: &'static str| rows.push((name, token, check));
+    for alg in
+        ["none", "None", "NONE", "nOnE", "", " none", "none ", "null", "HS256", "es256", "ES256 "]
+    {
+        let header = header(json!({"alg": alg}));
+        let signed = ours(&header, &claims);
+        let (unsigned, _) = signed.rsplit_once('.').unwrap();
+        row(format!("alg {alg:?} unsigned"), format!("{unsigned}."), "token.algorithm");
+        row(format!("alg {alg:?} signed"), signed.clone(), "token.algorithm");
+    }
+    for (name, header, check) in [
+        ("alg null", header(json!({"alg": null})), "token.form"),
+        ("alg of two", header(json!({"alg": ["ES256", "none"]})), "token.form"),
+        ("kid null", header(json!({"kid": null})), "token.key-id"),
+        ("kid 7", header(json!({"kid": 7})), "token.form"),
+        ("kid empty", header(json!({"kid": ""})), "token.key"),
+        ("kid of a path", header(json!({"kid": "../../../../dev/null"})), "token.key"),
+        ("kid of a query", header(json!({"kid": "x' OR '1'='1"})), "token.key"),
+        ("crit", header(json!({"crit": ["exp"]})), "token.form"),
+        ("crit empty", header(json!({"crit": []})), "token.form"),
+        ("crit of b64", header(json!({"crit": ["b64"], "b64": false})), "token.form"),
+        ("typ of another", header(json!({"typ": "logout+jwt"})), "token.form"),
+        ("typ 7", header(json!({"typ": 7})), "token.form"),
+        ("alg twice", plain.replacen('{', r#"{"alg":"none","#, 1), "token.form"),
+        ("kid twice", plain.replacen('{', r#"{"kid":"x","#, 1), "token.form"),
+        ("zip twice", plain.replacen('{', r#"{"zip":1,"zip":1,"#, 1), "token.form"),
+        ("no object", "[]".to_owned(), "token.form"),
+        ("more behind it", format!("{plain} {{}}"), "token.form"),
+    ] {
+        row(name.to_owned(), ours(&header, &claims), check);
+    }
+    // Keys that a token brings along, or says where to find, are not looked at.
+    let key = foreign.jwks()["keys"][0].clone();
+    for bait in [
+        json!({"jwk": key}),
+        json!({"jku": there}),
+        json!({"x5u": there}),
+        json!({"x5c": ["MIIB"], "x5t": "AA", "x5t#S256": "AA"}),
+        json!({"jwk": key, "jku": there, "x5u": there}),
+    ] {
+        let header = header(bait.clone());
+        let token = foreign.mint_text(&header, &claims, Algorithm::Es256).unwrap();
+        row(format!("by {bait}"), token, "token.signature");
+        // They do no harm beside the right signature.
+        assert_eq!(open(&ours(&header, &claims)), 200, "{bait}");
+    }
+    for (name, wrong, check) in [
+        ("sub twice", claims.replacen('{', r#"{"sub":"bob","#, 1), "token.claims"),
+        ("iss twice", claims.replacen('{', r#"{"iss":"https://else","#, 1), "token.claims"),
+        ("aud twice", claims.replacen('{', r#"{"aud":"https://else","#, 1), "token.claims"),
+        ("exp twice", claims.replacen('{', r#"{"exp":99999999999,"#, 1), "token.claims"),
+        ("scope twice", claims.replacen('{', r#"{"scope":"","#, 1), "token.claims"),
+        ("another claim twice", claims.replacen('{', r#"{"a":1,"a":1,"#, 1), "token.claims"),
+        (
+            "sub twice, one in disguise",
+            claims.replacen('{', r#"{"s\u0075b":"bob","#, 1),
+            "token.claims",
+        ),
+        ("more behind them", format!("{claims}{{}}"), "token.claims"),
+        ("no object", "[]".to_owned(), "token.claims"),
+        ("no JSON", "x".to_owned(), "token.claims"),
+    ] {
+        row(name.to_owned(), ours(&plain, &wrong), check);
+    }
+    let token = ours(&plain, &claims);
+    let parts: Vec<_> = token.split('.').collect();
+    row("five parts".to_owned(), format!("{token}.e30.e30"), "token.form");
+    row("padded".to_owned(), format!("{token}="), "token.form");
+    row("without signature".to_owned(), format!("{}.{}.", parts[0], parts[1]), "token.signature");
+    row(
+        "zero signature".to_owned(),
+        format!("{}.{}.{}", parts[0], parts[1], "A".repeat(86)),
+        "token.signature",
+    );
+    for (name, token, check) in &rows {
+        let (status, head, body) = world.get(path, Some(token));
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(status, 401, "{name}: {head}\n{body}");
+        assert!(body.contains(&format!("\"check\":\"{check}\"")), "{name}: {body}");
+    }
+    // One that is too long is not read, whatever it says.
+    let long = ours(&header(json!({"x": "y".repeat(20_000)})), &claims);
+    assert!(matches!(open(&long), 401 | 431));
+    assert_eq!(open(&token), 200);
+    assert!(trap.accept().is_err(), "somebody was asked for keys");
+}
+
 #[test]
 fn keys_rotate_while_the_registry_runs() {
     let world = World::new();
