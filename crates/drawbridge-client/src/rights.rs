@@ -2,11 +2,11 @@
 
 //! Who may do what, at a registry: organisations, rights, publishers, release policies, tokens (docs/FORMATS.md 2.6 to 2.9).
 
-use drawbridge_core::media;
 use drawbridge_core::rights::{
     AccessDocument, OrgDocument, PolicyVersion, PublishersDocument, TokenCreated, TokenInfo,
     TokenRequest,
 };
+use drawbridge_core::{RepoRecord, media};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use types::limits;
@@ -78,6 +78,32 @@ impl Client {
         let path = format!("{}/{}", self.below(user, repo)?, T::PATH);
         let body = serde_json::to_vec(document).unwrap_or_default();
         self.send(Sent::Put(media::JSON, &body, etag), &path).map(drop)
+    }
+
+    /// The record of a repository, and what [`Client::repo_change`] compares with.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn repo_record(&self, user: &str, repo: &str) -> Result<Tagged<RepoRecord>, Error> {
+        let answer = self.get(&self.repo_path(user, repo)?, limits::JSON_BYTES_MAX)?;
+        let value = serde_json::from_slice(&answer.body).map_err(|e| answer.wrong(e))?;
+        Ok(Tagged { value, etag: answer.etag })
+    }
+
+    /// Writes the record of a repository in place of the one with this entity tag.
+    ///
+    /// # Errors
+    /// See [`Error`]; status 412 if somebody else changed it meanwhile.
+    pub fn repo_change(
+        &self,
+        user: &str,
+        repo: &str,
+        record: &RepoRecord,
+        etag: &str,
+    ) -> Result<(), Error> {
+        let body = serde_json::to_vec(record).unwrap_or_default();
+        let sent = Sent::Put(media::JSON, &body, Some(etag));
+        self.send(sent, &self.repo_path(user, repo)?).map(drop)
     }
 
     /// A version of a repository's release policy, or the one in force; its tag is its number.

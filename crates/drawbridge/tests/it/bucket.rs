@@ -2,7 +2,8 @@
 
 //! Several registries over one bucket of a server that speaks S3.
 
-use drawbridge_client::drawbridge_core::Tree;
+use drawbridge_client::drawbridge_core::rights::{AccessDocument, Role, TokenRequest};
+use drawbridge_client::drawbridge_core::{Tree, UserRecord};
 use testkit::moto::Moto;
 
 use crate::world::{Options, WASM, World, digest, files, slug, status};
@@ -94,6 +95,44 @@ fn of_three_registries_over_one_bucket_exactly_one_gives_a_tag_its_meaning() {
         let winner = digests.iter().position(|digest| *digest == seen[0]).expect("one of them");
         assert_eq!(outcomes[winner], 200, "who was told that the tag is theirs is whose it is");
     }
+}
+
+#[test]
+fn what_one_registry_revokes_is_revoked_at_all() {
+    let test = "what_one_registry_revokes_is_revoked_at_all";
+    let Some((_moto, world)) = world(test) else { return };
+    let ann = world.register("closed", false, false);
+    let others = [world.beside(), world.beside()];
+    let addresses = [world.address(), others[0].address, others[1].address];
+    let scopes = ["read:drawbridge_tags".to_owned()].into();
+    let (name, repos) = ("ci".to_owned(), vec!["closed".to_owned()]);
+    let wish = TokenRequest { name, scopes, repos, expires_in: 3600 };
+    let created = ann.create_token("ann", &wish).unwrap();
+    ann.user_put("ann", &UserRecord { subject: "ann".into() }).unwrap();
+    let bob = world.person("bob");
+    bob.user_put("bob", &UserRecord { subject: "bob".into() }).unwrap();
+    let access = |users: &[(&str, Role)]| AccessDocument {
+        users: users.iter().map(|(user, role)| ((*user).to_owned(), *role)).collect(),
+        ..AccessDocument::default()
+    };
+    ann.put_document("ann", Some("closed"), &access(&[("bob", Role::Reader)]), None).unwrap();
+    let everywhere = |wanted: u16| {
+        for address in addresses {
+            let holder = world.bearer_at(address, &created.token);
+            assert_eq!(status(holder.tags("ann", "closed")), wanted, "the token at {address}");
+            let bob = world.person_at(address, "bob");
+            let wanted = if wanted == 401 { 403 } else { wanted };
+            assert_eq!(status(bob.tags("ann", "closed")), wanted, "the role at {address}");
+        }
+    };
+    // Each has seen both as good, and could have kept that.
+    everywhere(200);
+    let elsewhere = world.person_at(addresses[1], "ann");
+    elsewhere.revoke_token("ann", &created.info.id).unwrap();
+    let found = elsewhere.document::<AccessDocument>("ann", Some("closed")).unwrap();
+    elsewhere.put_document("ann", Some("closed"), &access(&[]), found.etag.as_deref()).unwrap();
+    // From then on, not some time later.
+    everywhere(401);
 }
 
 #[test]

@@ -180,6 +180,11 @@ impl World {
         Client::new(HOST, self.agent_at(address, None)).with_token(self.token(subject, ALL))
     }
 
+    /// Who holds this token, at one of several registries.
+    pub(crate) fn bearer_at(&self, address: SocketAddr, token: &str) -> Client {
+        Client::new(HOST, self.agent_at(address, None)).with_token(token)
+    }
+
     /// Ends the registry as an operator does; its log and whether it ended well.
     pub(crate) fn stop(&mut self) -> (String, bool) {
         let pid = self.child.id().to_string();

@@ -11,6 +11,7 @@ pub mod package;
 pub mod platform;
 pub mod policy;
 pub mod proxy;
+pub mod publishers;
 pub mod repo;
 pub mod rights;
 pub mod run;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use drawbridge_core::rights::{OrgDocument, Role};
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::RoleArg;
 use crate::cmd::user::UserName;
 use crate::failure::{Failure, Outcome};
@@ -46,6 +47,9 @@ pub enum OrgCommand {
     Set(SetArgs),
     /// Take a user out
     Remove(RemoveArgs),
+    /// Whose continuous integration publishes to repositories of an organisation, or of a user
+    #[command(subcommand)]
+    Publishers(PublishersCommand),
 }
 
 /// What every command needs.
@@ -139,6 +143,7 @@ pub fn run(command: &OrgCommand) -> Outcome {
             Ok(0)
         }
         OrgCommand::Show(args) => show(args, &store),
+        OrgCommand::Publishers(command) => publishers::run(command, &store),
         OrgCommand::Set(args) => args.org.change(&store, |document| {
             match (&args.team, args.role) {
                 (Some(team), _) => {

@@ -2,12 +2,13 @@
 
 //! `enarx repo`: repositories of a registry.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use drawbridge_core::RepoRecord;
 use serde_json::json;
 
 use crate::cli::{ReachArgs, TokenArgs};
 use crate::cmd::policy::{self, PolicyCommand};
+use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::{self, RightsCommand};
 use crate::cmd::user::RepoName;
 use crate::failure::Outcome;
@@ -22,6 +23,13 @@ Examples:
 
 A private repository gives its packages to you, and to Keeps whose certificate names the very digest that they ask for.
 For that, a Keep must first learn digest and Steward: --discoverable.";
+const SET_EXAMPLES: &str = "\
+Examples:
+  enarx repo set store.example.com/alice/app --public          anybody may read it
+  enarx repo set store.example.com/alice/app --discoverable    only Keeps that prove to run it may; anybody may learn its digests
+  enarx repo set store.example.com/alice/app --private         only Keeps that prove to run it and know its digest may
+
+What was public may have been copied; nothing takes that back.";
 const INFO_EXAMPLES: &str = "\
 Examples:
   enarx repo info store.example.com/alice/app
@@ -32,11 +40,16 @@ Examples:
 pub enum RepoCommand {
     /// Register a repository
     Register(RegisterArgs),
+    /// Say who may read a repository
+    Set(SetArgs),
     /// Show a repository and its tags
     Info(InfoArgs),
     /// To which Keeps a repository is released
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Whose continuous integration publishes to a repository
+    #[command(subcommand)]
+    Publishers(PublishersCommand),
     /// Who has rights in a repository besides those who have them in all of its owner's
     #[command(subcommand)]
     Access(RightsCommand),
@@ -54,6 +67,30 @@ pub struct RegisterArgs {
     pub private: bool,
     /// Let anybody learn digest and Steward of its tags, so that Keeps can be deployed from it
     #[arg(long)]
+    pub discoverable: bool,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
+/// Arguments of `enarx repo set`.
+#[derive(Debug, Args)]
+#[command(after_help = SET_EXAMPLES, group = ArgGroup::new("readers").required(true))]
+pub struct SetArgs {
+    /// The repository: host/user/repo
+    #[arg(value_name = "HOST/USER/REPO")]
+    pub name: String,
+    /// Let anybody read it
+    #[arg(long, group = "readers")]
+    pub public: bool,
+    /// Let only those with a role in it and attested Keeps read it
+    #[arg(long, group = "readers")]
+    pub private: bool,
+    /// The same, and let anybody learn digest and Steward of its tags, so that Keeps can be deployed from it
+    #[arg(long, group = "readers")]
     pub discoverable: bool,
     /// How to reach it.
     #[command(flatten)]
@@ -100,9 +137,40 @@ pub fn run(command: &RepoCommand) -> Outcome {
             ));
             Ok(0)
         }
+        RepoCommand::Set(args) => set(args, &store),
         RepoCommand::Info(args) => info(args, &store),
+        RepoCommand::Publishers(command) => publishers::run(command, &store),
         RepoCommand::Policy(command) => policy::run(command, &store),
         RepoCommand::Access(command) => rights::run(command, &store),
+    }
+}
+
+fn set(args: &SetArgs, store: &TokenStore) -> Outcome {
+    let name = RepoName::parse(&args.name)?;
+    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    registry.token()?;
+    let failed = |e: &_| registry.failure(format!("cannot change {}", args.name), e);
+    let client = registry.client();
+    let found = client.repo_record(&name.user, &name.repo).map_err(|e| failed(&e))?;
+    let record = RepoRecord { public: args.public, discoverable: args.discoverable };
+    if found.value == record {
+        output::talk(&format!("{} is so already: read by {}", args.name, readers(&record)));
+        return Ok(0);
+    }
+    let etag = found.etag.unwrap_or_default();
+    client.repo_change(&name.user, &name.repo, &record, &etag).map_err(|e| failed(&e))?;
+    output::talk(&format!("{} is read by {}", args.name, readers(&record)));
+    Ok(0)
+}
+
+/// Who may read such a repository.
+fn readers(record: &RepoRecord) -> &'static str {
+    match record {
+        RepoRecord { public: true, .. } => "anybody",
+        RepoRecord { discoverable: true, .. } => {
+            "its owner, and attested Keeps; anybody may learn digest and Steward"
+        }
+        _ => "its owner, and attested Keeps that know the digest",
     }
 }
 
@@ -125,14 +193,7 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
         output::json(&json!({"name": args.name, "config": record, "tags": tags}))?;
         return Ok(0);
     }
-    let readers = match record {
-        Some(RepoRecord { public: true, .. }) => "anybody",
-        Some(RepoRecord { discoverable: true, .. }) => {
-            "its owner, and attested Keeps; anybody may learn digest and Steward"
-        }
-        Some(_) => "its owner, and attested Keeps that know the digest",
-        None => "known to its owner only",
-    };
+    let readers = record.as_ref().map_or("known to its owner only", readers);
     let mut rows = vec![
         vec!["repository".to_owned(), args.name.clone()],
         vec!["readers".to_owned(), readers.to_owned()],

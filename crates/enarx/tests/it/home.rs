@@ -40,6 +40,11 @@ impl Drop for Home {
 
 impl Home {
     pub(crate) fn new(issuer: &str) -> Self {
+        Self::with(issuer, &[])
+    }
+
+    /// The same, whose Drawbridge gets further words.
+    pub(crate) fn with(issuer: &str, more: &[&str]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let ca = DevCa::generate("test", now()).unwrap();
         let (chain, key) = ca.issue_localhost(now()).unwrap();
@@ -59,7 +64,7 @@ impl Home {
         command
             .args(["--oidc-audience", &format!("https://{host}"), "--store"])
             .arg(scratch.path().join("store"));
-        command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key);
+        command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key).args(more);
         let mut drawbridge = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(drawbridge.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

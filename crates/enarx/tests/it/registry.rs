@@ -245,3 +245,81 @@ fn owners_say_who_may_do_what() {
     enarx("repo access revoke HOST/acme/app dev --team");
     assert_eq!(enarx("repo access show HOST/acme/app --json").0, "{\"users\":{},\"teams\":{}}\n");
 }
+
+#[test]
+fn owners_say_who_reads_and_whose_machines_publish() {
+    let (machines, _machines) = testkit::oidc::spawn(0, None, Arc::new(now)).unwrap();
+    let (people, _people) = testkit::oidc::spawn(0, Some("alice"), Arc::new(now)).unwrap();
+    let home = Home::with(people.issuer(), &["--trusted-issuer", machines.issuer()]);
+    let enarx = |words: &str| {
+        let (code, stdout, stderr) = home.enarx(words);
+        assert_eq!(code, 0, "{words}: {stderr}");
+        (stdout, stderr)
+    };
+    let refused = |words: &str, why: &str| {
+        let (code, _, stderr) = home.enarx(words);
+        assert!(code != 0 && stderr.contains(why), "{words}: {code} {stderr}");
+    };
+    enarx(&format!("user login HOST --oidc-issuer {}", people.issuer()));
+    enarx("user register HOST/alice");
+    enarx("repo register HOST/alice/app");
+    let anonymous = |words: &str| {
+        let mut command = home.command(words);
+        command.env("XDG_DATA_HOME", home.path("nobody"));
+        command.output().unwrap().status.success()
+    };
+    assert!(anonymous("repo info HOST/alice/app"));
+    refused("repo set HOST/alice/app", "--public|--private|--discoverable");
+    refused("repo set HOST/alice/app --public --private", "cannot be used with");
+    refused("repo set HOST/alice/none --private", "cannot change HOST/alice/none");
+    for (flag, said) in [
+        ("--private", "attested Keeps that know the digest"),
+        ("--discoverable", "anybody may learn digest and Steward"),
+    ] {
+        assert!(enarx(&format!("repo set HOST/alice/app {flag}")).1.contains(said));
+        assert!(enarx("repo info HOST/alice/app").0.contains(said));
+        assert!(!anonymous("repo info HOST/alice/app"));
+    }
+    assert!(enarx("repo set HOST/alice/app --discoverable").1.contains("so already"));
+    assert!(enarx("repo set HOST/alice/app --public").1.ends_with("is read by anybody\n"));
+    assert!(anonymous("repo info HOST/alice/app"));
+
+    // Publishers, of one repository and of all.
+    assert!(enarx("repo publishers show HOST/alice/app").1.contains("there are no rules"));
+    let rule = |issuer: &str, more: &str| {
+        format!(
+            r#"{{"publishers":[{{"name":"ci","issuer":"{issuer}","audience":"ci","claims":{{"repository":"a/b"}}{more}}}]}}"#
+        )
+    };
+    let write = |name: &str, text: &str| put(&home.path(name), text.as_bytes());
+    write("one.json", &rule(machines.issuer(), ""));
+    write("all.json", &rule(machines.issuer(), r#","repos":["app*"]"#));
+    write("foreign.json", &rule("https://evil.example.com", ""));
+    write("no.json", r#"{"publishers":[{"name":"ci"}]}"#);
+    write("none.json", r#"{"publishers":[]}"#);
+    refused("repo publishers set HOST/alice/app no.json", "no.json has no rules");
+    refused("repo publishers set HOST/alice/app all.json", "such rules as in all.json");
+    refused("org publishers set HOST/alice one.json", "such rules as in one.json");
+    refused("repo publishers set HOST/alice/app foreign.json", "does not trust the issuer");
+    assert!(enarx("repo publishers set HOST/alice/app one.json").1.contains("has 1 rules"));
+    let (shown, _) = enarx("repo publishers show HOST/alice/app");
+    assert!(shown.contains("ci  repository  a/b\n"), "{shown}");
+    assert_eq!(
+        enarx("repo publishers show HOST/alice/app --json").0.trim_end(),
+        rule(machines.issuer(), "")
+    );
+    // Who publishes by such a rule does, until it is gone.
+    let mut claims = machines.claims("job", "ci", "");
+    claims.more.insert("repository".into(), "a/b".into());
+    let token = machines.mint(&claims, testkit::oidc::Algorithm::Es256).unwrap();
+    put(&home.path("main.wasm"), b"\0asm\x01\0\0\0");
+    let publish = |tag: &str| {
+        format!("package publish HOST/alice/app:{tag} main.wasm --insecure-auth-token {token}")
+    };
+    enarx(&publish("1.0.0"));
+    enarx("repo publishers set HOST/alice/app none.json");
+    refused(&publish("1.0.1"), "cannot publish");
+    enarx("org publishers set HOST/alice all.json");
+    assert!(enarx("org publishers show HOST/alice").0.contains("publishes to  app*\n"));
+    enarx(&publish("1.0.1"));
+}
