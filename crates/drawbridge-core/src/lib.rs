@@ -21,10 +21,14 @@
 mod digest;
 mod directory;
 mod entry;
+pub mod jose;
+pub mod jwk;
+pub mod keys;
 pub mod media;
 pub mod oci;
 mod records;
 pub mod rights;
+pub mod signature;
 pub mod statement;
 mod tree;
 mod yank;

@@ -66,10 +66,10 @@ impl std::error::Error for StatementError {}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
-    alg: String,
-    kid: String,
-    typ: String,
+pub(crate) struct Header {
+    pub(crate) alg: String,
+    pub(crate) kid: String,
+    pub(crate) typ: String,
 }
 
 const ALG: &str = "ES256";
@@ -104,11 +104,15 @@ impl Statement {
 
     /// What gets signed, by the key with this thumbprint.
     pub fn signing_input(&self, kid: &str) -> String {
-        let header = Header { alg: ALG.to_owned(), kid: kid.to_owned(), typ: TYP.to_owned() };
+        self.input(&Header { alg: ALG.to_owned(), kid: kid.to_owned(), typ: TYP.to_owned() })
+    }
+
+    /// What gets signed, with this header.
+    pub(crate) fn input(&self, header: &Header) -> String {
         // Strings and numbers always serialise.
         let part =
             |json: serde_json::Result<Vec<u8>>| URL_SAFE_NO_PAD.encode(json.unwrap_or_default());
-        format!("{}.{}", part(serde_json::to_vec(&header)), part(serde_json::to_vec(self)))
+        format!("{}.{}", part(serde_json::to_vec(header)), part(serde_json::to_vec(self)))
     }
 }
 
@@ -136,7 +140,31 @@ impl Parsed {
     /// # Errors
     /// See [`StatementError`].
     pub fn parse(jws: &str) -> Result<Self, StatementError> {
-        if jws.len() > limits::STATEMENT_BYTES_MAX {
+        let read = Read::parse(jws, TYP, limits::STATEMENT_BYTES_MAX)?;
+        if read.header.alg != ALG {
+            return Err(StatementError::Header);
+        }
+        Ok(Self {
+            kid: read.header.kid,
+            statement: read.statement,
+            signing_input: read.signing_input.as_bytes().to_vec(),
+            signature: read.signature.try_into().map_err(|_| StatementError::Signature)?,
+        })
+    }
+}
+
+/// A statement of whichever kind, taken apart.
+pub(crate) struct Read<'a> {
+    pub(crate) header: Header,
+    pub(crate) statement: Statement,
+    pub(crate) signing_input: &'a str,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl<'a> Read<'a> {
+    /// Reads a JWS of at most `max` bytes, in the one form that there is of it.
+    pub(crate) fn parse(jws: &'a str, typ: &str, max: usize) -> Result<Self, StatementError> {
+        if jws.len() > max {
             return Err(StatementError::TooLarge);
         }
         let (signing_input, signature) = jws.rsplit_once('.').ok_or(StatementError::Compact)?;
@@ -144,23 +172,18 @@ impl Parsed {
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| StatementError::Compact);
         let header: Header =
             serde_json::from_slice(&decode(header)?).map_err(|_| StatementError::Header)?;
-        if header.alg != ALG || header.typ != TYP || !valid_thumbprint(&header.kid) {
+        if header.typ != typ || !valid_thumbprint(&header.kid) {
             return Err(StatementError::Header);
         }
         let statement: Statement =
             serde_json::from_slice(&decode(payload)?).map_err(|_| StatementError::Payload)?;
         statement.slug()?;
-        let signature = decode(signature)?.try_into().map_err(|_| StatementError::Signature)?;
+        let signature = decode(signature)?;
         // The one form of header and payload, or somebody else's idea of it.
-        if statement.signing_input(&header.kid) != signing_input {
+        if statement.input(&header) != signing_input {
             return Err(StatementError::Payload);
         }
-        Ok(Self {
-            kid: header.kid,
-            statement,
-            signing_input: signing_input.as_bytes().to_vec(),
-            signature,
-        })
+        Ok(Self { header, statement, signing_input, signature })
     }
 }
 

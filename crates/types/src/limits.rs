@@ -127,6 +127,14 @@ pub const OCI_REFERRERS_MAX: usize = 1000;
 pub const OCI_REFERRERS_PAGE: usize = 100;
 /// Most tags listed at once.
 pub const TAGS_MAX: usize = 10_000;
+/// Most keys of an owner that sign versions.
+pub const OWNER_KEYS_MAX: usize = 32;
+/// Largest signature of an owner on a version, with what it says, in bytes.
+pub const SIGNATURE_BYTES_MAX: usize = 4 * 1024;
+/// Most signatures of owners on a version.
+pub const SIGNATURES_MAX: usize = 8;
+/// Largest tag that its author signed, in bytes.
+pub const JOSE_BYTES_MAX: usize = 16 * 1024;
 /// Longest reason for which a version is yanked, in bytes.
 pub const YANK_REASON_BYTES_MAX: usize = 512;
 /// Items on a page of a list, if the client does not say; by the Drawbridge API, and of all repositories by OCI.

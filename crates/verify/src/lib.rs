@@ -101,11 +101,13 @@ mod expect;
 #[cfg(feature = "https")]
 pub mod https;
 mod identity;
+pub mod jws;
 mod path;
 mod probe;
 mod release;
 pub mod report;
 mod requirements;
+pub mod signature;
 #[cfg(test)]
 mod testing;
 pub mod tls;

@@ -2,12 +2,7 @@
 
 //! Keys of an issuer, as its JWK set has them (RFC 7517), and what they can check.
 
-use aws_lc_rs::signature::{
-    self, ED25519, EcdsaVerificationAlgorithm, RsaParameters, RsaPublicKeyComponents,
-    UnparsedPublicKey,
-};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use drawbridge_core::jwk::{Algorithm, Jwk, PublicKey};
 use serde::Deserialize;
 
 use super::jwt::TokenError;
@@ -17,118 +12,17 @@ pub(super) const KEYS_MAX: usize = 64;
 /// Longest subject and longest key id, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 1024;
 
-/// The asymmetric algorithms of RFC 7518 section 3.1 and RFC 8037. There are no others here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    Es512,
-    EdDsa,
-}
-
-impl Algorithm {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "RS256" => Self::Rs256,
-            "RS384" => Self::Rs384,
-            "RS512" => Self::Rs512,
-            "PS256" => Self::Ps256,
-            "PS384" => Self::Ps384,
-            "PS512" => Self::Ps512,
-            "ES256" => Self::Es256,
-            "ES384" => Self::Es384,
-            "ES512" => Self::Es512,
-            // RFC 9864 calls the one curve that is taken by its own name.
-            "EdDSA" | "Ed25519" => Self::EdDsa,
-            _ => return None,
-        })
-    }
-
-    fn rsa(self) -> Option<&'static RsaParameters> {
-        Some(match self {
-            Self::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-            Self::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
-            Self::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
-            Self::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
-            Self::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
-            Self::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
-            Self::Es256 | Self::Es384 | Self::Es512 | Self::EdDsa => return None,
-        })
-    }
-}
-
-/// A curve with the one algorithm that it is used with, and the length of a coordinate in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Curve {
-    P256,
-    P384,
-    P521,
-}
-
-impl Curve {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "P-256" => Some(Self::P256),
-            "P-384" => Some(Self::P384),
-            "P-521" => Some(Self::P521),
-            _ => None,
-        }
-    }
-
-    const fn algorithm(self) -> Algorithm {
-        match self {
-            Self::P256 => Algorithm::Es256,
-            Self::P384 => Algorithm::Es384,
-            Self::P521 => Algorithm::Es512,
-        }
-    }
-
-    const fn coordinate_bytes(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-            Self::P521 => 66,
-        }
-    }
-
-    const fn verification(self) -> &'static EcdsaVerificationAlgorithm {
-        match self {
-            Self::P256 => &signature::ECDSA_P256_SHA256_FIXED,
-            Self::P384 => &signature::ECDSA_P384_SHA384_FIXED,
-            Self::P521 => &signature::ECDSA_P521_SHA512_FIXED,
-        }
-    }
-}
-
-#[derive(Debug)]
-enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
-    Ec(Curve, Vec<u8>),
-    Ed25519(Vec<u8>),
-}
-
 /// A public key, and the one algorithm that its issuer wants it used with, if it says so.
 #[derive(Debug)]
 pub(super) struct Key {
-    material: Material,
+    key: PublicKey,
     only: Option<Algorithm>,
 }
 
 impl Key {
     /// Whether this key can check that algorithm.
     fn takes(&self, algorithm: Algorithm) -> bool {
-        let kind = match &self.material {
-            Material::Rsa { .. } => algorithm.rsa().is_some(),
-            Material::Ec(curve, _) => curve.algorithm() == algorithm,
-            Material::Ed25519(_) => algorithm == Algorithm::EdDsa,
-        };
-        kind && self.only.is_none_or(|only| only == algorithm)
+        self.key.takes(algorithm) && self.only.is_none_or(|only| only == algorithm)
     }
 
     /// Checks a signature that claims to be by this algorithm.
@@ -141,19 +35,10 @@ impl Key {
         if !self.takes(algorithm) {
             return Err(TokenError::Algorithm);
         }
-        let good = match &self.material {
-            Material::Rsa { n, e } => {
-                let parameters = algorithm.rsa().ok_or(TokenError::Algorithm)?;
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
-            }
-            Material::Ec(curve, point) => {
-                UnparsedPublicKey::new(curve.verification(), point).verify(message, signature)
-            }
-            Material::Ed25519(point) => {
-                UnparsedPublicKey::new(&ED25519, point).verify(message, signature)
-            }
-        };
-        good.map_err(|_| TokenError::Signature)
+        match verify::jws::is_good(&self.key, algorithm, message, signature) {
+            true => Ok(()),
+            false => Err(TokenError::Signature),
+        }
     }
 }
 
@@ -168,16 +53,12 @@ struct WireSet {
 
 #[derive(Deserialize)]
 struct WireKey {
-    kty: String,
     kid: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
     alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
+    #[serde(flatten)]
+    jwk: Jwk,
 }
 
 impl KeySet {
@@ -209,25 +90,12 @@ fn read_key(wire: WireKey) -> Option<(String, Key)> {
     if wire.usage.is_some_and(|u| u != "sig") {
         return None;
     }
-    let bytes = |part: &Option<String>| URL_SAFE_NO_PAD.decode(part.as_ref()?).ok();
-    let exactly = |part, length| bytes(part).filter(|b| b.len() == length);
     // A key for an algorithm that we do not take is no key for us.
     let only = match wire.alg.as_deref() {
         Some(name) => Some(Algorithm::named(name)?),
         None => None,
     };
-    let material = match (wire.kty.as_str(), wire.crv.as_deref()) {
-        ("RSA", None) => Material::Rsa { n: bytes(&wire.n)?, e: bytes(&wire.e)? },
-        ("EC", Some(curve)) => {
-            let curve = Curve::named(curve)?;
-            let length = curve.coordinate_bytes();
-            let point = [vec![4], exactly(&wire.x, length)?, exactly(&wire.y, length)?].concat();
-            Material::Ec(curve, point)
-        }
-        ("OKP", Some("Ed25519")) => Material::Ed25519(exactly(&wire.x, 32)?),
-        _ => return None,
-    };
-    let key = Key { material, only };
+    let key = Key { key: PublicKey::from_jwk(&wire.jwk)?, only };
     // One that says that it is for another kind's algorithm is good for nothing.
     if only.is_some_and(|only| !key.takes(only)) {
         return None;
@@ -237,6 +105,8 @@ fn read_key(wire: WireKey) -> Option<(String, Key)> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
 
     use super::*;

@@ -10,12 +10,13 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use drawbridge_core::jwk::Algorithm;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 use types::limits;
 use types::time::Timestamp;
 
-use super::jwk::{Algorithm, KeySet, NAME_BYTES_MAX};
+use super::jwk::{KeySet, NAME_BYTES_MAX};
 
 /// How far the issuer's clock may be ahead of ours, in seconds.
 const SKEW_SECONDS: u64 = 60;
