@@ -41,8 +41,8 @@ impl Answer {
 pub(crate) enum Sent<'a> {
     /// Media type, content, and the entity tag of what it replaces; a new one without.
     Put(&'static str, &'a [u8], Option<&'a str>),
-    /// JSON.
-    Post(&'a [u8]),
+    /// Media type and content.
+    Post(&'static str, &'a [u8]),
     Delete,
 }
 
@@ -54,7 +54,7 @@ impl Client {
         let authorization = authorization.iter().map(|value| ("authorization", value.clone()));
         let (method, body, media_type) = match sent {
             Sent::Put(media_type, body, _) => ("PUT", Some(body), media_type),
-            Sent::Post(body) => ("POST", Some(body), media::JSON),
+            Sent::Post(media_type, body) => ("POST", Some(body), media_type),
             Sent::Delete => ("DELETE", None, media::JSON),
         };
         let mut request = Request::builder().method(method).uri(&url);
@@ -64,7 +64,7 @@ impl Client {
         request = match sent {
             Sent::Put(_, _, Some(etag)) => request.header("if-match", format!("\"{etag}\"")),
             Sent::Put(_, _, None) => request.header("if-none-match", "*"),
-            Sent::Post(_) | Sent::Delete => request,
+            Sent::Post(..) | Sent::Delete => request,
         };
         let wrong = |detail: String| Error::Answer { url: url.clone(), detail };
         let response = match body {

@@ -14,10 +14,12 @@ mod find;
 mod http;
 mod publish;
 mod rights;
+mod signatures;
 mod yank;
 
 use std::fmt;
 
+use drawbridge_core::jose::Jose;
 use drawbridge_core::{DeployInfo, RepoRecord, TagRecord, UserRecord, media};
 use types::slug::Slug;
 use types::{limits, slug};
@@ -101,15 +103,14 @@ impl Client {
     pub fn tag_entry(&self, slug: &Slug) -> Result<TagRecord, Error> {
         let path = self.tag_path(slug)?;
         let answer = self.get(&path, limits::JSON_BYTES_MAX)?;
-        if answer.media_type.as_deref() == Some(media::JOSE) {
-            return Err(
-                answer.wrong("the tag is signed by its author, which this version cannot check")
-            );
-        }
-        if answer.media_type.as_deref() != Some(media::ENTRY) {
-            return Err(answer.wrong("the tag is of an unknown type"));
-        }
-        let tag = TagRecord::from_bytes(&answer.body).map_err(|e| answer.wrong(e))?;
+        let tag = match answer.media_type.as_deref() {
+            Some(media::ENTRY) => {
+                TagRecord::from_bytes(&answer.body).map_err(|e| answer.wrong(e))?
+            }
+            // What counts is the digest, whoever signed it: names pin it, or the registry states it.
+            Some(media::JOSE) => Jose::parse(&answer.body).map_err(|e| answer.wrong(e))?.tag,
+            _ => return Err(answer.wrong("the tag is of an unknown type")),
+        };
         match slug.digest {
             Some(pinned) if pinned != tag.0.digest.sha256() => Err(Error::Integrity {
                 what: slug.without_digest_ref(),

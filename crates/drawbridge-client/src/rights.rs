@@ -156,7 +156,7 @@ impl Client {
     pub fn create_token(&self, owner: &str, request: &TokenRequest) -> Result<TokenCreated, Error> {
         let path = format!("{}/_token", self.user_path(owner)?);
         let body = serde_json::to_vec(request).unwrap_or_default();
-        let answer = self.send(Sent::Post(&body), &path)?;
+        let answer = self.send(Sent::Post(media::JSON, &body), &path)?;
         serde_json::from_slice(&answer.body).map_err(|_| Error::Answer {
             url: self.url(&path),
             // Its content is a secret.

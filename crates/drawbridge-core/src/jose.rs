@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Tags that are signed by their author: a JWS in JSON (RFC 7515 section 7.2, general or flattened) whose payload is the
-//! tag's entry (docs/FORMATS.md 2.13).
+//! tag's entry (docs/FORMATS.md 2.14).
 //!
 //! What is signed is the entry alone, of whatever tag: such a signature says who made the content, and not what it is called.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The public keys that an owner signs versions with (docs/FORMATS.md 2.13).
+//! The public keys that an owner signs versions with (docs/FORMATS.md 2.14).
 
 use std::collections::BTreeSet;
 

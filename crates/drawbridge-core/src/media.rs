@@ -8,6 +8,8 @@ pub const DIRECTORY: &str = "application/vnd.drawbridge.directory.v1+json";
 pub const ENTRY: &str = "application/vnd.drawbridge.entry.v1+json";
 /// A tag signed by its author.
 pub const JOSE: &str = "application/jose+json";
+/// An owner's signature on a version.
+pub const JOSE_COMPACT: &str = "application/jose";
 /// Records of users, repositories, lists of tags.
 pub const JSON: &str = "application/json";
 /// A WebAssembly module or component.

@@ -14,7 +14,7 @@ pub struct UserRecord {
 }
 
 /// A repository, as its owner registered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RepoRecord {
     /// Whether anybody may read tags and trees.
@@ -22,6 +22,9 @@ pub struct RepoRecord {
     /// Whether anybody may learn what a Keep must know before it is attested (docs/FORMATS.md 2.4), though the repository is private.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub discoverable: bool,
+    /// Whether versions are read and deployed only if they carry a signature of the owner (docs/FORMATS.md 2.14).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_signature: bool,
 }
 
 /// What a Keep may know before it is attested (docs/FORMATS.md 2.4).
@@ -36,7 +39,7 @@ pub struct DeployInfo {
     pub steward: Option<String>,
 }
 
-/// A repository in a list (docs/FORMATS.md 2.13).
+/// A repository in a list (docs/FORMATS.md 2.14).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoSummary {
     /// `user/repo`.
@@ -73,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_repository_is_written_as_clients_of_old_expect() {
-        let open = RepoRecord { public: true, discoverable: false };
+        let open = RepoRecord { public: true, ..RepoRecord::default() };
         assert_eq!(serde_json::to_string(&open).unwrap(), r#"{"public":true}"#);
         assert_eq!(serde_json::from_str::<RepoRecord>(r#"{"public":true}"#).unwrap(), open);
-        let found = RepoRecord { public: false, discoverable: true };
+        let found = RepoRecord { discoverable: true, ..RepoRecord::default() };
         let text = r#"{"public":false,"discoverable":true}"#;
         assert_eq!(serde_json::to_string(&found).unwrap(), text);
         for bad in ["{}", r#"{"public":true,"x":1}"#, r#"{"public":1}"#] {

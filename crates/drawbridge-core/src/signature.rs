@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Owners' signatures on versions (docs/FORMATS.md 2.13): a tag statement, said by a key of the owner and not of the registry.
+//! Owners' signatures on versions (docs/FORMATS.md 2.14): a tag statement, said by a key of the owner and not of the registry.
 //!
 //! Everything about a signature but the arithmetic is decided here; whoever calls brings that ([`Check`]).
 
@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use types::digest::Sha256;
 use types::limits;
 use types::time::Timestamp;
@@ -192,4 +193,30 @@ pub fn claimed_kid(jws: &str) -> Option<String> {
 /// The digest that a signature is about; not checked.
 pub fn claimed_digest(jws: &str) -> Option<Sha256> {
     Some(Read::parse(jws, TYP, limits::SIGNATURE_BYTES_MAX).ok()?.statement.digest)
+}
+
+/// What a registry says of a version's signatures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignaturesDocument {
+    /// In the order in which they came.
+    pub signatures: Vec<SignatureInfo>,
+}
+
+/// What a registry says of a signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureInfo {
+    /// The signature, with what it says.
+    pub jws: String,
+    /// Thumbprint of the key that it names.
+    pub kid: String,
+    /// What the owner calls the key, if the signature counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// When it came, in seconds since 1970.
+    pub added_at: u64,
+    /// Why it does not count, by the name of the check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }

@@ -22,6 +22,8 @@ pub enum Route {
     Repos(UserName),
     /// `/{user}/_publishers`
     OwnerPublishers(UserName),
+    /// `/{user}/_keys`
+    Keys(UserName),
     /// `/{user}/_token`
     Tokens(UserName),
     /// `/{user}/_token/{id}`
@@ -42,6 +44,8 @@ pub enum Route {
     Tag(TagName),
     /// `/{user}/{repo}/_tag/{tag}/_deploy`
     Deploy(TagName),
+    /// `/{user}/{repo}/_tag/{tag}/_signatures`
+    Signatures(TagName),
     /// `/{user}/{repo}/_tag/{tag}/_yank`
     Yank(TagName),
     /// `/{user}/{repo}/_tag/{tag}/tree[/{path}]`
@@ -71,6 +75,7 @@ impl Route {
             Self::Org(_) => "/{user}/_org",
             Self::Repos(_) => "/{user}/_repos",
             Self::OwnerPublishers(_) => "/{user}/_publishers",
+            Self::Keys(_) => "/{user}/_keys",
             Self::Tokens(_) => "/{user}/_token",
             Self::Token(..) => "/{user}/_token/{id}",
             Self::Repo(_) => "/{user}/{repo}",
@@ -81,6 +86,7 @@ impl Route {
             Self::Tags(_) => "/{user}/{repo}/_tag",
             Self::Tag(_) => "/{user}/{repo}/_tag/{tag}",
             Self::Deploy(_) => "/{user}/{repo}/_tag/{tag}/_deploy",
+            Self::Signatures(_) => "/{user}/{repo}/_tag/{tag}/_signatures",
             Self::Yank(_) => "/{user}/{repo}/_tag/{tag}/_yank",
             Self::Node(..) => "/{user}/{repo}/_tag/{tag}/tree/{path}",
         }
@@ -96,7 +102,7 @@ impl Route {
             | Self::Deploy(_)
             | Self::Policies(_)
             | Self::Policy(_, Some(_)) => "GET, HEAD",
-            Self::Tokens(_) => "GET, HEAD, POST",
+            Self::Tokens(_) | Self::Signatures(_) => "GET, HEAD, POST",
             Self::Token(..) => "DELETE",
             Self::Yank(_) => "GET, HEAD, PUT, DELETE",
             _ => "GET, HEAD, PUT",
@@ -150,6 +156,7 @@ impl Route {
         match (next(), next()) {
             (None, _) => Ok(Self::Tag(tag)),
             (Some("_deploy"), None) => Ok(Self::Deploy(tag)),
+            (Some("_signatures"), None) => Ok(Self::Signatures(tag)),
             (Some("_yank"), None) => Ok(Self::Yank(tag)),
             (Some("tree"), None) => Ok(Self::Node(tag, Vec::new())),
             (Some("tree"), Some(path)) if !path.is_empty() => match parse_path(path) {
@@ -172,6 +179,7 @@ impl Route {
             ("_org", None, None) => Ok(Self::Org(owner)),
             ("_repos", None, None) => Ok(Self::Repos(owner)),
             ("_publishers", None, None) => Ok(Self::OwnerPublishers(owner)),
+            ("_keys", None, None) => Ok(Self::Keys(owner)),
             ("_token", None, None) => Ok(Self::Tokens(owner)),
             ("_token", Some(id), None) => match TokenId::new(id) {
                 Some(id) => Ok(Self::Token(owner, id)),
@@ -231,6 +239,8 @@ mod tests {
             Ok(Route::Tags(r)) => format!("tags {r}"),
             Ok(Route::Tag(t)) => format!("tag {t}"),
             Ok(Route::Deploy(t)) => format!("deploy {t}"),
+            Ok(Route::Keys(u)) => format!("keys {u}"),
+            Ok(Route::Signatures(t)) => format!("signatures {t}"),
             Ok(Route::Yank(t)) => format!("yank {t}"),
             Ok(Route::Node(t, p)) => format!("node {t} {}", p.join(" ")),
             Err(error) => format!("{error:?}").split('(').next().unwrap().to_owned(),
@@ -249,6 +259,7 @@ mod tests {
             ("/api/v0.1.0/ann/_repos", "repos ann"),
             ("/api/v0.1.0/ann/_org", "org ann"),
             ("/api/v0.1.0/ann/_publishers", "publishers ann"),
+            ("/api/v0.1.0/ann/_keys", "keys ann"),
             ("/api/v0.1.0/ann/_token", "tokens ann"),
             ("/api/v0.1.0/ann/_token/0123456789abcdef", "token ann 0123456789abcdef"),
             ("/api/v0.1.0/ann/app/_access", "access ann/app"),
@@ -259,6 +270,7 @@ mod tests {
             ("/api/v0.1.0/ann/app/_tag", "tags ann/app"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3-rc.1+b", "tag ann/app:1.2.3-rc.1+b"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/_deploy", "deploy ann/app:1.2.3"),
+            ("/api/v0.1.0/ann/app/_tag/1.2.3/_signatures", "signatures ann/app:1.2.3"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/_yank", "yank ann/app:1.2.3"),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/tree", "node ann/app:1.2.3 "),
             ("/api/v0.1.0/ann/app/_tag/1.2.3/tree/a/b.c", "node ann/app:1.2.3 a b.c"),
@@ -292,6 +304,7 @@ mod tests {
             ("/api/v0.1.0/ann/_", "Unknown"),
             ("/api/v0.1.0/ann/_org/", "Unknown"),
             ("/api/v0.1.0/ann/_org/x", "Unknown"),
+            ("/api/v0.1.0/ann/_keys/x", "Unknown"),
             ("/api/v0.1.0/ann/_token/", "Name"),
             ("/api/v0.1.0/ann/_token/0123456789ABCDEF", "Name"),
             ("/api/v0.1.0/ann/_token/0123456789abcdef/x", "Unknown"),

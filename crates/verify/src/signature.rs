@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Owners' signatures on versions in a registry (docs/FORMATS.md 2.13), and registries' statements on tags (2.3), checked.
+//! Owners' signatures on versions in a registry (docs/FORMATS.md 2.14), and registries' statements on tags (2.3), checked.
 
 use drawbridge_core::jose::Jose;
 use drawbridge_core::jwk::{Algorithm, PublicKey};

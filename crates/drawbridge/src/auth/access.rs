@@ -84,6 +84,12 @@ pub enum Action {
     WriteTag,
     /// Take a version back, or take that back.
     Yank,
+    /// Add a signature to a version.
+    Sign,
+    /// See the public keys of an owner.
+    ReadKeys,
+    /// Change them.
+    ChangeKeys,
 }
 
 /// What an action wants of people and of tokens.
@@ -100,7 +106,7 @@ struct Wants {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Register,
         Self::ReadOwner,
         Self::ChangeOwner,
@@ -119,6 +125,9 @@ impl Action {
         Self::Discover,
         Self::WriteTag,
         Self::Yank,
+        Self::Sign,
+        Self::ReadKeys,
+        Self::ChangeKeys,
     ];
 
     const fn wants(self) -> Wants {
@@ -133,8 +142,11 @@ impl Action {
             ["read:drawbridge_tags", "write:drawbridge_tags", "manage:drawbridge_tags"];
         let (of, writes, role, people_only, in_repo) = match self {
             Self::Register => (USERS, true, None, true, false),
+            Self::ReadKeys => (USERS, false, None, false, false),
             Self::ReadOwner => (USERS, false, Some(Role::Reader), false, false),
-            Self::ChangeOwner | Self::ChangeTokens => (USERS, true, Some(Role::Owner), true, false),
+            Self::ChangeOwner | Self::ChangeTokens | Self::ChangeKeys => {
+                (USERS, true, Some(Role::Owner), true, false)
+            }
             Self::ReadTokens => (USERS, false, Some(Role::Owner), true, false),
             Self::ReadRepo | Self::FindRepo => (REPOS, false, Some(Role::Reader), false, true),
             Self::CreateRepo => (REPOS, true, Some(Role::Owner), false, false),
@@ -145,7 +157,9 @@ impl Action {
             Self::ListTags | Self::ReadTag | Self::Discover => {
                 (TAGS, false, Some(Role::Reader), false, true)
             }
-            Self::WriteTag | Self::Yank => (TAGS, true, Some(Role::Writer), false, true),
+            Self::WriteTag | Self::Yank | Self::Sign => {
+                (TAGS, true, Some(Role::Writer), false, true)
+            }
         };
         let [read, write, manage] = of;
         Wants { scope: if writes { write } else { read }, manage, role, people_only, in_repo }
@@ -225,6 +239,10 @@ pub enum Granted {
 /// # Errors
 /// See [`Denied`].
 pub fn decide(caller: &Caller, action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
+    // They are there to be known.
+    if action == Action::ReadKeys {
+        return Ok(Granted::Public);
+    }
     let about_tag = matches!(action, Action::ReadTag | Action::Discover);
     let there = |granted| if about_tag && !facts.tag { Err(Denied::NotFound) } else { Ok(granted) };
     // A repository that hides its tags does not say either which there are.
@@ -287,7 +305,8 @@ fn role_of(subject: &str, facts: &Facts<'_>, in_repo: bool) -> Option<Role> {
 }
 
 fn machine(token: &Verified, action: Action, facts: &Facts<'_>) -> Result<Granted, Denied> {
-    let (Action::WriteTag | Action::Yank, Some(repo)) = (action, facts.repo_name) else {
+    let (Action::WriteTag | Action::Yank | Action::Sign, Some(repo)) = (action, facts.repo_name)
+    else {
         return Err(Denied::NoRule);
     };
     match facts.publishers.takes(token, repo) {

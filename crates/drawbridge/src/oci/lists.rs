@@ -19,6 +19,7 @@ use super::{Asking, FILTERS, answer, put};
 use crate::service::Registry;
 use crate::service::find::Wanted;
 use crate::service::pages::{Page, Paging, next_link};
+use crate::service::yank::Versions;
 use crate::store::RepoName;
 
 impl Asking {
@@ -46,8 +47,9 @@ impl Asking {
         let paging = self.paging()?;
         let yanked = self.param("yanked") == Some("true");
         self.block(move |registry, asker| {
-            registry.may_pull(asker, &repo)?;
-            let mut tags = registry.tag_names(&repo, yanked)?;
+            let known = registry.may_pull(asker, &repo)?;
+            let unsigned = !known.hides_unsigned(&asker.caller);
+            let mut tags = registry.tag_names(&repo, Versions { yanked, unsigned })?;
             if let Some(after) = &paging.after {
                 tags = tags.split_off(after);
                 tags.remove(after);
@@ -111,8 +113,8 @@ fn listed(
 
 impl Registry {
     /// Versions from the Drawbridge API's tags, the others from this protocol's.
-    fn tag_names(&self, repo: &RepoName, yanked: bool) -> Result<BTreeSet<String>, Refused> {
-        let versions = self.versions(repo, yanked)?;
+    fn tag_names(&self, repo: &RepoName, which: Versions) -> Result<BTreeSet<String>, Refused> {
+        let versions = self.versions(repo, which)?;
         let mut tags: BTreeSet<String> =
             versions.iter().map(|version| OciTag::write(&version.to_string())).collect();
         for name in self.store.table(&TAGS).list(&repo.parts(), None, usize::MAX)? {

@@ -23,6 +23,7 @@ use crate::service::body::collect;
 use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
 use crate::service::refusal::Refusal;
+use crate::service::signatures;
 use crate::store::{BlobDigest, Finished, Put, RepoName, StoreError};
 
 /// How often a tree is announced again because somebody else announced another one.
@@ -86,11 +87,18 @@ impl Asking {
     ) -> Result<Response, Refused> {
         let asked = Conditions::read(method, &self.headers);
         self.block(move |registry, asker| {
-            registry.may_pull(asker, &repo)?;
+            let known = registry.may_pull(asker, &repo)?;
             let mut version = None;
             let found = match Reference::parse(&repo, &reference) {
                 Ok(Reference::Digest(digest)) => Some(digest),
                 Ok(Reference::Tag(tag)) => {
+                    if let Some(version) = &tag.version
+                        && known.hides_unsigned(&asker.caller)
+                        && let Some(seen) = registry.store.tag(version)?
+                        && !registry.is_signed(version, seen.digest())?
+                    {
+                        return Err(signatures::missing().into());
+                    }
                     let found = registry.manifest_of(&repo, &tag)?;
                     version = tag.version;
                     found

@@ -50,6 +50,7 @@ use crate::auth::access::{Action, Caller, Denied};
 use crate::query::Query;
 use crate::service::asker::Asker;
 use crate::service::documents::Condition;
+use crate::service::known::Known;
 use crate::service::refusal::Refusal;
 use crate::service::{Registry, identify};
 use crate::store::RepoName;
@@ -163,9 +164,8 @@ impl Asking {
 }
 
 impl Registry {
-    fn may_pull(&self, asker: &Asker, repo: &RepoName) -> Result<(), Refused> {
-        self.with_repo(asker, Action::ListTags, repo)?;
-        Ok(())
+    fn may_pull(&self, asker: &Asker, repo: &RepoName) -> Result<Known, Refused> {
+        Ok(self.with_repo(asker, Action::ListTags, repo)?)
     }
 
     fn may_push(&self, asker: &Asker, repo: &RepoName) -> Result<(), Refused> {
@@ -174,7 +174,7 @@ impl Registry {
         let missing = |may: &Result<(), Refusal>| may.as_ref().is_err_and(|no| no.status() == 404);
         if self.create_on_push && missing(&may) && known.owner.is_some() && known.repo.is_none() {
             self.with_repo(asker, Action::CreateRepo, repo)?;
-            let private = RepoRecord { public: false, discoverable: false };
+            let private = RepoRecord::default();
             // Whoever was first with another record has the repository.
             self.write_repo(asker, repo, private, &Condition::Absent)?;
             known = self.known_repo(&asker.caller, repo)?;

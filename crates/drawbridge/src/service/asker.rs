@@ -64,6 +64,9 @@ pub(super) const fn name_of(action: Action) -> &'static str {
         Action::Discover => "discover",
         Action::WriteTag => "publish",
         Action::Yank => "yank",
+        Action::Sign => "sign",
+        Action::ReadKeys => "read-keys",
+        Action::ChangeKeys => "change-keys",
     }
 }
 

@@ -84,7 +84,7 @@ impl Condition {
 }
 
 /// The entity tag of a document that nobody has written yet, which is read as an empty one. No record has it.
-const UNWRITTEN: &str = "unwritten";
+pub(super) const UNWRITTEN: &str = "unwritten";
 
 /// The entity tag of a record.
 pub(super) fn etag(record: &impl Serialize) -> String {
@@ -105,7 +105,7 @@ pub(super) type Written = (Put, Option<String>);
 
 impl Registry {
     /// Writes a document on a condition; `may` looks at what is there at the moment when it is replaced.
-    fn put_document<T: Serialize + DeserializeOwned + PartialEq + Clone>(
+    pub(super) fn put_document<T: Serialize + DeserializeOwned + PartialEq + Clone>(
         &self,
         kind: &Kind<T>,
         name: &[&str],

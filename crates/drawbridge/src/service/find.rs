@@ -13,6 +13,7 @@ use super::Registry;
 use super::content::Content;
 use super::pages::{Page, Paging, next_link};
 use super::refusal::Refusal;
+use super::yank::Versions;
 use crate::auth::access::{Action, Caller};
 use crate::auth::owner::OwnerRecord;
 use crate::query::Query;
@@ -160,7 +161,14 @@ impl Registry {
         if filling.items.len() >= filling.limit {
             return Ok(Progress::Full);
         }
-        let tags = if filling.versions { self.versions(name, false)? } else { Vec::new() };
+        let tags = if filling.versions {
+            self.versions(
+                name,
+                Versions { yanked: false, unsigned: !known.hides_unsigned(caller) },
+            )?
+        } else {
+            Vec::new()
+        };
         filling.tags += tags.len();
         filling.items.push(RepoSummary {
             name: text,

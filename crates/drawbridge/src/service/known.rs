@@ -12,7 +12,7 @@ use super::Registry;
 use super::asker::Asker;
 use super::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use super::refusal::Refusal;
-use super::yank;
+use super::{signatures, yank};
 use crate::audit::Outcome;
 use crate::auth::access::{self, Action, Caller, Denied, Facts, Granted};
 use crate::auth::keeps::Verdict;
@@ -65,6 +65,14 @@ impl Known {
             keep,
         };
         access::decide(caller, action, &facts)
+    }
+}
+
+impl Known {
+    /// Whether versions that nobody signed are hidden from this caller: from all but those who publish.
+    pub(crate) fn hides_unsigned(&self, caller: &Caller) -> bool {
+        self.repo.is_some_and(|repo| repo.require_signature)
+            && self.decide(caller, Action::WriteTag, false, None).is_err()
     }
 }
 
@@ -177,14 +185,26 @@ impl Registry {
         };
         let there = (tag.is_some(), verdict.as_ref());
         let for_keeps = action == Action::Discover || matches!(asker.caller, Caller::Keep(_));
-        // Only whoever would get it learns that it is yanked.
-        if for_keeps
+        // Only whoever would get it learns that it is yanked, or not signed.
+        let unsigned = action == Action::Discover
+            && known.repo.is_some_and(|r| r.require_signature)
+            || known.hides_unsigned(&asker.caller);
+        if (for_keeps || unsigned)
+            && let Some(tag) = &tag
             && known.decide(&asker.caller, action, there.0, there.1).is_ok()
-            && let Some(yank) = self.yank_of(name)?
         {
-            let refusal = yank::gone(&yank);
-            self.refused(asker, action, name, Outcome::Refused, &refusal);
-            return Err(refusal);
+            let yank = if for_keeps { self.yank_of(name)? } else { None };
+            let refusal = match yank {
+                Some(yank) => Some(yank::gone(&yank)),
+                None if unsigned && !self.is_signed(name, tag.digest())? => {
+                    Some(signatures::missing())
+                }
+                None => None,
+            };
+            if let Some(refusal) = refusal {
+                self.refused(asker, action, name, Outcome::Refused, &refusal);
+                return Err(refusal);
+            }
         }
         self.permit(asker, &known, action, name, there)?;
         tag.ok_or_else(|| Denied::NotFound.into())

@@ -10,6 +10,7 @@
 //! | `/{user}/{repo}` | HEAD GET PUT | `{"public":bool}`, optionally `"discoverable":true` |
 //! | `/{user}/_org` | HEAD GET PUT | an organisation's members and teams |
 //! | `/{user}/_publishers`, `/{user}/{repo}/_publishers` | HEAD GET PUT | rules for machines |
+//! | `/{user}/_keys` | HEAD GET PUT | keys that sign versions |
 //! | `/{user}/_token` | HEAD GET POST | the registry's own tokens |
 //! | `/{user}/_token/{id}` | DELETE | |
 //! | `/{user}/{repo}/_access` | HEAD GET PUT | rights in a repository |
@@ -19,6 +20,7 @@
 //! | `/{user}/{repo}/_tag/{tag}` | HEAD GET PUT | entry of the root |
 //! | `/{user}/{repo}/_tag/{tag}/tree[/{path}]` | HEAD GET PUT | directory or file |
 //! | `/{user}/{repo}/_tag/{tag}/_deploy` | HEAD GET | what a Keep may know before it is attested |
+//! | `/{user}/{repo}/_tag/{tag}/_signatures` | HEAD GET POST | owners' signatures on a version |
 //! | `/{user}/{repo}/_tag/{tag}/_yank` | HEAD GET PUT DELETE | why a version is taken back |
 //!
 //! PUT answers 201 if the content is new, 200 if just that was there, 409 if something else was; documents that may change take
@@ -31,11 +33,12 @@ pub(crate) mod conditions;
 pub(crate) mod content;
 pub(crate) mod documents;
 pub(crate) mod find;
-mod known;
+pub(crate) mod known;
 pub(crate) mod pages;
 pub(crate) mod policies;
 mod read;
 pub(crate) mod refusal;
+pub(crate) mod signatures;
 pub(crate) mod tokens;
 mod write;
 pub(crate) mod yank;
@@ -124,6 +127,9 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         }
         (&Method::POST, Route::Tokens(owner)) => {
             return write::post_token(registry, asker, owner, &parts.headers, body).await;
+        }
+        (&Method::POST, Route::Signatures(name)) => {
+            return write::post_signature(registry, asker, name, &parts.headers, body).await;
         }
         (&Method::DELETE, Route::Token(owner, id)) => {
             return write::delete_token(registry, asker, owner, id).await;

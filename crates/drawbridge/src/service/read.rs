@@ -2,7 +2,7 @@
 
 //! GET and HEAD.
 
-use drawbridge_core::{API_VERSION, DeployInfo, TagRecord, media};
+use drawbridge_core::{API_VERSION, DeployInfo};
 use types::{limits, slug};
 
 use super::Registry;
@@ -12,6 +12,7 @@ use super::documents::etag;
 use super::find::Wanted;
 use super::pages::{Page, Paging, next_link, switch};
 use super::refusal::Refusal;
+use super::yank::Versions;
 use crate::auth::access::{Action, Denied};
 use crate::auth::owner::OwnerRecord;
 use crate::query::Query;
@@ -69,19 +70,28 @@ impl Registry {
                 self.read_policy(name, *version)
             }
             Route::Tags(name) => {
-                self.with_repo(asker, Action::ListTags, name)?;
-                let yanked = switch(query, "yanked")?;
-                self.list_tags(name, yanked, &Paging::read(query)?)
+                let known = self.with_repo(asker, Action::ListTags, name)?;
+                let unsigned = !known.hides_unsigned(&asker.caller);
+                let which = Versions { yanked: switch(query, "yanked")?, unsigned };
+                self.list_tags(name, which, &Paging::read(query)?)
             }
             Route::Tag(name) => {
                 let tag = self.with_tag(asker, Action::ReadTag, name)?;
-                Ok(Content::new(media::ENTRY, TagRecord(tag.entry).to_bytes()))
+                self.tag_content(name, tag)
             }
             Route::Deploy(name) => {
                 let tag = self.with_tag(asker, Action::Discover, name)?;
                 let statement = self.key.state(&self.host, name, &tag)?;
                 let info = DeployInfo { digest: tag.digest(), statement, steward: tag.steward };
                 Ok(Content::json(&info))
+            }
+            Route::Keys(name) => {
+                self.with_owner(asker, Action::ReadKeys, name)?;
+                self.read_keys(name)
+            }
+            Route::Signatures(name) => {
+                let tag = self.with_tag(asker, Action::ReadTag, name)?;
+                self.read_signatures(name, &tag)
             }
             Route::Yank(name) => {
                 self.with_tag(asker, Action::ReadTag, name)?;
@@ -107,10 +117,10 @@ impl Registry {
     fn list_tags(
         &self,
         name: &RepoName,
-        yanked: bool,
+        which: Versions,
         paging: &Paging,
     ) -> Result<Content, Refusal> {
-        let mut tags = self.versions(name, yanked)?;
+        let mut tags = self.versions(name, which)?;
         if !paging.asked() {
             return Ok(Content::json(&tags));
         }
@@ -127,7 +137,7 @@ impl Registry {
             let path = format!("/api/v{API_VERSION}/{name}/_tag");
             let limit = limit.to_string();
             let mut parameters = vec![("limit", limit.as_str()), ("after", next.as_str())];
-            parameters.extend(yanked.then_some(("yanked", "true")));
+            parameters.extend(which.yanked.then_some(("yanked", "true")));
             next_link(&path, &parameters)
         });
         Ok(content)

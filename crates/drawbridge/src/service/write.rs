@@ -91,6 +91,26 @@ pub(super) async fn post_token(
     Ok(response)
 }
 
+/// A signature on a version.
+pub(super) async fn post_signature(
+    registry: Arc<Registry>,
+    asker: Asker,
+    name: TagName,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let declared = Declared::read(headers, limits::SIGNATURE_BYTES_MAX as u64)?;
+    declared.of_type(media::JOSE_COMPACT)?;
+    let early = {
+        let (asker, repo) = (asker.clone(), name.repo().clone());
+        move |r: &Registry| r.with_repo(&asker, Action::Sign, &repo).map(drop)
+    };
+    block(Arc::clone(&registry), early).await?;
+    let bytes = collect(body, declared.length).await?;
+    declared.verify(&bytes)?;
+    status(block(registry, move |r: &Registry| r.add_signature(&asker, &name, &bytes)).await?)
+}
+
 /// The end of a yank.
 pub(super) async fn delete_yank(
     registry: Arc<Registry>,
@@ -150,6 +170,7 @@ impl Registry {
             Route::OwnerPublishers(name) => {
                 self.with_owner(asker, Action::ChangePublishers, name).map(drop)
             }
+            Route::Keys(name) => self.with_owner(asker, Action::ChangeKeys, name).map(drop),
             Route::Repo(name) if matches!(condition, Condition::Is(_)) => {
                 self.with_repo(asker, Action::ChangeRepo, name).map(drop)
             }
@@ -165,6 +186,7 @@ impl Registry {
             | Route::Tags(_)
             | Route::Deploy(_)
             | Route::Node(..)
+            | Route::Signatures(_)
             | Route::Tokens(_)
             | Route::Token(..)
             | Route::Policies(_)
@@ -211,6 +233,7 @@ impl Registry {
                 let document: OrgDocument = json(declared, bytes)?;
                 self.write_org(asker, name, document, condition)
             }
+            Route::Keys(name) => self.write_keys(asker, name, &json(declared, bytes)?, condition),
             Route::OwnerPublishers(name) => {
                 self.write_publishers(asker, name, None, &json(declared, bytes)?, condition)
             }
@@ -237,12 +260,14 @@ impl Registry {
                 self.write_policy(asker, name, bytes, condition)
             }
             Route::Tag(name) => {
+                declared.digest()?;
                 if declared.media_type == media::JOSE {
-                    let detail = "tags signed by their author are not taken yet";
-                    return Err(Refusal::new(415, "Unsupported type", detail, "tag.signed"));
+                    return match self.write_jose(asker, name, bytes)? {
+                        Put::Conflict => Err(taken()),
+                        put => Ok((put, None)),
+                    };
                 }
                 declared.of_type(media::ENTRY)?;
-                declared.digest()?;
                 let record = TagRecord::from_bytes(bytes)
                     .map_err(|e| Refusal::bad(e.to_string(), "tag.form"))?;
                 let detail = Some(format!("digest {}", record.0.digest.sha256()));
@@ -258,6 +283,7 @@ impl Registry {
             | Route::Tags(_)
             | Route::Deploy(_)
             | Route::Node(..)
+            | Route::Signatures(_)
             | Route::Tokens(_)
             | Route::Token(..)
             | Route::Policies(_)

@@ -19,6 +19,15 @@ use crate::store::{Kind, Put, RepoName, StoreError, TagName};
 /// Yanked versions, by owner, repository and version; `null` for those that are not yanked any more.
 pub(crate) const YANKS: Kind<Option<Yank>> = Kind::new("yanks", 3);
 
+/// Which versions of a repository are listed besides the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Versions {
+    /// Those that are yanked.
+    pub(crate) yanked: bool,
+    /// Those that nobody signed.
+    pub(crate) unsigned: bool,
+}
+
 /// What is said to Keeps of a yanked version.
 pub(super) fn gone(yank: &Yank) -> Refusal {
     let detail = format!("this version is yanked: {}", yank.reason);
@@ -46,16 +55,20 @@ impl Registry {
         Ok(yanked)
     }
 
-    /// The versions of a repository in their order, with or without those that are yanked.
+    /// The versions of a repository in their order.
     pub(crate) fn versions(
         &self,
         repo: &RepoName,
-        with_yanked: bool,
+        which: Versions,
     ) -> Result<Vec<semver::Version>, StoreError> {
         let mut versions = self.store.tags(repo)?;
-        if !with_yanked && !versions.is_empty() {
+        if !which.yanked && !versions.is_empty() {
             let yanked = self.yanked(repo)?;
             versions.retain(|version| !yanked.contains(&version.to_string()));
+        }
+        if !which.unsigned && !versions.is_empty() {
+            let signed = self.signed(repo)?;
+            versions.retain(|version| signed.contains(&version.to_string()));
         }
         Ok(versions)
     }

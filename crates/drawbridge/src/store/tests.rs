@@ -466,7 +466,7 @@ fn back_to_1(root: &Path) {
 fn a_store_of_version_1_becomes_one_of_version_2_even_if_that_breaks_off() {
     let dir = tempfile::tempdir().unwrap();
     let (tree, tag) = (sample(), tag_name("1.0.0"));
-    let public = RepoRecord { public: true, discoverable: false };
+    let public = RepoRecord { public: true, ..RepoRecord::default() };
     let fill = |store: &Store| {
         store.put_user(repo().user(), &UserRecord { subject: "ann".to_owned() }).unwrap();
         store.put_repo(&repo(), &public).unwrap();

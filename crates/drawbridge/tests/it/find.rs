@@ -40,11 +40,16 @@ fn repositories_are_found_by_those_who_may_see_them() {
     let world = World::new();
     let ann = world.register("app", true, false);
     for (repo, public) in [("app-server", true), ("hidden", false), ("notes", true)] {
-        ann.repo_put("ann", repo, &RepoRecord { public, discoverable: false }).unwrap();
+        ann.repo_put("ann", repo, &RepoRecord { public, ..RepoRecord::default() }).unwrap();
     }
     let bob = world.person("bob");
     bob.user_put("bob", &UserRecord { subject: "bob".into() }).unwrap();
-    bob.repo_put("bob", "app", &RepoRecord { public: true, discoverable: true }).unwrap();
+    bob.repo_put(
+        "bob",
+        "app",
+        &RepoRecord { public: true, discoverable: true, ..RepoRecord::default() },
+    )
+    .unwrap();
     for tag in ["0.9.0", "0.10.0", "1.0.0-rc.1"] {
         world.publish(&ann, &format!("ann/app:{tag}")).unwrap();
     }

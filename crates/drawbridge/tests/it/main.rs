@@ -23,6 +23,7 @@ mod kills;
 mod oci;
 mod ranges;
 mod rights;
+mod signatures;
 mod tokens;
 mod upkeep;
 mod world;

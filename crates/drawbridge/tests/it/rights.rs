@@ -96,7 +96,7 @@ fn organisations_share_names_by_roles() {
     let taken = world.person("acme").user_put("acme", &UserRecord { subject: "acme".into() });
     assert_eq!(status(taken), 409);
     // Owners register repositories, writers publish, others do nothing.
-    let repo = RepoRecord { public: false, discoverable: false };
+    let repo = RepoRecord::default();
     assert_eq!(status(world.person("bob").repo_put("acme", "app", &repo)), 403);
     world.person("ann").repo_put("acme", "app", &repo).unwrap();
     assert!(world.publish(&world.person("bob"), "acme/app:1.0.0").is_ok());
@@ -270,7 +270,7 @@ fn robots_publish_for_organisations_and_no_more() {
     world.citizen("bob");
     let members = json!({"members": {"ann": "owner", "bob": "writer"}});
     assert_eq!(ann.put("acme/_org", None, &members).0, 201);
-    let repo = RepoRecord { public: false, discoverable: false };
+    let repo = RepoRecord::default();
     world.person("ann").repo_put("acme", "app", &repo).unwrap();
     let wish = json!({"name": "ci", "scopes": ["read:drawbridge_tags", "write:drawbridge_tags", "write:drawbridge_repositories"], "repos": ["app"], "expires_in": 60});
     check(&world.party("bob").post("acme/_token", &wish), 403, "role");

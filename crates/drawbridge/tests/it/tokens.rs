@@ -269,13 +269,13 @@ fn names_belong_to_whom_came_first() {
     assert!(bob.user_put("bob", &record("bob")).unwrap());
     // A person may have two names, and each is theirs.
     assert!(ann.user_put("ann2", &record("ann")).unwrap());
-    let private = RepoRecord { public: false, discoverable: false };
+    let private = RepoRecord::default();
     assert_eq!(status(bob.repo_put("ann", "other", &private)), 403);
     assert_eq!(status(bob.repo_get("ann", "app")), 403);
     assert_eq!(status(world.publish(&bob, "ann/app:1.0.0")), 403);
     assert_eq!(ann.repo_get("ann", "app").unwrap(), private);
     assert!(!ann.repo_put("ann", "app", &private).unwrap());
-    let public = RepoRecord { public: true, discoverable: false };
+    let public = RepoRecord { public: true, ..RepoRecord::default() };
     assert_eq!(status(ann.repo_put("ann", "app", &public)), 409);
     // Nobody without a name has a repository, and none without a repository a tag.
     assert_eq!(status(ann.repo_put("none", "app", &private)), 404);

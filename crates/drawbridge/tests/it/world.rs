@@ -247,7 +247,8 @@ impl World {
     pub(crate) fn register(&self, repo: &str, public: bool, discoverable: bool) -> Client {
         let ann = self.person("ann");
         ann.user_put("ann", &UserRecord { subject: "ann".into() }).unwrap();
-        ann.repo_put("ann", repo, &RepoRecord { public, discoverable }).unwrap();
+        ann.repo_put("ann", repo, &RepoRecord { public, discoverable, ..RepoRecord::default() })
+            .unwrap();
         ann
     }
 

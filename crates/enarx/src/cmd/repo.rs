@@ -28,6 +28,7 @@ Examples:
   enarx repo set store.example.com/alice/app --public          anybody may read it
   enarx repo set store.example.com/alice/app --discoverable    only Keeps that prove to run it may; anybody may learn its digests
   enarx repo set store.example.com/alice/app --private         only Keeps that prove to run it and know its digest may
+  enarx repo set store.example.com/alice/app --require-signature true   only versions that the owner signed
 
 What was public may have been copied; nothing takes that back.";
 const INFO_EXAMPLES: &str = "\
@@ -40,7 +41,7 @@ Examples:
 pub enum RepoCommand {
     /// Register a repository
     Register(RegisterArgs),
-    /// Say who may read a repository
+    /// Say who may read a repository, and what its versions need
     Set(SetArgs),
     /// Show a repository and its tags
     Info(InfoArgs),
@@ -68,6 +69,9 @@ pub struct RegisterArgs {
     /// Let anybody learn digest and Steward of its tags, so that Keeps can be deployed from it
     #[arg(long)]
     pub discoverable: bool,
+    /// Let versions be read and deployed only if they carry a signature of the owner (`enarx package sign`)
+    #[arg(long)]
+    pub require_signature: bool,
     /// How to reach it.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -78,20 +82,23 @@ pub struct RegisterArgs {
 
 /// Arguments of `enarx repo set`.
 #[derive(Debug, Args)]
-#[command(after_help = SET_EXAMPLES, group = ArgGroup::new("readers").required(true))]
+#[command(after_help = SET_EXAMPLES, group = ArgGroup::new("change").required(true).multiple(true))]
 pub struct SetArgs {
     /// The repository: host/user/repo
     #[arg(value_name = "HOST/USER/REPO")]
     pub name: String,
     /// Let anybody read it
-    #[arg(long, group = "readers")]
+    #[arg(long, group = "change", conflicts_with_all = ["private", "discoverable"])]
     pub public: bool,
     /// Let only those with a role in it and attested Keeps read it
-    #[arg(long, group = "readers")]
+    #[arg(long, group = "change", conflicts_with_all = ["public", "discoverable"])]
     pub private: bool,
     /// The same, and let anybody learn digest and Steward of its tags, so that Keeps can be deployed from it
-    #[arg(long, group = "readers")]
+    #[arg(long, group = "change", conflicts_with_all = ["public", "private"])]
     pub discoverable: bool,
+    /// Whether versions are read and deployed only if they carry a signature of the owner (`enarx package sign`)
+    #[arg(long, group = "change", value_name = "true|false")]
+    pub require_signature: Option<bool>,
     /// How to reach it.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -129,7 +136,11 @@ pub fn run(command: &RepoCommand) -> Outcome {
             let name = RepoName::parse(&args.name)?;
             let registry = Registry::open(&name.host, &args.reach, &args.token, &store)?;
             registry.token()?;
-            let record = RepoRecord { public: !args.private, discoverable: args.discoverable };
+            let record = RepoRecord {
+                public: !args.private,
+                discoverable: args.discoverable,
+                require_signature: args.require_signature,
+            };
             registry.repo_put(&name.user, &name.repo, &record)?;
             output::talk(&format!(
                 "registered {}; next: `enarx package publish {}:0.1.0 DIR`",
@@ -152,7 +163,11 @@ fn set(args: &SetArgs, store: &TokenStore) -> Outcome {
     let failed = |e: &_| registry.failure(format!("cannot change {}", args.name), e);
     let client = registry.client();
     let found = client.repo_record(&name.user, &name.repo).map_err(|e| failed(&e))?;
-    let record = RepoRecord { public: args.public, discoverable: args.discoverable };
+    let mut record = found.value;
+    if args.public || args.private || args.discoverable {
+        (record.public, record.discoverable) = (args.public, args.discoverable);
+    }
+    record.require_signature = args.require_signature.unwrap_or(record.require_signature);
     if found.value == record {
         output::talk(&format!("{} is so already: read by {}", args.name, readers(&record)));
         return Ok(0);
@@ -198,6 +213,9 @@ fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
         vec!["repository".to_owned(), args.name.clone()],
         vec!["readers".to_owned(), readers.to_owned()],
     ];
+    if record.is_some_and(|record| record.require_signature) {
+        rows.push(vec!["versions".to_owned(), "need a signature of the owner".to_owned()]);
+    }
     rows.extend(tags.iter().map(|tag| vec!["tag".to_owned(), tag.to_string()]));
     output::data(&output::columns(&rows))?;
     Ok(0)

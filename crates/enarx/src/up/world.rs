@@ -212,7 +212,11 @@ impl World {
         repo: &str,
         files: demo::Files,
     ) -> Result<Sha256, Failure> {
-        registry.repo_put(demo::USER, repo, &RepoRecord { public: false, discoverable: true })?;
+        registry.repo_put(
+            demo::USER,
+            repo,
+            &RepoRecord { discoverable: true, ..RepoRecord::default() },
+        )?;
         Ok(registry.publish(&self.slug(repo)?, files, &mut |_| {})?.digest)
     }
 

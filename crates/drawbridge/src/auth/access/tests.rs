@@ -176,9 +176,9 @@ fn callers() -> Vec<(&'static str, Caller, Option<Verdict>)> {
 /// Every caller with every scope, by every kind of repository.
 fn table() -> String {
     let repos = [
-        ("public", Some(RepoRecord { public: true, discoverable: false })),
-        ("private", Some(RepoRecord { public: false, discoverable: false })),
-        ("discoverable", Some(RepoRecord { public: false, discoverable: true })),
+        ("public", Some(RepoRecord { public: true, ..RepoRecord::default() })),
+        ("private", Some(RepoRecord::default())),
+        ("discoverable", Some(RepoRecord { discoverable: true, ..RepoRecord::default() })),
         ("missing", None),
     ];
     let mut table = String::new();
@@ -198,7 +198,7 @@ fn table() -> String {
         }
     }
     let scene = acme();
-    let private = Some(RepoRecord { public: false, discoverable: false });
+    let private = Some(RepoRecord::default());
     let facts = facts(&scene, private, None);
     for action in Action::ALL {
         let _ = write!(table, "scopes for {action:?}:");
@@ -271,7 +271,7 @@ fn a_repository_without_that_tag() {
     let scene = user();
     let verdict = Ok("a Keep".to_owned());
     let decide = |caller: &Caller, action, public, discoverable| {
-        let repo = Some(RepoRecord { public, discoverable });
+        let repo = Some(RepoRecord { public, discoverable, ..RepoRecord::default() });
         let facts = Facts { tag: false, ..facts(&scene, repo, Some(&verdict)) };
         short(&access_decide(caller, action, &facts))
     };

@@ -36,7 +36,10 @@ fn add(registry: &Registry, name: &str, public: bool) {
     let name = repo(name);
     let owner = UserRecord { subject: name.user().to_string() };
     registry.store.put_user(name.user(), &owner).unwrap();
-    registry.store.put_repo(&name, &RepoRecord { public, discoverable: true }).unwrap();
+    registry
+        .store
+        .put_repo(&name, &RepoRecord { public, discoverable: true, ..RepoRecord::default() })
+        .unwrap();
 }
 
 fn person(subject: &str) -> Caller {
@@ -95,7 +98,7 @@ fn only_what_the_caller_may_see() {
 
 /// Many repositories of `ann`, written without durability, which would take its time.
 fn plant(dir: &std::path::Path, count: usize, public: bool) {
-    let record = serde_json::to_vec(&RepoRecord { public, discoverable: false }).unwrap();
+    let record = serde_json::to_vec(&RepoRecord { public, ..RepoRecord::default() }).unwrap();
     let mut sealed = format!("{}\n", types::digest::Sha256::of(&record)).into_bytes();
     sealed.extend(record);
     let directory = dir.join("repos/ann");

@@ -42,7 +42,7 @@ fn blob(store: &Store, bytes: &[u8], digest: &BlobDigest) -> Sha256 {
 /// Something of everything.
 pub(super) fn fill(store: &Store) {
     let [user, name] = ["ann", "app"];
-    let public = RepoRecord { public: true, discoverable: false };
+    let public = RepoRecord { public: true, ..RepoRecord::default() };
     store.put_user(repo().user(), &UserRecord { subject: "ann".to_owned() }).unwrap();
     store.put_repo(&repo(), &public).unwrap();
     upload(store, &tag_name("1.0.0"), &sample(), usize::MAX);

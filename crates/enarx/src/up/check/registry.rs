@@ -71,7 +71,8 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
     )
 }
 
-const PRIVATE: RepoRecord = RepoRecord { public: false, discoverable: true };
+const PRIVATE: RepoRecord =
+    RepoRecord { public: false, discoverable: true, require_signature: false };
 
 fn client(world: &World) -> Result<Client, Failure> {
     let services = world.services()?;
