@@ -3,6 +3,7 @@
 //! The command line.
 
 mod audit;
+mod gc;
 mod scrub;
 mod serve;
 
@@ -61,6 +62,9 @@ enum Command {
     /// Read everything in a store, and name what is damaged, misplaced or incomplete.
     #[command(after_help = scrub::EXAMPLE)]
     Scrub(scrub::ScrubOptions),
+    /// Remove what no tag and no manifest needs any more, beside registries that go on.
+    #[command(after_help = gc::EXAMPLE)]
+    Gc(gc::GcOptions),
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -185,6 +189,7 @@ impl Cli {
             Command::Key { command: KeyCommand::Show { store, json } } => show_key(&store, json),
             Command::Audit { command } => audit::run(&command),
             Command::Scrub(options) => scrub::run(&options),
+            Command::Gc(options) => gc::run(&options),
             Command::Completions { shell } => {
                 let mut out = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "drawbridge", &mut out);

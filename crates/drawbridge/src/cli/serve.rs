@@ -137,14 +137,22 @@ async fn sweep(registry: Arc<Registry>) {
     let mut hours = tokio::time::interval(SWEEP);
     loop {
         hours.tick().await;
-        let registry = Arc::clone(&registry);
-        let swept = tokio::task::spawn_blocking(move || {
-            registry.store.expire_uploads(registry.clock.now())
-        });
+        let uploads = Arc::clone(&registry);
+        let swept =
+            tokio::task::spawn_blocking(move || uploads.store.expire_uploads(uploads.clock.now()));
         match swept.await {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(objects)) => tracing::info!(objects, "forgot uploads that were begun a day ago"),
             Ok(Err(error)) => tracing::warn!(%error, "old uploads cannot be forgotten now"),
+        }
+        let registry = Arc::clone(&registry);
+        let spared = tokio::task::spawn_blocking(move || {
+            registry.store.spare_abandoned(registry.clock.now())
+        });
+        match spared.await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(things)) => tracing::warn!(things, "a gc died before it was done; they stay"),
+            Ok(Err(error)) => tracing::warn!(%error, "what a dead gc left cannot be looked at now"),
         }
     }
 }

@@ -14,6 +14,7 @@ use types::limits;
 use super::error::{Code, Refused};
 use super::{Asking, CONTENT_DIGEST, UPLOAD_UUID, put};
 
+use crate::auth::access::Caller;
 use crate::service::Registry;
 use crate::service::asker::Asker;
 use crate::service::body::{BodyError, stage};
@@ -97,8 +98,13 @@ impl Asking {
         text: String,
     ) -> Result<Response, Refused> {
         let asked = Conditions::read(method, &self.headers);
+        let announced = *method == Method::HEAD;
         self.block(move |registry, asker| {
             registry.may_pull(asker, &repo)?;
+            if announced && !matches!(asker.caller, Caller::Anonymous | Caller::Keep(_)) {
+                // So do those who are about to push a manifest, and will not bring what is there.
+                registry.store.spare_named(&repo, &digest(&text)?)?;
+            }
             let blob = registry.store.find_blob(&repo, &digest(&text)?)?.ok_or_else(|| {
                 Refused::new(Code::BlobUnknown, "there is no such blob in this repository")
             })?;

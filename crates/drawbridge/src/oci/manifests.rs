@@ -261,6 +261,7 @@ impl Registry {
                 Some(_) | None => {}
             },
         }
+        self.spare_content(repo, manifest)?;
         self.is_all_there(repo, manifest)?;
         let publish = match reference {
             Reference::Tag(tag) => match &tag.version {
@@ -324,6 +325,19 @@ impl Registry {
             None => Ok(Some(TagRecord { settled: true, ..new.clone() })),
         })?;
         Ok(digest)
+    }
+
+    /// What a manifest names stays from now on, if it is there.
+    fn spare_content(&self, repo: &RepoName, manifest: &Manifest) -> Result<(), Refused> {
+        let mut named = Vec::new();
+        for wanted in manifest.config.iter().chain(&manifest.layers) {
+            named.push(digest(&wanted.digest)?);
+        }
+        self.store.spare_blobs(repo, || {
+            let resolved = named.iter().map(|digest| self.store.resolve(repo, digest));
+            resolved.filter_map(Result::transpose).collect()
+        })?;
+        Ok(())
     }
 
     /// Whether everything that a manifest names is in its repository.

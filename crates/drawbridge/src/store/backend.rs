@@ -13,6 +13,8 @@
 use std::fmt;
 use std::io::Read;
 
+use types::time::Timestamp;
+
 use super::staging::Temporary;
 use super::{Key, StoreError};
 
@@ -88,4 +90,10 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
 
     /// Gives staged bytes a name, in place of what has it.
     fn replace(&self, staged: &Temporary, key: &Key) -> Result<(), StoreError>;
+
+    /// Staged files that a dead process left and that were not touched since `before`: how many, and their bytes; they are
+    /// removed if `remove` says so. A bucket's are in the scratch directories of their processes, which go otherwise.
+    fn stale(&self, _before: Timestamp, _remove: bool) -> Result<(u64, u64), StoreError> {
+        Ok((0, 0))
+    }
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use types::digest::Sha256;
+use types::time::Timestamp;
 
 use super::backend::{Backend, Named, Opened, Version, When};
 use super::staging::{Staging, Temporary, read_file};
@@ -220,6 +221,10 @@ impl Backend for Disk {
         let path = self.prepare(staged, key)?;
         fs::rename(staged.path(), &path)?;
         Ok(self.settle(&path)?)
+    }
+
+    fn stale(&self, before: Timestamp, remove: bool) -> Result<(u64, u64), StoreError> {
+        Ok(self.staging.stale(before, remove)?)
     }
 }
 

@@ -12,6 +12,7 @@
 //! blobs/<user>/<repo>/<64 hex>         content by its SHA-256
 //! uploads/…                            uploads in several requests, see `session`
 //! aliases/<user>/<repo>/<digest>.json  which SHA-256 another digest stands for
+//! garbage/<user>/<repo>/…              what is about to be removed, see `garbage`
 //! <kind>/<part>/…/<part>.json          other records, see [`Kind`]
 //! lock, locks/, tmp/                   in a directory: held while a registry serves it; while names change; half-written files
 //! ```
@@ -26,6 +27,7 @@ mod cloud;
 mod disk;
 mod error;
 mod files;
+mod garbage;
 mod key;
 mod location;
 mod migrate;
@@ -56,6 +58,7 @@ use blob::Wanted;
 use bucket::{Bucket, PROBES};
 use disk::{Disk, TEMPORARIES};
 pub use error::StoreError;
+pub(crate) use garbage::{DOOMED_SECONDS, Fate, GARBAGE, SEND_SECONDS, Thing};
 pub use key::{Key, Kind, valid_part};
 pub use location::{BucketUrl, Location, Provider};
 pub use name::{RepoName, TagName, UserName};
@@ -286,6 +289,7 @@ impl Store {
         if let Some(seen) = self.tag(tag)? {
             return Ok(agrees(&seen));
         }
+        self.spare(tag.repo(), Thing::Pending(tag.tag()))?;
         let pending = self.table(&PENDING).value(&tag.parts())?;
         if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
             return Err(StoreError::Quota("the repository has 10,000 tags, which is the most"));
@@ -364,7 +368,7 @@ impl Store {
         entry: &Entry,
         upload: &Upload,
     ) -> Result<Put, StoreError> {
-        self.keep(&Self::wanted(repo, entry), upload)
+        self.keep(repo, &Self::wanted(repo, entry), upload)
     }
 
     /// Publishes a file of the registry itself below the root, unless it is there; its content.

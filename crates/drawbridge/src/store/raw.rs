@@ -11,6 +11,7 @@ use super::{
     own,
 };
 use std::sync::Arc;
+use types::time::Timestamp;
 
 /// Beginnings of keys that are no content of a store, but of the place where it is.
 const OF_THE_PLACE: [&str; 4] = ["tmp/", "locks/", "lock", "probes/"];
@@ -66,6 +67,27 @@ impl Store {
         self.backend.list(prefix, after, max)
     }
 
+    /// The first parts of keys below `prefix`, each once and without its slash, each found by one short list.
+    pub(crate) fn parts_below(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut parts = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let keys = self.backend.list(prefix, after.as_deref(), 1)?;
+            let Some(key) = keys.first() else {
+                return Ok(parts);
+            };
+            let rest = key.strip_prefix(prefix).unwrap_or(key);
+            after = Some(match rest.split_once('/') {
+                Some((part, _)) => {
+                    parts.push(part.to_owned());
+                    // What comes right after the slash, hence after all keys below this part.
+                    format!("{prefix}{part}0")
+                }
+                None => key.clone(),
+            });
+        }
+    }
+
     /// The length of what a key holds, in bytes; `None` if there is nothing.
     pub(crate) fn length_at(&self, key: &Key) -> Result<Option<u64>, StoreError> {
         self.backend.length(key)
@@ -74,5 +96,16 @@ impl Store {
     /// The bytes of what a key holds, unchecked.
     pub(crate) fn open_at(&self, key: &Key) -> Result<Option<Opened>, StoreError> {
         self.backend.open(key, 0)
+    }
+
+    /// Removes what a key holds; no error if there is nothing.
+    pub(crate) fn remove_at(&self, key: &Key) -> Result<(), StoreError> {
+        self.backend.remove(key)
+    }
+
+    /// Files that were being written and that nobody has touched since `before`: how many, and their bytes. They are removed
+    /// if `remove` says so.
+    pub(crate) fn stale(&self, before: Timestamp, remove: bool) -> Result<(u64, u64), StoreError> {
+        self.backend.stale(before, remove)
     }
 }

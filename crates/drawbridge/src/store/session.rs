@@ -22,7 +22,7 @@ use types::time::Timestamp;
 
 use super::backend::Named;
 use super::blob::{self, Wanted};
-use super::{Blob, Key, Kind, Put, RepoName, Store, StoreError, Upload};
+use super::{Blob, Key, Kind, Put, RepoName, Store, StoreError, Thing, Upload};
 
 /// Sessions by their number.
 pub(crate) const UPLOADS: Kind<Session> = Kind::new("uploads", 1);
@@ -299,7 +299,7 @@ impl Store {
         }
         let sha256 = digest.sha256();
         let wanted = Wanted { key: repo.blob(&sha256), length: upload.length, digest: sha256 };
-        let put = self.keep(&wanted, upload)?;
+        let put = self.keep(repo, &wanted, upload)?;
         if expected.sha256().is_none() {
             let [user, name] = repo.parts();
             let alias = [user, name, &expected.alias()];
@@ -361,6 +361,20 @@ impl Store {
     /// See [`StoreError`].
     pub fn expire_uploads(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut removed = 0;
+        self.abandoned_uploads(now, &mut |key| {
+            self.backend.remove(key)?;
+            removed += 1;
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+
+    /// Each object of an upload that began a day ago, and each chunk without an upload.
+    pub(crate) fn abandoned_uploads(
+        &self,
+        now: Timestamp,
+        each: &mut dyn FnMut(&Key) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut after: Option<String> = None;
         loop {
             let keys = self.backend.list("uploads/", after.as_deref(), PAGE)?;
@@ -375,19 +389,25 @@ impl Store {
                     None => false,
                 };
                 if over {
-                    self.backend.remove(&Key::own(key.clone()))?;
-                    removed += 1;
+                    each(&Key::own(key.clone()))?;
                 }
             }
             if keys.len() < PAGE {
-                return Ok(removed);
+                return Ok(());
             }
             after = keys.into_iter().next_back();
         }
     }
 
     /// Keeps content that hashes to its name.
-    pub(super) fn keep(&self, wanted: &Wanted, upload: &Upload) -> Result<Put, StoreError> {
+    pub(super) fn keep(
+        &self,
+        repo: &RepoName,
+        wanted: &Wanted,
+        upload: &Upload,
+    ) -> Result<Put, StoreError> {
+        // First of all: whatever is there stays from now on.
+        self.spare(repo, Thing::Blob(&wanted.digest.to_hex()))?;
         if self.backend.publish(&upload.temporary, &wanted.key)? == Named::New {
             return Ok(Put::Created);
         }

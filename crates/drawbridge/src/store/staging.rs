@@ -8,6 +8,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use types::time::Timestamp;
 
 /// Beginning of the names of directories for a bucket's uploads.
 const SCRATCH: &str = "drawbridge-";
@@ -79,6 +82,34 @@ impl Staging {
             removed += 1;
         }
         Ok(removed)
+    }
+
+    /// Files that nobody has touched since `before`: how many, and their bytes.
+    pub(super) fn stale(&self, before: Timestamp, remove: bool) -> io::Result<(u64, u64)> {
+        let (mut files, mut bytes) = (0, 0);
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, 0)),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            // Whoever wrote it may be done by now.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let touched = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            if !metadata.is_file() || touched.as_secs() >= before.0 {
+                continue;
+            }
+            if remove {
+                match fs::remove_file(entry.path()) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    removed => removed?,
+                }
+            }
+            files += 1;
+            bytes += metadata.len();
+        }
+        Ok((files, bytes))
     }
 
     pub(super) fn temporary(&self) -> io::Result<Temporary> {

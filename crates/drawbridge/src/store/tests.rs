@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use super::*;
 
 mod faults;
+mod gc;
 mod places;
 mod random;
 mod records;
 mod scrub;
 mod sessions;
+mod stress;
 
 use places::Place;
 

@@ -2,7 +2,7 @@
 
 //! Trees in the store: what may be uploaded where, when a tree is whole, what is at a path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use drawbridge_core::{Directory, Entry};
 use types::digest::Sha256;
@@ -10,7 +10,7 @@ use types::limits;
 use types::time::Timestamp;
 
 use super::record::damaged;
-use super::{Blob, PENDING, Put, RepoName, Store, StoreError, TAGS, Tag, TagName, Upload};
+use super::{Blob, PENDING, Put, RepoName, Store, StoreError, TAGS, Tag, TagName, Thing, Upload};
 
 /// The configuration's name in a package.
 const CONFIG: &str = "Enarx.toml";
@@ -139,6 +139,7 @@ impl Store {
                 Err(error) => return Ok(Kept::NoDirectory(error.to_string())),
             }
         }
+        self.spare(tag.repo(), Thing::Pending(tag.tag()))?;
         let put = self.keep_blob(tag.repo(), entry, &upload)?;
         match self.complete(tag, now) {
             Ok(_) => Ok(Kept::Put(put)),
@@ -214,6 +215,11 @@ impl Store {
         let Some(entry) = self.table(&PENDING).value(&tag.parts())? else {
             return self.tag(tag);
         };
+        if self.whole(tag.repo(), &entry, 0, &mut HashMap::new())?.is_none() {
+            return Ok(None);
+        }
+        // Of what is there some may be about to be removed. What is spared now and still there then, stays.
+        self.spare_blobs(tag.repo(), || self.digests(tag.repo(), &entry))?;
         let Some(totals) = self.whole(tag.repo(), &entry, 0, &mut HashMap::new())? else {
             return Ok(None);
         };
@@ -229,6 +235,23 @@ impl Store {
         };
         self.table(&PENDING).delete(&tag.parts())?;
         Ok(seen)
+    }
+
+    /// The digests of the nodes of a tree, as far as it has arrived.
+    fn digests(&self, repo: &RepoName, root: &Entry) -> Result<HashSet<Sha256>, StoreError> {
+        let (mut found, mut open) = (HashSet::new(), vec![root.clone()]);
+        let mut seen = HashSet::new();
+        while let Some(entry) = open.pop() {
+            let digest = entry.digest.sha256();
+            found.insert(digest);
+            if entry.is_directory()
+                && seen.insert(digest)
+                && let Some(directory) = self.directory(repo, &entry)?
+            {
+                open.extend(directory.iter().map(|(_, child)| child.clone()));
+            }
+        }
+        Ok(found)
     }
 
     /// How much is below an entry, if everything has arrived. Clients send in order, so what comes last is looked at first.

@@ -3,12 +3,13 @@
 //! Every kind of record that there is. Whoever adds one adds it here: `gc` removes nothing from a store with records that it
 //! does not know, for they may need what it would remove.
 
+use super::lease::LEASES;
 use crate::oci::records::{MANIFESTS, REFERRERS, TAGS as OCI_TAGS};
 use crate::service::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use crate::service::policies::POLICIES;
 use crate::service::tokens::TOKENS;
 use crate::service::yank::YANKS;
-use crate::store::{ALIASES, PENDING, REPOS, Store, StoreError, TAGS, UPLOADS, USERS};
+use crate::store::{ALIASES, GARBAGE, PENDING, REPOS, Store, StoreError, TAGS, UPLOADS, USERS};
 
 /// What has to be there for a record to make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) const KINDS: &[Known] = &[
     known!(POLICIES, Repo),
     known!(TOKENS, Owner),
     known!(YANKS, Repo),
+    known!(GARBAGE, Nothing),
+    known!(LEASES, Nothing),
 ];
 
 /// The kind of this name.

@@ -6,9 +6,13 @@
 //! kinds   every kind of record that there is: how it is read, and what it needs
 //! reach   what a tag, a manifest or an announcement needs
 //! scrub   reads everything and names what is not as it should be; changes nothing
+//! gc      removes what nothing needs any more, beside registries that go on (the argument why that is safe: `store::garbage`)
+//! lease   lets one gc run at a time
 //! ```
 
+pub mod gc;
 pub(crate) mod kinds;
+mod lease;
 mod reach;
 pub mod scrub;
 

@@ -14,13 +14,21 @@ use crate::oci::records::ManifestRecord;
 use crate::store::{BlobDigest, RepoName, Store, StoreError};
 
 /// What is needed and not there, or not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Lack(pub(super) String);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lacks {
+    /// Each in words.
+    pub(super) what: Vec<String>,
+    /// Whether something there is damaged, so that nobody knows what it needs.
+    pub(super) blind: bool,
+}
 
-/// What of something that is needed cannot be had, and by how much that ends the walk.
-pub(super) type Lacks = Vec<Lack>;
+impl Lacks {
+    fn one(what: String, blind: bool) -> Self {
+        Self { what: vec![what], blind }
+    }
+}
 
-/// All nodes of a tree, into `found`; what of them lacks, of which at most the first few are told.
+/// All nodes of a tree, into `found`; what lacks of them.
 ///
 /// # Errors
 /// Failures of the place. Damage is no error but a lack.
@@ -30,7 +38,7 @@ pub(super) fn tree(
     root: &Entry,
     found: &mut HashSet<Sha256>,
 ) -> Result<Lacks, StoreError> {
-    let mut lacks = Vec::new();
+    let mut lacks = Lacks::default();
     let mut seen: HashSet<(Sha256, u64, bool)> = HashSet::new();
     let mut open = vec![(String::new(), root.clone(), 0usize)];
     while let Some((path, entry, depth)) = open.pop() {
@@ -41,7 +49,7 @@ pub(super) fn tree(
         found.insert(digest);
         let mut lack = |what: &str| {
             let name = if path.is_empty() { "its root" } else { &path };
-            lacks.push(Lack(format!("{name} ({digest}) {what}")));
+            lacks.what.push(format!("{name} ({digest}) {what}"));
         };
         if !entry.is_directory() {
             match store.length_at(&repo.blob(&digest))? {
@@ -64,7 +72,10 @@ pub(super) fn tree(
                 }
             }
             Ok(None) => lack("is missing"),
-            Err(StoreError::Damaged(_)) => lack("is damaged"),
+            Err(StoreError::Damaged(_)) => {
+                lack("is damaged");
+                lacks.blind = true;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -82,7 +93,8 @@ pub(super) fn manifest(
     record: &ManifestRecord,
     found: &mut HashSet<Sha256>,
 ) -> Result<Lacks, StoreError> {
-    let lacks = |what: String| Ok(vec![Lack(what)]);
+    // Whatever is the matter, what the manifest needs is not known.
+    let lacks = |what: String| Ok(Lacks::one(what, true));
     found.insert(*digest);
     if record.length > limits::OCI_MANIFEST_BYTES_MAX as u64 {
         return lacks(format!("its length of {} bytes is more than any manifest's", record.length));
@@ -107,10 +119,10 @@ pub(super) fn manifest(
         Ok(manifest) => manifest,
         Err(error) => return lacks(format!("its content is no manifest: {error}")),
     };
-    let mut missing = Vec::new();
+    let mut missing = Lacks::default();
     for named in manifest.config.iter().chain(&manifest.layers) {
         let lack = content(store, repo, named, found)?;
-        missing.extend(lack.filter(|_| !is_elsewhere(named)));
+        missing.what.extend(lack.filter(|_| !is_elsewhere(named)));
     }
     Ok(missing)
 }
@@ -120,8 +132,8 @@ fn content(
     repo: &RepoName,
     named: &Descriptor,
     found: &mut HashSet<Sha256>,
-) -> Result<Option<Lack>, StoreError> {
-    let lack = |what: &str| Ok(Some(Lack(format!("{} {what}", named.digest))));
+) -> Result<Option<String>, StoreError> {
+    let lack = |what: &str| Ok(Some(format!("{} {what}", named.digest)));
     let Some(digest) = BlobDigest::parse(&named.digest) else {
         return lack("is no digest");
     };

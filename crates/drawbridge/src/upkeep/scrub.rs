@@ -16,7 +16,7 @@ use types::digest::Sha256;
 use types::limits;
 
 use super::kinds::{self, Known, Needs};
-use super::reach::{self, Lack};
+use super::reach::{self, Lacks};
 use super::repo_name;
 use crate::key::RegistryKey;
 use crate::oci::records::{MANIFESTS, REFERRERS, TAGS as OCI_TAGS};
@@ -336,12 +336,12 @@ impl Scrub<'_> {
         self.lacking(key, lacks)
     }
 
-    fn lacking(&mut self, key: &Key, lacks: Vec<Lack>) -> Result<(), StoreError> {
-        let count = lacks.len();
-        match lacks.into_iter().next() {
+    fn lacking(&mut self, key: &Key, lacks: Lacks) -> Result<(), StoreError> {
+        let count = lacks.what.len();
+        match lacks.what.into_iter().next() {
             None => Ok(()),
-            Some(Lack(first)) if count == 1 => self.wrong(key, Wrong::Incomplete, first),
-            Some(Lack(first)) => {
+            Some(first) if count == 1 => self.wrong(key, Wrong::Incomplete, first),
+            Some(first) => {
                 let detail = format!("{first}, and {} more of what it needs", count - 1);
                 self.wrong(key, Wrong::Incomplete, detail)
             }

@@ -76,3 +76,45 @@ fn scrub_reads_a_bucket() {
     let report = json(&output);
     assert_eq!((&report["tags"], &report["blobs"]), (&1.into(), &7.into()), "{report}");
 }
+
+#[test]
+fn gc_runs_beside_a_registry_and_takes_nothing_away_at_once() {
+    let world = World::new();
+    let ann = world.register("app", true, false);
+    world.publish(&ann, "ann/app:1.0.0").unwrap();
+    let token = world.token("ann", crate::world::ALL);
+    let digest_of = |bytes: &[u8]| types::digest::Sha256::of(bytes).to_string();
+    let head = format!(
+        "POST /v2/ann/app/blobs/uploads/?digest={} HTTP/1.1\nHost: {}\nAuthorization: Bearer {token}\nContent-Length: 4",
+        digest_of(b"lost"),
+        crate::world::HOST
+    );
+    assert_eq!(world.raw(&head, b"lost").0, 201);
+    let gc = |more: &[&str]| {
+        let output = drawbridge("gc", &world.store, more, &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        output
+    };
+    let report = json(&gc(&["--dry-run", "--json"]));
+    let amount = serde_json::json!({ "count": 1, "bytes": 4 });
+    assert_eq!((&report["condemned"], &report["dry_run"]), (&amount, &true.into()), "{report}");
+    for expected in ["condemned", "waiting"] {
+        let report = json(&gc(&["--json", "--grace", "1h"]));
+        assert_eq!(report[expected], amount, "{report}");
+        assert_eq!(report["removed"]["count"], 0);
+    }
+    assert!(String::from_utf8(gc(&[]).stdout).unwrap().contains("marked before"));
+    let slug = slug("ann/app:1.0.0");
+    assert!(world.anonymous().fetch_package(&slug, &digest()).is_ok());
+    // What the registry is asked for before a push is spared.
+    let head = format!(
+        "HEAD /v2/ann/app/blobs/{} HTTP/1.1\nHost: {}\nAuthorization: Bearer {token}",
+        digest_of(b"lost"),
+        crate::world::HOST
+    );
+    assert_eq!(world.raw(&head, b"").0, 200);
+    let report = json(&gc(&["--json"]));
+    assert_eq!(report["condemned"], amount, "it begins anew: {report}");
+    let short = drawbridge("gc", &world.store, &["--grace", "5m"], &[]);
+    assert!(String::from_utf8(short.stderr).unwrap().contains("hour"));
+}

@@ -12,13 +12,13 @@ use super::*;
 
 /// Fails one call by number, and counts them.
 #[derive(Debug)]
-struct Faulty {
-    inner: Arc<dyn Backend>,
-    calls: AtomicUsize,
-    fails_at: usize,
+pub(super) struct Faulty {
+    pub(super) inner: Arc<dyn Backend>,
+    pub(super) calls: AtomicUsize,
+    pub(super) fails_at: usize,
     /// The call took effect, as far as anybody can tell, and its answer is a failure nevertheless.
-    late: bool,
-    error: io::ErrorKind,
+    pub(super) late: bool,
+    pub(super) error: io::ErrorKind,
 }
 
 impl Faulty {

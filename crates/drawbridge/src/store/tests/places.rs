@@ -20,7 +20,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn dir() -> Self {
+    pub(super) fn dir() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), objects: None, _server: None }
     }
 
@@ -29,7 +29,7 @@ impl Place {
     }
 
     /// A bucket of moto, if that is installed.
-    fn s3() -> Option<Self> {
+    pub(super) fn s3() -> Option<Self> {
         let test = std::thread::current();
         let server = Moto::start("bucket", test.name().unwrap_or("store over S3")).unwrap()?;
         let objects = objects(&server);

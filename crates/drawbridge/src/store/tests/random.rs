@@ -18,6 +18,15 @@ impl Random {
         Self(seed)
     }
 
+    /// The seed, while nothing was taken.
+    pub(super) fn next_seed(&self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -40,13 +40,19 @@ fn blob(store: &Store, bytes: &[u8], digest: &BlobDigest) -> Sha256 {
 }
 
 /// Something of everything.
-pub(super) fn fill(store: &Store) {
+fn fill(store: &Store) {
+    // Of more than one piece.
+    fill_with(store, 300_000);
+}
+
+/// Something of everything, with a module of this size in bytes.
+pub(super) fn fill_with(store: &Store, size: usize) {
     let [user, name] = ["ann", "app"];
     let public = RepoRecord { public: true, ..RepoRecord::default() };
     store.put_user(repo().user(), &UserRecord { subject: "ann".to_owned() }).unwrap();
     store.put_repo(&repo(), &public).unwrap();
     upload(store, &tag_name("1.0.0"), &sample(), usize::MAX);
-    upload(store, &tag_name("1.0.1"), &tree(&[("main.wasm", &[1; 300_000])]), usize::MAX);
+    upload(store, &tag_name("1.0.1"), &tree(&[("main.wasm", &vec![1; size])]), usize::MAX);
     upload(store, &tag_name("2.0.0"), &tree(&[("main.wasm", b"\0asm-on-its-way")]), 1);
     let all = drawbridge_core::ContentDigest::of(b"layer");
     let layer = format!("sha512:{}", all.hex("sha512").unwrap());
