@@ -119,6 +119,8 @@ pub const OCI_MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const OCI_DESCRIPTORS_MAX: usize = 4096;
 /// Longest media type or artifact type in an OCI manifest.
 pub const OCI_TYPE_BYTES_MAX: usize = 255;
+/// Most annotations of an OCI manifest itself; more are refused with 400.
+pub const OCI_ANNOTATIONS_MAX: usize = 1000;
 /// Most bytes of the annotations of an OCI manifest that refers to another; more are refused with 400.
 pub const OCI_REFERRER_BYTES_MAX: usize = 16 * 1024;
 /// Most manifests that refer to one other; the next is refused with 403.

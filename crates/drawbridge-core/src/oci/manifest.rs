@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use types::limits;
 
-use super::{DOCKER_IMAGE, DOCKER_LIST, IMAGE, INDEX};
+use super::{DOCKER_IMAGE, DOCKER_LIST, IMAGE, INDEX, TITLE, UNPACK};
 
 /// Something that a manifest names. Members that mean nothing to a registry are skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Descriptor {
     /// What kind of artifact the content is, if it is a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// What else is said of it.
+    /// What else is said of it; of what a manifest names, only what means something to a registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
 }
@@ -90,11 +91,100 @@ struct Wire {
     schema_version: u64,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
-    subject: Option<Descriptor>,
-    annotations: Option<BTreeMap<String, String>>,
+    config: Option<Named>,
+    layers: Option<Vec<Named>>,
+    manifests: Option<Vec<Named>>,
+    subject: Option<Named>,
+    annotations: Option<Annotations>,
+}
+
+/// A descriptor as it comes. Of its annotations those are kept that mean something here: there may be hundreds of thousands,
+/// and each takes many times its text in memory.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    media_type: String,
+    digest: String,
+    size: u64,
+    artifact_type: Option<String>,
+    annotations: Option<Meaning>,
+}
+
+impl From<Named> for Descriptor {
+    fn from(named: Named) -> Self {
+        let Named { media_type, digest, size, artifact_type, annotations } = named;
+        let annotations = annotations.map(|Meaning(map)| map).filter(|map| !map.is_empty());
+        Self { media_type, digest, size, artifact_type, annotations }
+    }
+}
+
+struct Meaning(BTreeMap<String, String>);
+
+/// At most [`limits::OCI_ANNOTATIONS_MAX`].
+struct Annotations(BTreeMap<String, String>);
+
+/// A text that nobody keeps.
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Skip;
+        impl Visitor<'_> for Skip {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Text, E> {
+                Ok(Text)
+            }
+        }
+        deserializer.deserialize_str(Skip)
+    }
+}
+
+/// Reads annotations: those that `keep` wants, at most so many.
+struct Keep {
+    keep: fn(&str) -> bool,
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Keep {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some(name) = access.next_key::<String>()? {
+            if !(self.keep)(&name) {
+                access.next_value::<Text>()?;
+                continue;
+            }
+            map.insert(name, access.next_value()?);
+            if map.len() > self.max {
+                return Err(serde::de::Error::custom("there are more than 1000 annotations"));
+            }
+        }
+        Ok(map)
+    }
+}
+
+impl<'de> Deserialize<'de> for Meaning {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keep = Keep { keep: |name| [TITLE, UNPACK].contains(&name), max: usize::MAX };
+        deserializer.deserialize_map(keep).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keep = Keep { keep: |_| true, max: limits::OCI_ANNOTATIONS_MAX };
+        deserializer.deserialize_map(keep).map(Self)
+    }
 }
 
 /// Whether this is a digest as OCI writes it, of any algorithm.
@@ -172,27 +262,29 @@ impl Manifest {
         if layers.len().max(manifests.len()) > limits::OCI_DESCRIPTORS_MAX {
             return member("there are more than 4096 layers or manifests");
         }
-        for descriptor in
-            wire.config.iter().chain(&layers).chain(&manifests).chain(wire.subject.iter())
-        {
+        let all = |named: Vec<Named>| named.into_iter().map(Descriptor::from).collect::<Vec<_>>();
+        let (layers, manifests) = (all(layers), all(manifests));
+        let (config, subject) =
+            (wire.config.map(Descriptor::from), wire.subject.map(Descriptor::from));
+        for descriptor in config.iter().chain(&layers).chain(&manifests).chain(&subject) {
             check(descriptor)?;
         }
         let artifact_type = wire.artifact_type.filter(|kind| !kind.is_empty());
         if artifact_type.as_deref().is_some_and(|kind| !valid_type(kind)) {
             return member("artifactType is no media type");
         }
-        let annotations = wire.annotations.unwrap_or_default();
+        let annotations = wire.annotations.map(|Annotations(map)| map).unwrap_or_default();
         let text = annotations.iter().fold(0, |sum, (k, v)| sum + k.len() + v.len());
-        if wire.subject.is_some() && text > limits::OCI_REFERRER_BYTES_MAX {
+        if subject.is_some() && text > limits::OCI_REFERRER_BYTES_MAX {
             return member("the annotations of a manifest with a subject are larger than 16 KiB");
         }
         Ok(Self {
             media_type: media_type.to_owned(),
             artifact_type,
-            config: wire.config,
+            config,
             layers,
             manifests,
-            subject: wire.subject,
+            subject,
             annotations,
         })
     }
@@ -217,7 +309,7 @@ mod tests {
             "mediaType": IMAGE,
             "config": {"mediaType": "a/b", "digest": digest, "size": 2},
             "layers": [{"mediaType": "c/d", "digest": digest, "size": 3, "urls": ["x"],
-                "annotations": {"k": "v"}}],
+                "annotations": {"k": "v", TITLE: "x"}}],
             "subject": {"mediaType": IMAGE, "digest": digest, "size": 4},
             "annotations": {"a": "b"},
         })
@@ -230,7 +322,8 @@ mod tests {
     #[test]
     fn manifests_and_indexes() {
         let manifest = parse(IMAGE, &good()).unwrap();
-        assert_eq!(manifest.layers[0].annotation("k"), Some("v"));
+        assert_eq!(manifest.layers[0].annotation(TITLE), Some("x"));
+        assert_eq!(manifest.layers[0].annotation("k"), None);
         assert_eq!(manifest.kind(), Some("a/b"));
         assert_eq!(manifest.annotations["a"], "b");
         let mut index = good();

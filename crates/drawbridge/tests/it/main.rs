@@ -14,6 +14,7 @@
 mod access;
 mod api;
 mod audit;
+mod bombs;
 mod bucket;
 mod durable;
 mod faults;

@@ -28,7 +28,11 @@ Examples:
   enarx token list store.example.com/acme --json";
 const REVOKE_EXAMPLES: &str = "\
 Examples:
-  enarx token revoke store.example.com/alice 0123456789abcdef";
+  enarx token revoke store.example.com/alice 0123456789abcdef
+  enarx token revoke store.example.com/alice $(enarx token list store.example.com/alice --json | jq -r '.[].id')   all of them
+
+It counts from then on, at every instance of the registry. In a token that was found somewhere, dbt_alice_0123456789abcdef…, the id is
+the 16 digits behind the name.";
 
 /// `enarx token …`
 #[derive(Debug, Subcommand)]
@@ -37,7 +41,7 @@ pub enum TokenCommand {
     Create(CreateArgs),
     /// List tokens; what they open stays hidden
     List(ListArgs),
-    /// End a token at once
+    /// End tokens at once
     Revoke(RevokeArgs),
 }
 
@@ -98,9 +102,9 @@ pub struct RevokeArgs {
     /// Whose.
     #[command(flatten)]
     pub of: Where,
-    /// Its id, as `enarx token list` shows it
-    #[arg(value_name = "ID")]
-    pub id: String,
+    /// Its id, as `enarx token list` shows it (may be repeated)
+    #[arg(value_name = "ID", required = true)]
+    pub id: Vec<String>,
 }
 
 /// Runs the command.
@@ -114,11 +118,17 @@ pub fn run(command: &TokenCommand) -> Outcome {
         TokenCommand::List(args) => list(args, &store),
         TokenCommand::Revoke(args) => {
             let (name, registry) = args.of.open(&store)?;
-            registry
-                .client()
-                .revoke_token(&name.user, &args.id)
-                .map_err(|e| registry.failure(format!("cannot revoke {}", args.id), &e))?;
-            output::talk(&format!("{} is good for nothing any more", args.id));
+            for id in &args.id {
+                registry.client().revoke_token(&name.user, id).map_err(|e| {
+                    let failure = registry.failure(format!("cannot revoke {id}"), &e);
+                    match e.status() {
+                        Some(404) => failure
+                            .next(format!("see them with `enarx token list {}`", args.of.owner)),
+                        _ => failure,
+                    }
+                })?;
+                output::talk(&format!("{id} is good for nothing any more"));
+            }
             Ok(0)
         }
     }

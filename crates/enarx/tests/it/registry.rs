@@ -226,6 +226,11 @@ fn owners_say_who_may_do_what() {
     let id = list.split(' ').next().unwrap();
     enarx(&format!("token revoke HOST/alice {id}"));
     refused(&format!("repo info HOST/alice/app --insecure-auth-token {token}"), "revoked");
+    refused(
+        &format!("token revoke HOST/alice {id}"),
+        "see them with `enarx token list HOST/alice`",
+    );
+    refused("token revoke HOST/alice x", "16 hex digits");
     refused("token create HOST/alice --name x --repo app --scope all", "no token can have");
     refused(&format!("token create HOST/alice --name x --repo app {scopes} --for 1"), "--for");
 
