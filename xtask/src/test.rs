@@ -6,13 +6,15 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::{build, cargo, cargo_exec};
+use crate::{build, cargo, cargo_exec, root, target};
 
 /// What the test runners said, added up.
 #[derive(Default)]
 struct Tally {
     passed: u64,
     failed: u64,
+    /// The tests that failed, by name.
+    failures: Vec<String>,
     skipped: Vec<String>,
 }
 
@@ -23,6 +25,7 @@ struct Tally {
 pub(crate) fn run(arguments: &[OsString]) -> Result<(), String> {
     let directory = build(false)?;
     let exec = directory.join("enarx-exec");
+    outside_clients();
     let mut tally = Tally::default();
     let mut complete = Ok(());
     for (what, mut command) in [
@@ -40,8 +43,22 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<(), String> {
     for skip in &tally.skipped {
         println!("{skip}");
     }
+    for name in &tally.failures {
+        println!("FAILED {name}");
+    }
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped.len());
     complete
+}
+
+/// Builds the clients of others that tests drive. Without them, those tests say that they were skipped.
+fn outside_clients() {
+    eprintln!("building the published drawbridge-client");
+    let mut command = cargo(&["build", "--locked", "--quiet"]);
+    command.arg("--manifest-path").arg(root().join("tests/clients/drawbridge-client/Cargo.toml"));
+    command.arg("--target-dir").arg(target().join("clients"));
+    if let Err(message) = crate::run(&mut command, "the build of the published drawbridge-client") {
+        eprintln!("xtask: {message}");
+    }
 }
 
 impl Tally {
@@ -69,6 +86,8 @@ impl Tally {
             if !self.skipped.iter().any(|seen| seen == line) {
                 self.skipped.push(line.to_owned());
             }
+        } else if let Some(name) = line.strip_suffix(" ... FAILED") {
+            self.failures.push(name.trim_start_matches("test ").to_owned());
         } else if let Some(counts) = line.strip_prefix("test result: ") {
             let words: Vec<&str> = counts.split_whitespace().collect();
             for pair in words.windows(2) {

@@ -96,7 +96,8 @@ impl ContentDigest {
         let mut out = String::new();
         for (name, value) in self.parts() {
             if !out.is_empty() {
-                out.push_str(", ");
+                // Without a space, which clients of the original do not take.
+                out.push(',');
             }
             out.push_str(name);
             out.push_str("=:");

@@ -115,7 +115,7 @@ impl World {
             testkit::oidc::spawn(0, None, Clock::System.closure()).unwrap();
         let ca = DevCa::generate("TLS", now()).unwrap();
         let steward = DevCa::generate("Steward", now()).unwrap();
-        let (chain, key) = ca.issue_server(&[HOST], &[], now()).unwrap();
+        let (chain, key) = ca.issue_server(&[HOST, "localhost"], &[], now()).unwrap();
         write(&dir.path().join("tls.pem"), &chain);
         write(&dir.path().join("tls.key"), &key);
         write(&dir.path().join("steward.pem"), &steward.certificate_pem());
@@ -254,6 +254,11 @@ impl World {
 
     pub(crate) fn publish(&self, client: &Client, name: &str) -> Result<Published, Error> {
         client.publish(&slug(name), files(), &mut |_| {})
+    }
+
+    /// Who signed the registry's certificate.
+    pub(crate) fn ca_der(&self) -> &[u8] {
+        self.ca.certificate_der()
     }
 
     /// A bare TLS connection, for what no client sends.
