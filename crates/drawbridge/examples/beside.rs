@@ -84,11 +84,13 @@ impl World {
         }
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_slice(tls.certificate_der())).unwrap();
-        let config = ClientConfig::builder_with_provider(verify::provider())
+        let mut config = ClientConfig::builder_with_provider(verify::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        // All have the same name, and none shall get the tickets of another.
+        config.resumption = rustls::client::Resumption::disabled();
         let (issuer, running) = testkit::oidc::spawn(0, None, Clock::System.closure()).unwrap();
         Self { dir: dir.to_owned(), tls, issuer, _issuer: running, config: Arc::new(config) }
     }
