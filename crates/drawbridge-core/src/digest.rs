@@ -217,12 +217,12 @@ fn fill<const N: usize>(slot: &mut Option<[u8; N]>, text: &str) -> Result<(), Di
 }
 
 /// Hashes content that comes in pieces.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Hasher {
-    sha224: Sha224,
+    sha224: Option<Sha224>,
     sha256: sha2::Sha256,
-    sha384: Sha384,
-    sha512: Sha512,
+    sha384: Option<Sha384>,
+    sha512: Option<Sha512>,
 }
 
 impl fmt::Debug for Hasher {
@@ -231,27 +231,61 @@ impl fmt::Debug for Hasher {
     }
 }
 
+impl Default for Hasher {
+    fn default() -> Self {
+        Self {
+            sha224: Some(Sha224::default()),
+            sha384: Some(Sha384::default()),
+            sha512: Some(Sha512::default()),
+            ..Self::sha256()
+        }
+    }
+}
+
 impl Hasher {
-    /// Nothing hashed yet.
+    /// All four, nothing hashed yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next piece.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.sha224.update(bytes);
-        self.sha256.update(bytes);
-        self.sha384.update(bytes);
-        self.sha512.update(bytes);
+    /// SHA-256 and nothing else, for content whose other digests nobody asks for: they cost several times as much.
+    pub fn sha256() -> Self {
+        Self { sha224: None, sha256: sha2::Sha256::default(), sha384: None, sha512: None }
     }
 
-    /// All four digests of what was taken.
+    /// SHA-384 as well.
+    #[must_use]
+    pub fn and_sha384(self) -> Self {
+        Self { sha384: Some(Sha384::default()), ..self }
+    }
+
+    /// SHA-512 as well.
+    #[must_use]
+    pub fn and_sha512(self) -> Self {
+        Self { sha512: Some(Sha512::default()), ..self }
+    }
+
+    /// Takes the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        if let Some(sha224) = &mut self.sha224 {
+            sha224.update(bytes);
+        }
+        if let Some(sha384) = &mut self.sha384 {
+            sha384.update(bytes);
+        }
+        if let Some(sha512) = &mut self.sha512 {
+            sha512.update(bytes);
+        }
+    }
+
+    /// The digests of what was taken.
     pub fn finish(self) -> ContentDigest {
         ContentDigest {
-            sha224: Some(self.sha224.finalize().into()),
+            sha224: self.sha224.map(|sha224| sha224.finalize().into()),
             sha256: self.sha256.finalize().into(),
-            sha384: Some(self.sha384.finalize().into()),
-            sha512: Some(self.sha512.finalize().into()),
+            sha384: self.sha384.map(|sha384| sha384.finalize().into()),
+            sha512: self.sha512.map(|sha512| sha512.finalize().into()),
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use drawbridge_core::{ContentDigest, media};
+use drawbridge_core::{ContentDigest, Hasher, media};
 use types::limits;
 
 use super::error::{Code, Refused};
@@ -46,8 +46,12 @@ pub(super) fn untaken(error: BodyError, too_long: &str) -> Refused {
 }
 
 /// A blob or a part of one, on the disk without a name yet, and its length in bytes.
-async fn staged(registry: &Arc<Registry>, body: Body) -> Result<(Upload, u64), Refused> {
-    let staged = stage(registry, body, limits::BLOB_BYTES_MAX).await;
+async fn staged(
+    registry: &Arc<Registry>,
+    body: Body,
+    hasher: Hasher,
+) -> Result<(Upload, u64), Refused> {
+    let staged = stage(registry, body, limits::BLOB_BYTES_MAX, hasher).await;
     staged.map_err(|e| untaken(e, "the blob is larger than 4 GiB"))
 }
 
@@ -127,7 +131,7 @@ impl Asking {
         self.may_write(&repo).await?;
         if let Some(text) = self.param("digest").map(str::to_owned) {
             let expected = digest(&text)?;
-            let (upload, _) = staged(&self.registry, body).await?;
+            let (upload, _) = staged(&self.registry, body, expected.hasher()).await?;
             let put = move |registry: &Registry, _: &Asker| {
                 finished(registry.store.put_blob(&repo, &upload, &expected)?)?;
                 Ok(created(&repo, &text))
@@ -195,14 +199,23 @@ impl Asking {
                 })?)
             }
         };
-        let (chunk, length) = staged(&self.registry, body).await?;
+        let hasher = expected.as_ref().map_or_else(Hasher::sha256, |(digest, _)| digest.hasher());
+        let (chunk, length) = staged(&self.registry, body, hasher).await?;
         if range.is_some_and(|(_, announced)| announced != length) {
             let what = "the content is not as long as the header Content-Range says";
             return Err(Refused::new(Code::SizeInvalid, what));
         }
         self.block(move |registry, _| {
             let (store, now) = (&registry.store, registry.clock.now());
-            match store.append(&repo, &id, range.map(|(first, _)| first), &chunk, now)? {
+            let offset = range.map(|(first, _)| first);
+            if let Some((expected, text)) = &expected
+                && let Some(result) =
+                    store.finish_at_once(&repo, &id, offset, &chunk, expected, now)?
+            {
+                finished(result)?;
+                return Ok(created(&repo, text));
+            }
+            match store.append(&repo, &id, offset, &chunk, now)? {
                 Appended::Length(there) if expected.is_none() => {
                     return Ok(progress(StatusCode::ACCEPTED, &repo, &id, there));
                 }
@@ -251,7 +264,7 @@ impl Registry {
         let Some(mut blob) = self.store.open_blob(&from, found, None)? else {
             return Ok(false);
         };
-        let mut upload = self.store.upload()?;
+        let mut upload = self.store.upload(wanted.hasher())?;
         while let Some(piece) = blob.next_piece()? {
             upload.write(&piece)?;
         }

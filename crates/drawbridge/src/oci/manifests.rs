@@ -211,9 +211,10 @@ impl Registry {
     /// Keeps a small piece of content.
     pub(super) fn keep_bytes(&self, repo: &RepoName, bytes: &[u8]) -> Result<Sha256, Refused> {
         let digest = Sha256::of(bytes);
-        let mut upload = self.store.upload()?;
+        let expected = BlobDigest::from(digest);
+        let mut upload = self.store.upload(expected.hasher())?;
         upload.write(bytes)?;
-        match self.store.put_blob(repo, &upload, &BlobDigest::from(digest))? {
+        match self.store.put_blob(repo, &upload, &expected)? {
             Finished::Put(..) => Ok(digest),
             Finished::Mismatch | Finished::Unknown => {
                 Err(Refused::new(Code::Internal, "the content changed on its way"))

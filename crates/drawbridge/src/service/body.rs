@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use drawbridge_core::Hasher;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 
@@ -59,7 +60,7 @@ pub(crate) async fn collect(mut body: Body, max: u64) -> Result<Vec<u8>, BodyErr
 }
 
 /// Brings a body of at most `max` bytes to the disk, without a name yet; memory does not grow with it. Also its length in
-/// bytes.
+/// bytes. `hasher` says which of its digests are wanted.
 ///
 /// # Errors
 /// See [`BodyError`].
@@ -67,12 +68,13 @@ pub(crate) async fn stage(
     registry: &Arc<Registry>,
     mut body: Body,
     max: u64,
+    hasher: Hasher,
 ) -> Result<(Upload, u64), BodyError> {
     // The pieces, then `None` to say that they are all. Without it, whatever arrived is thrown away.
     let (sender, mut pieces) = mpsc::channel::<Option<Bytes>>(PIECES_MAX);
     let registry = Arc::clone(registry);
     let disk = tokio::task::spawn_blocking(move || {
-        let mut upload = registry.store.upload().map_err(BodyError::Store)?;
+        let mut upload = registry.store.upload(hasher).map_err(BodyError::Store)?;
         let mut rest = max;
         loop {
             match pieces.blocking_recv() {

@@ -189,7 +189,7 @@ impl Content {
                 Ok(Body::from(part.unwrap_or_default().to_vec()))
             }
             Payload::Stored { repo, blob } => match store.open_blob(repo, *blob, Some(range))? {
-                Some(blob) => Ok(stream(blob)),
+                Some(blob) => Ok(blob.small()?.map_or_else(stream, Body::from)),
                 // It was named by something that stands for what is there.
                 None => Err(StoreError::Damaged(blob.0.to_hex().into()).into()),
             },

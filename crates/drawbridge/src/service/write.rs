@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use drawbridge_core::rights::OrgDocument;
-use drawbridge_core::{Entry, RepoRecord, TagRecord, UserRecord, media};
+use drawbridge_core::{Entry, Hasher, RepoRecord, TagRecord, UserRecord, media};
 use serde::de::DeserializeOwned;
 use types::limits;
 
@@ -355,7 +355,7 @@ async fn upload(
     entry: Entry,
     body: Body,
 ) -> Result<Put, Refusal> {
-    let (upload, _) = stage(&registry, body, entry.length).await?;
+    let (upload, _) = stage(&registry, body, entry.length, Hasher::new()).await?;
     block(registry, move |r| keep(r, &tag, &entry, upload)).await
 }
 

@@ -109,6 +109,17 @@ impl Blob {
         self.left.end - self.left.start
     }
 
+    /// What is left, if all of it is in memory, as small content is.
+    ///
+    /// # Errors
+    /// Those of [`Self::next_piece`].
+    pub fn small(mut self) -> Result<Result<Vec<u8>, Self>, StoreError> {
+        match self.rest {
+            Rest::Memory(_) => Ok(Ok(self.next_piece()?.unwrap_or_default())),
+            _ => Ok(Err(self)),
+        }
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
@@ -141,17 +152,19 @@ impl Blob {
             Rest::Memory(bytes) => Ok((std::mem::take(bytes), 0)),
             Rest::Known { opened, pieces, next } => {
                 let expected = pieces.get(*next).ok_or_else(wrong)?;
-                let piece = read_piece(&mut opened.bytes)?;
+                let at = *next * PIECE_BYTES;
+                let left = self.wanted.length.saturating_sub(at as u64);
+                let piece = read_piece(&mut opened.bytes, left)?;
                 if Sha256::digest(&piece)[..] != expected[..] {
                     return Err(wrong());
                 }
-                let at = *next * PIECE_BYTES;
                 *next += 1;
                 Ok((piece, at as u64))
             }
             Rest::Learning { opened, whole, pieces } => {
                 let at = (pieces.len() * PIECE_BYTES) as u64;
-                let piece = read_piece(&mut opened.bytes)?;
+                let left = self.wanted.length.saturating_sub(at);
+                let piece = read_piece(&mut opened.bytes, left)?;
                 whole.update(&piece);
                 pieces.push(Sha256::digest(&piece).into());
                 let seen = at + piece.len() as u64;
@@ -202,9 +215,11 @@ fn open(backend: &dyn Backend, wanted: &Wanted, from: u64) -> Result<Option<Open
     }
 }
 
-/// Reads a piece, a shorter one at the end.
-fn read_piece(bytes: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut piece = Vec::with_capacity(PIECE_BYTES);
+/// Reads a piece of content of which so many bytes are left, a shorter one at the end.
+fn read_piece(bytes: &mut dyn Read, left: u64) -> io::Result<Vec<u8>> {
+    // With room to see the end.
+    let room = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES - 32) + 32;
+    let mut piece = Vec::with_capacity(room);
     bytes.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
     Ok(piece)
 }

@@ -304,12 +304,12 @@ impl Store {
         Ok(seen.as_ref().map(agrees).filter(|seen| *seen == Put::Conflict).unwrap_or(put))
     }
 
-    /// Room for content.
+    /// Room for content of which these digests are wanted.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`].
-    pub fn upload(&self) -> Result<Upload, StoreError> {
-        Ok(Upload { temporary: self.backend.stage()?, hasher: Hasher::new(), length: 0 })
+    pub fn upload(&self, hasher: Hasher) -> Result<Upload, StoreError> {
+        Ok(Upload { temporary: self.backend.stage()?, hasher, length: 0 })
     }
 
     /// Whether the store takes and gives back bytes now: a small file is written, flushed, read and removed,

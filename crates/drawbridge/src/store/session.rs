@@ -136,6 +136,15 @@ impl BlobDigest {
         digest.hex(self.algorithm).is_some_and(|hex| hex == self.hex)
     }
 
+    /// What hashes content for [`Self::is_of`], and for the name that it is kept by.
+    pub fn hasher(&self) -> Hasher {
+        match self.algorithm {
+            "sha384" => Hasher::sha256().and_sha384(),
+            "sha512" => Hasher::sha256().and_sha512(),
+            _ => Hasher::sha256(),
+        }
+    }
+
     fn sha256(&self) -> Option<Sha256> {
         let text = format!("{}:{}", self.algorithm, self.hex);
         (self.algorithm == "sha256").then(|| text.parse().ok()).flatten()
@@ -243,7 +252,7 @@ impl Store {
         let Some(session) = self.session(repo, id, now)? else {
             return Ok(Finished::Unknown);
         };
-        let mut whole = self.upload()?;
+        let mut whole = self.upload(expected.hasher())?;
         for (name, length) in &session.chunks {
             let key = id.chunk(name);
             let missing = || StoreError::Damaged(key.as_path().to_owned());
@@ -264,6 +273,33 @@ impl Store {
             self.cancel_upload(repo, id, now)?;
         }
         Ok(finished)
+    }
+
+    /// Keeps content that comes in one piece to an upload without any so far, if it has this digest; the upload is gone then.
+    /// `None` if something of it is there already, or `offset` is not its beginning: then it goes by [`Self::append`].
+    ///
+    /// # Errors
+    /// See [`StoreError`]. The upload is still there.
+    pub fn finish_at_once(
+        &self,
+        repo: &RepoName,
+        id: &UploadId,
+        offset: Option<u64>,
+        whole: &Upload,
+        expected: &BlobDigest,
+        now: Timestamp,
+    ) -> Result<Option<Finished>, StoreError> {
+        match self.session(repo, id, now)? {
+            None => Ok(Some(Finished::Unknown)),
+            Some(session) if session.chunks.is_empty() && offset.unwrap_or(0) == 0 => {
+                let finished = self.put_blob(repo, whole, expected)?;
+                if matches!(finished, Finished::Put(..)) {
+                    self.forget(id)?;
+                }
+                Ok(Some(finished))
+            }
+            Some(_) => Ok(None),
+        }
     }
 
     /// Forgets an upload; whether there was one.

@@ -99,7 +99,7 @@ fn work(store: &Store, tree: &Tree, done: &mut Done) -> Result<(), StoreError> {
     done.user = true;
     store.put_tag(&tag, &tree.tag(), NOW)?;
     for (n, (_, node)) in tree.nodes().enumerate() {
-        let mut upload = store.upload()?;
+        let mut upload = store.upload(Hasher::new())?;
         upload.write(&node.bytes)?;
         assert!(matches!(store.put_node(&tag, &node.entry, upload, NOW)?, Kept::Put(_)));
         done.nodes = done.nodes.max(n + 1);
@@ -107,7 +107,7 @@ fn work(store: &Store, tree: &Tree, done: &mut Done) -> Result<(), StoreError> {
     done.tag = true;
     let id = store.begin_upload(&repo(), NOW)?;
     for bytes in [b"one", b"two"] {
-        let mut chunk = store.upload()?;
+        let mut chunk = store.upload(Hasher::new())?;
         chunk.write(bytes)?;
         store.append(&repo(), &id, None, &chunk, NOW)?;
     }

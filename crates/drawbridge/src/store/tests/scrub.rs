@@ -33,7 +33,7 @@ fn content(store: &Store, key: &str) -> Vec<u8> {
 }
 
 fn blob(store: &Store, bytes: &[u8], digest: &BlobDigest) -> Sha256 {
-    let mut upload = store.upload().unwrap();
+    let mut upload = store.upload(Hasher::new()).unwrap();
     upload.write(bytes).unwrap();
     assert!(matches!(store.put_blob(&repo(), &upload, digest).unwrap(), Finished::Put(..)));
     Sha256::of(bytes)
@@ -74,7 +74,7 @@ pub(super) fn fill_with(store: &Store, size: usize) {
     let at = [user, name, subject.as_str(), hex.as_str()];
     store.table(&REFERRERS).create(&at, &descriptor.unwrap()).unwrap();
     let id = store.begin_upload(&repo(), NOW).unwrap();
-    let mut chunk = store.upload().unwrap();
+    let mut chunk = store.upload(Hasher::new()).unwrap();
     chunk.write(b"chunk").unwrap();
     store.append(&repo(), &id, None, &chunk, NOW).unwrap();
     crate::key::RegistryKey::open(store).unwrap();
@@ -261,7 +261,7 @@ fn scrubbing_beside_uploads_finds_nothing_wrong() {
                     let tree = tree(&[("main.wasm", &[n; 40]), ("d/x", &[n; 3])]);
                     upload(&store, &tag_name(&format!("3.0.{n}")), &tree, usize::MAX);
                     let id = store.begin_upload(&repo(), NOW).unwrap();
-                    let mut chunk = store.upload().unwrap();
+                    let mut chunk = store.upload(Hasher::new()).unwrap();
                     chunk.write(&[n; 9]).unwrap();
                     store.append(&repo(), &id, None, &chunk, NOW).unwrap();
                     assert!(store.cancel_upload(&repo(), &id, NOW).unwrap());

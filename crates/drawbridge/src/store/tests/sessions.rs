@@ -6,7 +6,7 @@ use super::super::session::{Appended, BlobDigest, Finished, UploadId};
 use super::*;
 
 fn chunk(store: &Store, bytes: &[u8]) -> Upload {
-    let mut upload = store.upload().unwrap();
+    let mut upload = store.upload(Hasher::new()).unwrap();
     upload.write(bytes).unwrap();
     upload
 }
