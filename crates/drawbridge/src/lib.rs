@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! oci       the OCI protocol over the same
+//! web       pages of what is public, for people
 //! upkeep    scrub: is everything what it should be? gc: what does nobody need any more?
 //! service   who asks (auth), what for (route), the answer
 //!   auth    people by bearer token, Keeps by certificate, one pure table of rules
@@ -27,3 +28,4 @@ pub mod route;
 pub mod service;
 pub mod store;
 pub mod upkeep;
+mod web;

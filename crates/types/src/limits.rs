@@ -153,6 +153,10 @@ pub const LIST_REPOS_MAX: usize = 2000;
 pub const LIST_TAGS_MAX: usize = 10_000;
 /// Longest text that repositories are searched for; a longer one is refused with 400.
 pub const SEARCH_BYTES_MAX: usize = 256;
+/// Rows of a web page with a list; the next ones are behind a link.
+pub const WEB_ROWS: usize = 50;
+/// Largest file whose text a web page shows, in bytes; larger ones are only offered for saving.
+pub const WEB_TEXT_BYTES_MAX: u64 = 64 * 1024;
 /// Longest bearer token.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Most users that an organisation or a repository names; more are refused with 400.

@@ -156,6 +156,10 @@ struct Serve {
     /// Make a private repository when its owner pushes to one that is not there, by OCI.
     #[arg(long, env = "DRAWBRIDGE_CREATE_ON_PUSH")]
     create_on_push: bool,
+    /// Answer no web pages. Without this, whoever opens https://HOST/ in a browser finds, by name, what is public, and how to use
+    /// it; nothing private, and no login.
+    #[arg(long, env = "DRAWBRIDGE_NO_WEB")]
+    no_web: bool,
     /// Release private workloads also to Keeps on simulated silicon, which protects nothing. For development only.
     #[arg(long, env = "DRAWBRIDGE_INSECURE_RELEASE_TO_SIMULATED")]
     insecure_release_to_simulated: bool,

@@ -75,6 +75,7 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
         issuers,
         audit,
         create_on_push: options.create_on_push,
+        web: !options.no_web,
         keeps: Keeps::new(roots, options.insecure_release_to_simulated),
         clock,
     });

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LINK,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, LINK, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +26,9 @@ use crate::store::{Blob, RepoName, Store, StoreError};
 /// RFC 9530.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+
+/// What a browser may do with an answer: nothing.
+const INERT: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
 /// Pieces of an answer that wait for the client.
 const PIECES_MAX: usize = 2;
@@ -157,7 +160,12 @@ impl Content {
         let mut response = self.body(store, asked, range.clone())?.into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(count));
+        // Whatever was uploaded, as whatever type: no browser runs it here.
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
+        if matches!(self.payload, Payload::Stored { .. }) {
+            headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+        }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         put(headers, ETAG, tag);
         put(headers, CONTENT_TYPE, self.media_type);

@@ -166,7 +166,7 @@ impl Registry {
     }
 
     /// A tag with which somebody may do this.
-    pub(super) fn with_tag(
+    pub(crate) fn with_tag(
         &self,
         asker: &Asker,
         action: Action,

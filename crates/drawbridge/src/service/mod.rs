@@ -63,6 +63,7 @@ use crate::oci;
 use crate::query::Query;
 use crate::route::Route;
 use crate::store::Store;
+use crate::web;
 use asker::Asker;
 use conditions::Conditions;
 use refusal::Refusal;
@@ -80,6 +81,8 @@ pub struct Registry {
     pub issuers: Issuers,
     /// Whether owners who push by OCI to a repository that is not there get a private one.
     pub create_on_push: bool,
+    /// Whether there are web pages.
+    pub web: bool,
     /// Which Keeps get private workloads.
     pub keeps: Keeps,
     /// What is written down of it.
@@ -94,6 +97,9 @@ pub fn router(registry: Arc<Registry>) -> Router {
 }
 
 async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+    if registry.web && web::is_here(request.uri().path()) {
+        return web::handle(registry, request).await;
+    }
     if oci::Route::is_here(request.uri().path()) {
         return oci::handle(registry, request).await;
     }
@@ -209,7 +215,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 /// Runs work on files where it may block.
-async fn block<T: Send + 'static>(
+pub(crate) async fn block<T: Send + 'static>(
     registry: Arc<Registry>,
     work: impl FnOnce(&Registry) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

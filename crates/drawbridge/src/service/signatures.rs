@@ -90,7 +90,12 @@ impl Registry {
         Ok(self.store.table(&SIGNATURES).value(&name.parts())?.unwrap_or_default())
     }
 
-    pub(super) fn read_signatures(&self, name: &TagName, tag: &Tag) -> Result<Content, Refusal> {
+    /// The signatures on a version, and what they are worth now.
+    pub(crate) fn judged_signatures(
+        &self,
+        name: &TagName,
+        tag: &Tag,
+    ) -> Result<Vec<SignatureInfo>, StoreError> {
         let keys = self.owner_keys(name.repo().user())?;
         let (about, now) = (self.about(name, tag.digest()), self.clock.now());
         let info = |Kept { jws, added_at }| {
@@ -99,7 +104,11 @@ impl Registry {
             let check = judged.as_ref().err().map(|refused| refused.check().to_owned());
             SignatureInfo { jws, kid, key: judged.ok().map(|signed| signed.name), added_at, check }
         };
-        let signatures = self.signatures(name)?.into_iter().map(info).collect();
+        Ok(self.signatures(name)?.into_iter().map(info).collect())
+    }
+
+    pub(super) fn read_signatures(&self, name: &TagName, tag: &Tag) -> Result<Content, Refusal> {
+        let signatures = self.judged_signatures(name, tag)?;
         Ok(Content::json(&SignaturesDocument { signatures }))
     }
 

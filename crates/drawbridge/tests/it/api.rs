@@ -89,7 +89,7 @@ fn paths_that_are_none() {
     world.publish(&ann, "ann/app:1.0.0").unwrap();
     let tree = "/api/v0.1.0/ann/app/_tag/1.0.0/tree";
     for (path, expected) in [
-        ("/".to_owned(), 404),
+        ("/_x".to_owned(), 404),
         ("/api/v0.2.0/ann/app/_tag".to_owned(), 501),
         ("/api/v1.0.0/ann/app/_tag".to_owned(), 501),
         ("/api/v0.0.1/ann/app/_tag".to_owned(), 200),

@@ -28,5 +28,6 @@ mod rights;
 mod signatures;
 mod tokens;
 mod upkeep;
+mod web;
 mod world;
 mod yank;

@@ -177,6 +177,9 @@ fn signatures_are_judged_when_they_come_and_whenever_they_are_read() {
     let revoked = OwnerKey { revoked: true, ..lost.key.clone() };
     keys(&ann, "ann", &[&laptop.key, &revoked]);
     assert_eq!(seen(), [counts("laptop"), not("signature.key-revoked")]);
+    let page = String::from_utf8(world.get("/_/ann/app/1.0.0", None).2).unwrap();
+    assert!(page.contains("laptop, the owner's key"), "{page}");
+    assert!(page.contains("does not count</span> signature.key-revoked"), "{page}");
     let past = OwnerKey { not_after: Some(now().0 - 1), ..lost.key.clone() };
     keys(&ann, "ann", &[&laptop.key, &past]);
     assert_eq!(seen(), [counts("laptop"), not("signature.key-expired")]);

@@ -21,6 +21,7 @@ fn registry(dir: &std::path::Path) -> Registry {
         host: "store.example.com".into(),
         issuers: Issuers::new(None, Vec::new()),
         create_on_push: false,
+        web: false,
         keeps: Keeps::new(Vec::new(), false),
         audit: Audit::none(),
         clock: Clock::System,
