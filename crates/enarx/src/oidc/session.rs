@@ -40,12 +40,8 @@ pub fn refresh(
     }
     let error = read::<OAuthError>(endpoint, response).ok();
     match error {
-        // These alone say that it is about the token or about this program (RFC 6749 section 5.2).
-        Some(error)
-            if status < 500
-                && ["invalid_grant", "invalid_client", "unauthorized_client"]
-                    .contains(&error.error.as_str()) =>
-        {
+        // This alone says that it is about the token (RFC 6749 section 5.2).
+        Some(error) if status < 500 && error.error == "invalid_grant" => {
             Err(Refusal::Ended(error.text()))
         }
         error => {

@@ -304,7 +304,7 @@ fn what_the_issuer_takes_no_more_is_forgotten() {
     let (_scratch, store, old) = ended(&fake);
     // It did not work this time: nothing is lost.
     for (status, body) in
-        [(500, ""), (503, "{\"error\":\"invalid_grant\"}"), (400, "{\"error\":\"invalid_target\"}")]
+        [(500, ""), (503, "{\"error\":\"invalid_grant\"}"), (401, "{\"error\":\"invalid_client\"}")]
     {
         fake.set("/token", status, body);
         assert_eq!(login::current(&agent(), &store, "s").unwrap(), None, "{status}");

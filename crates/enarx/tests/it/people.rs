@@ -273,9 +273,13 @@ fn logins_go_on_by_themselves_and_two_programs_lose_none() {
         .collect();
     for program in programs {
         let output = program.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !said.contains("warning"), "{said}");
     }
-    assert_eq!(home.enarx("repo register HOST/alice/last").0, 0);
+    let before = stored(&home);
+    let (code, _, said) = home.enarx("repo register HOST/alice/last");
+    assert!(code == 0 && !said.contains("warning"), "{said}");
+    assert_ne!(text(&before, "/refresh/token"), text(&stored(&home), "/refresh/token"));
     // While the provider is away, what is still good is used.
     provider.stop().unwrap();
     let (code, _, stderr) = home.enarx("repo register HOST/alice/later");
