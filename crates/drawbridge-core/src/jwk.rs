@@ -190,6 +190,31 @@ impl PublicKey {
         Some(Self::Rsa { n: number(n)?, e: number(e)? })
     }
 
+    /// A key by the DER of its `SubjectPublicKeyInfo` (RFC 5280, 5480, 8410, 3279); `None` if it is of no kind that is taken.
+    pub fn from_spki(der: &[u8]) -> Option<Self> {
+        const EC: [u8; 9] = [6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+        const ED25519: [u8; 5] = [6, 3, 0x2b, 0x65, 0x70];
+        const RSA: [u8; 13] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+        let (body, rest) = der_value(der, 0x30)?;
+        let (kind, after) = der_value(body, 0x30)?;
+        let (bits, end) = der_value(after, 0x03)?;
+        let [0, key @ ..] = bits else { return None };
+        (rest.is_empty() && end.is_empty()).then_some(())?;
+        match kind {
+            _ if kind == ED25519 => (key.len() == 32).then(|| Self::Ed25519(key.to_vec())),
+            _ if kind == RSA => Self::from_rsa_der(key),
+            _ => {
+                let curve = match kind.strip_prefix(&EC)? {
+                    [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7] => Curve::P256,
+                    [6, 5, 0x2b, 0x81, 4, 0, 0x22] => Curve::P384,
+                    [6, 5, 0x2b, 0x81, 4, 0, 0x23] => Curve::P521,
+                    _ => return None,
+                };
+                Self::from_point(key).filter(|key| matches!(key, Self::Ec(of, _) if *of == curve))
+            }
+        }
+    }
+
     /// As JWK, with nothing but the key.
     pub fn to_jwk(&self) -> Jwk {
         let text = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));

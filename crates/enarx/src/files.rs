@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use types::limits;
@@ -94,6 +94,21 @@ pub fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
             .why(format!("it is longer than the {limit} bytes that are allowed")));
     }
     Ok(bytes)
+}
+
+/// As [`read_bounded`], for a secret: a file that nobody else may read.
+///
+/// # Errors
+/// As [`read_bounded`], and if others may read it.
+pub fn read_private(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let what = || format!("cannot use {}", path.display());
+    let mode = fs::metadata(path).context(what())?.mode();
+    if mode & 0o077 != 0 {
+        return Err(Failure::new(what())
+            .why(format!("others can read it (mode {:o})", mode & 0o777))
+            .next(format!("chmod 600 {}", path.display())));
+    }
+    read_bounded(path, limit)
 }
 
 /// As [`read_bounded`], for text.

@@ -19,6 +19,7 @@ pub mod login;
 pub mod oidc;
 pub mod output;
 pub mod reach;
+pub mod signing;
 pub mod silicon;
 pub mod tokens;
 pub mod up;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use drawbridge_core::rights::{OrgDocument, Role};
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::keys::{self, KeysCommand};
 use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::RoleArg;
 use crate::cmd::user::UserName;
@@ -50,6 +51,9 @@ pub enum OrgCommand {
     /// Whose continuous integration publishes to repositories of an organisation, or of a user
     #[command(subcommand)]
     Publishers(PublishersCommand),
+    /// Public keys that sign the organisation's packages
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// What every command needs.
@@ -143,6 +147,7 @@ pub fn run(command: &OrgCommand) -> Outcome {
             Ok(0)
         }
         OrgCommand::Show(args) => show(args, &store),
+        OrgCommand::Keys(command) => keys::run(command, &store),
         OrgCommand::Publishers(command) => publishers::run(command, &store),
         OrgCommand::Set(args) => args.org.change(&store, |document| {
             match (&args.team, args.role) {

@@ -11,10 +11,12 @@ use types::config::Config;
 use types::slug::Slug;
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::sign::{self, KeygenArgs, SignArgs, VerifyArgs};
 use crate::cmd::yank::{self, UnyankArgs, YankArgs};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::output::{self, Progress};
 use crate::reach::Registry;
+use crate::signing::SigningKey;
 use crate::tokens::TokenStore;
 use crate::{cmd, files};
 
@@ -22,6 +24,7 @@ const PUBLISH_EXAMPLES: &str = "\
 Examples:
   enarx package publish store.example.com/alice/app:1.2.0 app/        a directory with main.wasm and Enarx.toml
   enarx package publish store.example.com/alice/hello:1.0.0 hello.wasm
+  enarx package publish store.example.com/alice/app:1.2.0 app/ --sign release.key
 
 Prints the digest. What is published under a tag stays: publish a change under a new tag. Publishing the same files
 again is no error, and goes on where a broken upload stopped.";
@@ -43,6 +46,12 @@ pub enum PackageCommand {
     Fetch(FetchArgs),
     /// Show what a tag stands for
     Info(InfoArgs),
+    /// Make a key that signs packages
+    Keygen(KeygenArgs),
+    /// Sign what a tag stands for, with a key of its owner
+    Sign(SignArgs),
+    /// Check a package: every byte, the registry's statement, and its owner's signatures
+    Verify(VerifyArgs),
     /// Take a version back: not listed any more, and started by no new Keep
     Yank(YankArgs),
     /// Take a yank back
@@ -58,6 +67,9 @@ pub struct PublishArgs {
     /// A directory with main.wasm, or a WebAssembly module
     #[arg(value_name = "DIR|FILE")]
     pub path: PathBuf,
+    /// Sign it as well, with the private key in this file (of the owner, who registered its public half)
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -113,6 +125,9 @@ pub fn run(command: &PackageCommand) -> Outcome {
         PackageCommand::Publish(args) => publish(args, &store),
         PackageCommand::Fetch(args) => fetch(args, &store),
         PackageCommand::Info(args) => info(args, &store),
+        PackageCommand::Keygen(args) => sign::keygen(args),
+        PackageCommand::Sign(args) => sign::sign(args, &store),
+        PackageCommand::Verify(args) => sign::verify(args, &store),
         PackageCommand::Yank(args) => yank::yank(args, &store),
         PackageCommand::Unyank(args) => yank::unyank(args, &store),
     }
@@ -153,6 +168,7 @@ pub fn check(
 fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
     let files = files::read_package(&args.path)?;
     check(&args.path, &args.path.join("Enarx.toml"), &files)?;
+    let key = args.sign.as_deref().map(SigningKey::read).transpose()?;
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();
@@ -166,6 +182,9 @@ fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
         output::talk(&format!("{name} is there already, with these very files"));
     } else {
         progress.finish(total);
+    }
+    if let Some(key) = key {
+        sign::add(&registry, &args.slug, done.digest, &key)?;
     }
     if args.json {
         output::json(&json!({"slug": name, "digest": done.digest, "already": done.already}))?;

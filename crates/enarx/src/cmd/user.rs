@@ -7,6 +7,7 @@ use serde_json::json;
 use types::slug::{valid_repo, valid_user};
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::keys::{self, KeysCommand};
 use crate::failure::{EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
 use crate::login::{self, At, Ended, How, Prompt};
 use crate::output;
@@ -51,6 +52,9 @@ pub enum UserCommand {
     /// Say as whom you are logged in, and until when
     #[command(visible_aliases = ["info", "status"])]
     Whoami(WhoamiArgs),
+    /// Public keys that sign your packages
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// Arguments of `enarx user login`.
@@ -151,6 +155,7 @@ pub fn run(command: &UserCommand) -> Outcome {
             });
         }
         UserCommand::Whoami(args) => return whoami(args, &store),
+        UserCommand::Keys(command) => return keys::run(command, &store),
     }
     Ok(0)
 }

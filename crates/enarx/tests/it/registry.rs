@@ -8,7 +8,11 @@ use std::sync::Arc;
 
 use testkit::oidc::{DevIssuer, Running};
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use crate::home::{Home, now, put};
+use crate::require;
 
 /// A Drawbridge, its issuer, and a home for the user's files.
 struct World {
@@ -130,6 +134,110 @@ fn a_user_publishes_and_fetches_a_package() {
             && stderr.contains("  next: "),
         "{stderr}"
     );
+}
+
+#[test]
+fn packages_are_signed_and_verified() {
+    let world = World::new();
+    world.login();
+    let ok = |words: &str| {
+        let (code, stdout, stderr) = world.enarx(words);
+        assert_eq!(code, 0, "{words}: {stdout}{stderr}");
+        (stdout, stderr)
+    };
+    let refused = |words: &str, why: &str| {
+        let (code, stdout, stderr) = world.enarx(words);
+        assert_eq!(code, 1, "{words}: {stdout}{stderr}");
+        assert!(format!("{stdout}{stderr}").contains(why), "{words}: {stdout}{stderr}");
+    };
+    ok("user register HOST/alice");
+    ok("repo register HOST/alice/app --require-signature");
+    let package = world.path("package");
+    fs::create_dir_all(&package).unwrap();
+    put(&package.join("main.wasm"), b"\0asm\x01\0\0\0");
+    put(&package.join("Enarx.toml"), b"steward = \"https://attest.example.com\"\n");
+
+    // A key, which is nobody else's to read, and not overwritten.
+    let kid = ok("package keygen release.key").0.trim_end().to_owned();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(world.path("release.key")), 0o600);
+    refused("package keygen release.key", "not overwritten");
+    let other = ok("package keygen other.key").0.trim_end().to_owned();
+    // It signs nothing before it is one of the owner's.
+    refused("package publish HOST/alice/app:0.1.0 package --sign release.key", "signature.key");
+    assert_eq!(ok("user keys add HOST/alice --key release.key --name laptop").0.trim_end(), kid);
+    assert!(ok("user keys list HOST/alice").0.starts_with(&format!("{kid}  laptop")));
+    let deploy = |words: &str| ok(&format!("package info {words}")).0;
+    let published = ok("package publish HOST/alice/app:0.1.0 package --sign release.key").0;
+    let slug = published.trim_end();
+    assert!(deploy(slug).contains("attest.example.com"));
+    // Signing again is no error; signing other files is one.
+    assert_eq!(ok("package sign HOST/alice/app:0.1.0 package --key release.key").0, published);
+    assert!(
+        ok("package sign HOST/alice/app:0.1.0 --key release.key").1.contains("registry's word")
+    );
+    let (stdout, stderr) = ok("package verify HOST/alice/app:0.1.0");
+    assert!(stdout.contains(&format!("good, by {kid} (laptop)")), "{stdout}");
+    assert!(stderr.contains("the registry says") && stderr.contains(slug), "{stderr}");
+
+    // Whom one believes: keys in files of every kind, and not just any.
+    ok(&format!("package verify {slug} --key release.key"));
+    let jwks = ok("user keys list HOST/alice --json").0;
+    put(&world.path("alice.jwks"), jwks.as_bytes());
+    let (stdout, _) = ok("package verify HOST/alice/app:0.1.0 --keys alice.jwks --json");
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&json["verified"], &json["keys_of_registry"]), (&true.into(), &false.into()));
+    let jwk = serde_json::from_str::<serde_json::Value>(&jwks).unwrap()["keys"][0].to_string();
+    put(&world.path("alice.jwk"), jwk.as_bytes());
+    ok("package verify HOST/alice/app:0.1.0 --key alice.jwk");
+    refused("package verify HOST/alice/app:0.1.0 --key other.key", "none of its signatures counts");
+    refused("package verify HOST/alice/app:0.1.0 --key other.key --json", "signature.key");
+    put(&world.path("empty.jwks"), b"{\"keys\":[]}");
+    refused("package verify HOST/alice/app:0.1.0 --keys empty.jwks", "none of its signatures");
+    let zeros = "0".repeat(64);
+    refused(&format!("package verify HOST/alice/app:0.1.0@sha256:{zeros}"), "the name pins");
+    // The registry's own key, as its operator prints it.
+    let mut show = Command::new(require("drawbridge"));
+    let show = show.args(["key", "show", "--store"]).arg(world.path("store")).output().unwrap();
+    put(&world.path("registry.pem"), &show.stdout);
+    let (stdout, _) = ok("package verify HOST/alice/app:0.1.0 --registry-key registry.pem");
+    assert!(stdout.contains("registry   good, by "), "{stdout}");
+    refused(
+        "package verify HOST/alice/app:0.1.0 --registry-key other.key",
+        "not signed by the key",
+    );
+
+    // Other files than those that are there are not signed.
+    put(&package.join("extra"), b"x");
+    refused(
+        "package sign HOST/alice/app:0.1.0 package --key release.key",
+        "and the files are sha256:",
+    );
+    fs::set_permissions(world.path("other.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    refused("package sign HOST/alice/app:0.1.0 --key other.key", "others can read it (mode 644)");
+    fs::set_permissions(world.path("other.key"), fs::Permissions::from_mode(0o600)).unwrap();
+
+    // A second key, and the first is revoked: whoever believes it hears of that.
+    ok("user keys add HOST/alice --key other.key --name other");
+    ok(&format!("user keys remove HOST/alice {kid}"));
+    assert!(ok("user keys list HOST/alice").0.contains("revoked"));
+    refused("package verify HOST/alice/app:0.1.0", "signature.required");
+    ok(&format!("package sign {slug} --key other.key"));
+    let (stdout, _) = ok("package verify HOST/alice/app:0.1.0");
+    assert!(
+        stdout.contains(&format!("refused, by {kid}: the signature's key is revoked")),
+        "{stdout}"
+    );
+    assert!(stdout.contains(&format!("good, by {other} (other)")), "{stdout}");
+    refused(
+        "package verify HOST/alice/app:0.1.0 --keys alice.jwks",
+        "none of its signatures counts",
+    );
+    refused("user keys remove HOST/alice nobody", "has no key nobody");
+    ok(&format!("user keys remove HOST/alice {kid} --forget"));
+    assert!(!ok("user keys list HOST/alice").0.contains(&kid));
+    ok("repo set HOST/alice/app --require-signature false");
+    assert!(!ok("repo info HOST/alice/app").0.contains("signature"));
 }
 
 #[test]

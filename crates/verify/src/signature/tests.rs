@@ -193,7 +193,7 @@ fn signatures_that_do_not_count() {
         assert_eq!(refused(&assemble(&input, tag.as_ref()), &keys), "signature.algorithm");
     }
     let only = OwnerKey { alg: Some("PS256".into()), ..Pair::rsa().owner_key() };
-    assert_eq!(only.takes(&only.public().unwrap(), Algorithm::Rs256), false);
+    assert!(!only.takes(&only.public().unwrap(), Algorithm::Rs256));
     // Forms: other members, another order, another type: the registry's own statement among them.
     let members = [
         payload.replace("\"user\":\"team\"", "\"user\":\"team\",\"x\":1"),
@@ -283,7 +283,7 @@ fn tags_signed_by_their_author() {
     assert_eq!(judge(&general(&vec![first.clone(); 9]), &keys), Err("signature.form"));
     let crit = one(&pair, Algorithm::Es256, r#","crit":["b64"],"b64":false"#);
     assert_eq!(judge(&general(&[crit]), &keys), Err("signature.form"));
-    let mut both_forms = general(&[first.clone()]);
+    let mut both_forms = general(std::slice::from_ref(&first));
     both_forms["protected"] = first["protected"].clone();
     both_forms["signature"] = first["signature"].clone();
     assert_eq!(judge(&both_forms, &keys), Err("signature.form"));

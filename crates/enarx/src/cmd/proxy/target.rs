@@ -5,7 +5,6 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,13 +215,7 @@ impl NotOpen {
 /// A private key, which nobody else may read.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let what = || format!("cannot use the key in {}", path.display());
-    let pem = files::read_bounded(path, limits::CERTIFICATE_BYTES_MAX)?;
-    let mode = std::fs::metadata(path).context(what())?.mode();
-    if mode & 0o077 != 0 {
-        return Err(Failure::new(what())
-            .why(format!("others can read it (mode {:o})", mode & 0o777))
-            .next(format!("chmod 600 {}", path.display())));
-    }
+    let pem = files::read_private(path, limits::CERTIFICATE_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&pem)
         .context(what())
         .map_err(|failure| failure.next("wanted one PRIVATE KEY block in PEM: check --client-key"))
