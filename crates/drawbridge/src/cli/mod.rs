@@ -160,6 +160,17 @@ struct Serve {
     /// it; nothing private, and no login.
     #[arg(long, env = "DRAWBRIDGE_NO_WEB")]
     no_web: bool,
+    /// Most bytes of content that one owner may keep here, once for each repository that has it; any number if not given, for only
+    /// the operator knows how much room there is and for whom. Run `drawbridge gc` when quotas begin or change: it counts what is
+    /// there. All instances over one bucket should have the same.
+    #[arg(long, env = "DRAWBRIDGE_QUOTA_BYTES", value_name = "N")]
+    quota_bytes: Option<u64>,
+    /// Most tags that one owner may have in all repositories together; any number if not given (10,000 in each repository).
+    #[arg(long, env = "DRAWBRIDGE_QUOTA_TAGS", value_name = "N")]
+    quota_tags: Option<u64>,
+    /// Most repositories that one owner may have; any number if not given.
+    #[arg(long, env = "DRAWBRIDGE_QUOTA_REPOS", value_name = "N")]
+    quota_repos: Option<u64>,
     /// Release private workloads also to Keeps on simulated silicon, which protects nothing. For development only.
     #[arg(long, env = "DRAWBRIDGE_INSECURE_RELEASE_TO_SIMULATED")]
     insecure_release_to_simulated: bool,

@@ -22,7 +22,7 @@ use crate::auth::issuer::{Issuer, Issuers, valid_issuer_url};
 use crate::auth::keeps::Keeps;
 use crate::key::RegistryKey;
 use crate::service::{Registry, router};
-use crate::store::Store;
+use crate::store::{Quotas, Store};
 
 /// Requests a second of one client, if nothing else is said.
 const CLIENT_RATE: u32 = 500;
@@ -51,7 +51,9 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
             "private workloads are released to Keeps on simulated silicon, which protects nothing"
         );
     }
-    let store = Store::connect(&options.store, &options.scratch)?;
+    let quotas =
+        Quotas { bytes: options.quota_bytes, tags: options.quota_tags, repos: options.quota_repos };
+    let store = Store::connect(&options.store, &options.scratch)?.with_quotas(quotas);
     let key = RegistryKey::open(&store)?;
     tracing::info!(
         store = %options.store,

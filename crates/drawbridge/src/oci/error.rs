@@ -96,7 +96,10 @@ impl fmt::Display for Refused {
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let problem = refusal.problem();
-        let code = match problem.status {
+        // Clients of this protocol ask again and again what was answered with 500 and more.
+        let quota = problem.check.as_ref().is_some_and(|check| check.starts_with("quota."));
+        let status = if quota { 403 } else { problem.status };
+        let code = match status {
             401 => "UNAUTHORIZED",
             403 | 409 => "DENIED",
             404 => "NAME_UNKNOWN",
@@ -118,7 +121,7 @@ impl From<Refusal> for Refused {
             put(&mut headers, RETRY_AFTER, "10");
         }
         Self {
-            status: problem.status,
+            status,
             code,
             message,
             detail: Box::new(json!({ "check": problem.check })),

@@ -24,7 +24,7 @@ use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
 use crate::service::refusal::Refusal;
 use crate::service::signatures;
-use crate::store::{BlobDigest, Finished, Put, RepoName, StoreError};
+use crate::store::{Amounts, BlobDigest, Finished, Put, RepoName, StoreError};
 
 /// How often a tree is announced again because somebody else announced another one.
 const PUBLISH_ATTEMPTS_MAX: usize = 16;
@@ -289,7 +289,13 @@ impl Registry {
                 let what = "the repository has 10,000 tags, which is the most";
                 return Err(Refused::new(Code::Limit, what));
             }
-            return match table.create(&tag.parts(), &new)? {
+            let room = match table.value(&tag.parts())? {
+                Some(_) => Amounts::default(),
+                None => Amounts::TAG,
+            };
+            let create = || table.create(&tag.parts(), &new);
+            let is_new = |put: &Put| *put == Put::Created;
+            return match self.store.with_room(repo.user(), room, create, is_new)? {
                 Put::Created => {
                     tracing::info!(%repo, %digest, "tagged a manifest");
                     Ok(digest)

@@ -19,7 +19,7 @@ use super::content::Content;
 use super::refusal::Refusal;
 use crate::auth::access::{Action, Caller, Denied};
 use crate::auth::owner::{AccessRecord, OrgRecord, OwnerRecord};
-use crate::store::{Kind, Put, REPOS, RepoName, StoreError, USERS, UserName};
+use crate::store::{Amounts, Kind, Put, REPOS, RepoName, StoreError, USERS, UserName};
 
 /// Rights in repositories, by owner and repository.
 pub(crate) const ACCESS: Kind<AccessRecord> = Kind::new("access", 2);
@@ -276,7 +276,13 @@ impl Registry {
             Condition::None | Condition::Absent => Action::CreateRepo,
         };
         self.audited(asker, action, name, Some(words(&record)), || {
-            self.put_document(&REPOS, &name.parts(), &record, condition, |_| Ok(()))
+            let put = || self.put_document(&REPOS, &name.parts(), &record, condition, |_| Ok(()));
+            let room = match self.store.repo(name)? {
+                Some(_) => Amounts::default(),
+                None => Amounts::REPO,
+            };
+            let is_new = |written: &Written| written.0 == Put::Created;
+            self.store.with_room(name.user(), room, put, is_new)
         })
     }
 }

@@ -226,6 +226,11 @@ impl From<StoreError> for Refusal {
                     .hint("nothing was stored; try again when the operator has made room")
             }
             StoreError::Quota(what) => Self::new(403, "Limit reached", *what, "store.limit"),
+            StoreError::Exceeded(quota) => {
+                let check = format!("quota.{}", quota.what);
+                Self::new(507, "Quota used up", error.to_string(), &check)
+                    .hint("nothing was stored; take away what is not needed, or ask the operator for more")
+            }
             StoreError::Damaged(_) => {
                 tracing::error!(%error, "damaged content is not served");
                 let detail =

@@ -22,16 +22,16 @@ use crate::auth::access::Action;
 use crate::store::{Expected, Kind, Put, RepoName, StoreError, Tag, TagName, UserName};
 
 /// Keys that sign versions, by owner.
-const OWNER_KEYS: Kind<KeysDocument> = Kind::new("owner-keys", 1);
+pub(crate) const OWNER_KEYS: Kind<KeysDocument> = Kind::new("owner-keys", 1);
 /// Signatures, by owner, repository and version.
-const SIGNATURES: Kind<Vec<Kept>> = Kind::new("signatures", 3);
+pub(crate) const SIGNATURES: Kind<Vec<Kept>> = Kind::new("signatures", 3);
 /// Tags as their author signed them, by owner, repository and version.
-const JOSE_TAGS: Kind<JoseTag> = Kind::new("jose-tags", 3);
+pub(crate) const JOSE_TAGS: Kind<JoseTag> = Kind::new("jose-tags", 3);
 
 /// A signature as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+pub(crate) struct Kept {
     jws: String,
     added_at: u64,
 }
@@ -39,7 +39,7 @@ struct Kept {
 /// A signed tag as it came, and the root that it is for. It counts if the tag stands for just that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct JoseTag {
+pub(crate) struct JoseTag {
     digest: Sha256,
     body: String,
 }

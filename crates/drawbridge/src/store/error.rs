@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::Exceeded;
+
 /// Why the store cannot do what was asked. After any of these, nothing was promised.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub enum StoreError {
     Damaged(PathBuf),
     /// A limit of the registry.
     Quota(&'static str),
+    /// A quota of an owner is used up.
+    Exceeded(Box<Exceeded>),
     /// The directory has other things in it.
     Foreign(PathBuf),
     /// The store is of another version.
@@ -60,6 +64,7 @@ impl fmt::Display for StoreError {
                 write!(f, "{} is damaged: it is not what was stored", path.display())
             }
             Self::Quota(what) => f.write_str(what),
+            Self::Exceeded(quota) => quota.fmt(f),
             Self::Foreign(path) => write!(
                 f,
                 "{} has files in it but is no store of a Drawbridge; give an empty or a new directory",

@@ -32,6 +32,7 @@ mod key;
 mod location;
 mod migrate;
 mod name;
+mod quota;
 pub(crate) mod raw;
 mod record;
 mod session;
@@ -62,6 +63,8 @@ pub(crate) use garbage::{DOOMED_SECONDS, Fate, GARBAGE, SEND_SECONDS, Thing};
 pub use key::{Key, Kind, valid_part};
 pub use location::{BucketUrl, Location, Provider};
 pub use name::{RepoName, TagName, UserName};
+pub(crate) use quota::{Amounts, USAGE};
+pub use quota::{Exceeded, Quotas};
 pub use record::{Table, Versioned};
 pub(crate) use session::{ALIASES, UPLOADS};
 pub use session::{Appended, BlobDigest, Finished, UploadId};
@@ -119,6 +122,7 @@ impl Tag {
 pub struct Store {
     backend: Arc<dyn Backend>,
     verified: Arc<Verified>,
+    quotas: Quotas,
     /// Held as long as a directory is open for serving.
     _lock: Option<File>,
 }
@@ -219,7 +223,7 @@ impl Store {
     }
 
     fn over(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, verified: Arc::default(), _lock: None }
+        Self { backend, verified: Arc::default(), quotas: Quotas::default(), _lock: None }
     }
 
     /// The record of a user or an organisation.
@@ -294,11 +298,18 @@ impl Store {
         if pending.is_none() && self.tags(tag.repo())?.len() >= limits::TAGS_MAX {
             return Err(StoreError::Quota("the repository has 10,000 tags, which is the most"));
         }
-        let mut put = Put::Same;
-        self.table(&PENDING).update(&tag.parts(), |found| {
-            put = if found == Some(&record.0) { Put::Same } else { Put::Created };
-            Ok::<_, StoreError>((put == Put::Created).then(|| record.0.clone()))
-        })?;
+        let announce = || {
+            let (mut put, mut fresh) = (Put::Same, false);
+            self.table(&PENDING).update(&tag.parts(), |found| {
+                put = if found == Some(&record.0) { Put::Same } else { Put::Created };
+                fresh = found.is_none();
+                Ok::<_, StoreError>((put == Put::Created).then(|| record.0.clone()))
+            })?;
+            Ok::<_, StoreError>((put, fresh))
+        };
+        let room = if pending.is_none() { Amounts::TAG } else { Amounts::default() };
+        let user = tag.repo().user();
+        let (put, _) = self.with_room(user, room, announce, |(_, fresh)| *fresh)?;
         // The content may be there already, by another tag. And somebody else's tree may have got whole meanwhile.
         let seen = self.complete(tag, now)?.map_or_else(|| self.tag(tag), |seen| Ok(Some(seen)))?;
         Ok(seen.as_ref().map(agrees).filter(|seen| *seen == Put::Conflict).unwrap_or(put))

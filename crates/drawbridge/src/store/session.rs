@@ -22,7 +22,7 @@ use types::time::Timestamp;
 
 use super::backend::Named;
 use super::blob::{self, Wanted};
-use super::{Blob, Key, Kind, Put, RepoName, Store, StoreError, Thing, Upload};
+use super::{Amounts, Blob, Key, Kind, Put, RepoName, Store, StoreError, Thing, Upload};
 
 /// Sessions by their number.
 pub(crate) const UPLOADS: Kind<Session> = Kind::new("uploads", 1);
@@ -202,6 +202,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Appended, StoreError> {
         let mut place = self.place(repo, id, offset, chunk, now)?;
+        if let Appended::Length(whole) = place {
+            self.could_take(repo, whole)?;
+        }
         if !matches!(place, Appended::Length(_)) || chunk.length == 0 {
             return Ok(place);
         }
@@ -444,7 +447,13 @@ impl Store {
     ) -> Result<Put, StoreError> {
         // First of all: whatever is there stays from now on.
         self.spare(repo, Thing::Blob(&wanted.digest.to_hex()))?;
-        if self.backend.publish(&upload.temporary, &wanted.key)? == Named::New {
+        // What is there needs no more room.
+        let room = match self.quotas.bytes {
+            Some(_) if self.backend.length(&wanted.key)?.is_none() => Amounts::bytes(wanted.length),
+            _ => Amounts::default(),
+        };
+        let publish = || self.backend.publish(&upload.temporary, &wanted.key);
+        if self.with_room(repo.user(), room, publish, |named| *named == Named::New)? == Named::New {
             return Ok(Put::Created);
         }
         match blob::check(&*self.backend, &self.verified, wanted) {

@@ -10,6 +10,7 @@ use super::*;
 mod faults;
 mod gc;
 mod places;
+mod quota;
 mod random;
 mod records;
 mod scrub;

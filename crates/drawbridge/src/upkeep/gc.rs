@@ -20,8 +20,8 @@ use super::{kinds, reach, repo_name};
 use crate::oci::records::MANIFESTS;
 use crate::store::raw::is_of_the_place;
 use crate::store::{
-    ALIASES, DOOMED_SECONDS, Fate, GARBAGE, Key, Kind, PENDING, Put, RepoName, SEND_SECONDS, Store,
-    StoreError, TAGS, Thing,
+    ALIASES, Amounts, DOOMED_SECONDS, Fate, GARBAGE, Key, Kind, PENDING, Put, RepoName,
+    SEND_SECONDS, Store, StoreError, TAGS, Thing,
 };
 
 /// Shortest grace period in seconds.
@@ -71,6 +71,8 @@ pub struct Report {
     pub uploads: Amount,
     /// Files of dead processes, removed.
     pub staging: Amount,
+    /// Records of what owners have that were wrong, and are right now.
+    pub recounted: u64,
     /// Repositories that were left alone, and why.
     pub skipped: Vec<(String, String)>,
 }
@@ -148,6 +150,8 @@ impl Gc<'_> {
             self.repo(&repo)?;
         }
         self.uploads()?;
+        let now = self.now()?;
+        self.report.recounted = self.store.recount(now, !self.dry_run)?;
         let before = Timestamp((self.clock)().0.saturating_sub(self.grace));
         let (count, bytes) = self.store.stale(before, !self.dry_run)?;
         self.report.staging = Amount { count, bytes };
@@ -203,6 +207,7 @@ impl Gc<'_> {
                         let names = aliases.get(&digest).map_or(&[][..], Vec::as_slice);
                         if self.remove(repo, thing, &at, names, sent_by)? {
                             self.report.removed.add(bytes);
+                            self.give_back(repo, Amounts::bytes(bytes));
                         }
                     }
                 }
@@ -314,6 +319,13 @@ impl Gc<'_> {
         tracing::debug!(key = %at, "removed what nothing needs");
         self.store.table(&GARBAGE).delete(&thing.parts(repo))?;
         Ok(true)
+    }
+
+    /// Room for the owner, if there are quotas.
+    fn give_back(&self, repo: &RepoName, amounts: Amounts) {
+        if !self.dry_run {
+            self.store.give_back(repo.user(), amounts);
+        }
     }
 
     /// Forgets what was to become of something that is needed, or gone.

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use drawbridge_client::drawbridge_core::RepoRecord;
 use testkit::moto::Moto;
 
 use crate::world::{Options, World, digest, slug, status};
@@ -117,4 +118,52 @@ fn gc_runs_beside_a_registry_and_takes_nothing_away_at_once() {
     assert_eq!(report["condemned"], amount, "it begins anew: {report}");
     let short = drawbridge("gc", &world.store, &["--grace", "5m"], &[]);
     assert!(String::from_utf8(short.stderr).unwrap().contains("hour"));
+}
+
+#[test]
+fn what_is_more_than_an_owner_may_keep_is_refused_by_both_protocols() {
+    let environment = vec![
+        ("DRAWBRIDGE_QUOTA_BYTES", "9000".to_owned()),
+        ("DRAWBRIDGE_QUOTA_TAGS", "2".to_owned()),
+        ("DRAWBRIDGE_QUOTA_REPOS", "1".to_owned()),
+    ];
+    let world = World::with(Options { environment, ..Options::default() });
+    let ann = world.register("app", true, false);
+    world.publish(&ann, "ann/app:1.0.0").unwrap();
+    let refused = |result: Result<(), drawbridge_client::Error>, check: &str, words: &str| {
+        let error = result.unwrap_err();
+        assert_eq!(error.status(), Some(507), "{error}");
+        assert!(error.to_string().contains(check), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let large = vec![("main.wasm".to_owned(), vec![9; 3000])];
+    let publish = |name: &str, files: &[(String, Vec<u8>)]| {
+        ann.publish(&slug(name), files.to_vec(), &mut |_| {}).map(drop)
+    };
+    refused(publish("ann/app:1.0.1", &large), "quota.bytes", "of 9000 bytes");
+    // The same content by another name needs no room, and what is there can be sent again.
+    let files = crate::world::files();
+    publish("ann/app:1.0.1", &files).unwrap();
+    publish("ann/app:1.0.0", &files).unwrap();
+    refused(publish("ann/app:1.0.2", &files), "quota.tags", "2 of 2 tags");
+    let record = RepoRecord { public: true, ..RepoRecord::default() };
+    refused(ann.repo_put("ann", "more", &record).map(drop), "quota.repos", "1 of 1 repositories");
+    assert!(ann.repo_put("ann", "app", &record).is_ok());
+    let push = |bytes: &[u8]| {
+        let head = format!(
+            "POST /v2/ann/app/blobs/uploads/?digest={} HTTP/1.1\nHost: {}\nAuthorization: Bearer {}\nContent-Length: {}",
+            types::digest::Sha256::of(bytes),
+            crate::world::HOST,
+            world.token("ann", crate::world::ALL),
+            bytes.len()
+        );
+        world.raw(&head, bytes)
+    };
+    let (status, _, body) = push(&[8; 3000]);
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(status, 403, "{body}");
+    assert!(body.contains("\"DENIED\"") && body.contains("quota.bytes"), "{body}");
+    assert_eq!(push(&[8; 10]).0, 201);
+    assert_eq!(push(&[7; 5000]).0, 201);
+    assert_eq!(drawbridge("scrub", &world.store, &[], &[]).status.code(), Some(0));
 }

@@ -170,10 +170,10 @@ fn what_cannot_be_understood_is_left_alone() {
         assert_eq!((report.removed.count, report.skipped.len()), (0, 1));
         assert!(report.skipped[0].1.contains("tags/ann/app/1.0.0"), "{:?}", report.skipped);
         // Records that a newer version may have written.
-        store.backend.write(&own("signatures/ann/app/x.json"), b"x", When::Absent).unwrap();
+        store.backend.write(&own("of-tomorrow/ann/app/x.json"), b"x", When::Absent).unwrap();
         let options = Options { grace: GRACE, dry_run: true };
         let error = collect(&store, options, &|| Timestamp(2000)).unwrap_err();
-        assert!(error.to_string().contains("signatures/"), "{error}");
+        assert!(error.to_string().contains("of-tomorrow/"), "{error}");
     }
 }
 
