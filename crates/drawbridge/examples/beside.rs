@@ -370,7 +370,7 @@ fn main() -> ExitCode {
     let bearer = format!("Authorization: Bearer {}\r\n", world.token());
     let ann = world.client(drawbridge.address);
     ann.user_put("ann", &UserRecord { subject: "ann".into() }).unwrap();
-    ann.repo_put("ann", "app", &RepoRecord { public: true, discoverable: false }).unwrap();
+    ann.repo_put("ann", "app", &RepoRecord { public: true, ..RepoRecord::default() }).unwrap();
 
     let mut met = Vec::new();
     println!("GET over TLS, {CLIENTS} connections, the best of {ROUNDS} rounds of {seconds} s:");

