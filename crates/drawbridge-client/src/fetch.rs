@@ -112,6 +112,11 @@ impl Client {
         if path == "Enarx.toml" && entry.length > limits::CONFIG_BYTES_MAX as u64 {
             return Err(unfit(path, "the configuration is larger than 1,000,000 bytes"));
         }
+        self.node(tree, path, entry)
+    }
+
+    /// The same, where there is nothing to sum up.
+    pub(crate) fn node(&self, tree: &str, path: &str, entry: &Entry) -> Result<Vec<u8>, Error> {
         let url = if path.is_empty() { tree.to_owned() } else { format!("{tree}/{path}") };
         let max =
             usize::try_from(entry.length).map_err(|_| unfit(path, "the file is too large"))?;
@@ -130,7 +135,7 @@ impl Client {
     }
 }
 
-fn unfit(path: &str, detail: impl std::fmt::Display) -> Error {
+pub(crate) fn unfit(path: &str, detail: impl std::fmt::Display) -> Error {
     let what = if path.is_empty() { "the package's root" } else { path };
     Error::Integrity { what: what.to_owned(), detail: detail.to_string() }
 }

@@ -15,6 +15,7 @@ mod http;
 mod publish;
 mod rights;
 mod signatures;
+mod tree;
 mod yank;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use error::Error;
 pub use find::Found;
 pub use publish::{Progress, Published};
 pub use rights::{Document, Tagged};
+pub use tree::Listing;
 
 /// A registry, as one party sees it.
 #[derive(Clone)]

@@ -124,6 +124,9 @@ pub enum Command {
     /// Packages of a registry
     #[command(subcommand)]
     Package(cmd::package::PackageCommand),
+    /// What packages consist of, here and at a registry
+    #[command(subcommand)]
+    Tree(cmd::tree::TreeCommand),
     /// What this machine offers
     #[command(subcommand)]
     Platform(cmd::platform::PlatformCommand),

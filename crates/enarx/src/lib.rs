@@ -54,6 +54,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Org(command) => cmd::org::run(command),
         Command::Token(command) => cmd::token::run(command),
         Command::Package(command) => cmd::package::run(command),
+        Command::Tree(command) => cmd::tree::run(command),
         Command::Platform(command) => cmd::platform::run(command),
         Command::Verify(args) => cmd::verify::run(args),
         Command::Proxy(args) => cmd::proxy::run(args, &cli.global),

@@ -168,6 +168,12 @@ pub fn micros(count: u64) -> String {
     }
 }
 
+/// Bytes a second.
+fn rate(count: u64, elapsed: Duration) -> u64 {
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
+    count.saturating_mul(1_000_000) / micros
+}
+
 /// Shows that something long goes on: one line that changes on a terminal, else a plain line now and then.
 #[derive(Debug)]
 pub struct Progress {
@@ -202,22 +208,22 @@ impl Progress {
             return;
         }
         *shown = Instant::now();
-        let line = format!("{}: {} of {}", self.label, bytes(done), bytes(total));
+        let rate = bytes(rate(done, self.started.elapsed()));
+        let line = format!("{}: {} of {}, {rate}/s", self.label, bytes(done), bytes(total));
         talk_raw(&if self.terminal { format!("\r\x1b[K{line}") } else { format!("{line}\n") });
     }
 
     /// All of `total` bytes are through.
     pub fn finish(self, total: u64) {
         let elapsed = self.started.elapsed();
-        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
-        let rate = total.saturating_mul(1_000_000) / micros;
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
         talk(&format!(
             "{clear}{}: {} in {} ({}/s)",
             self.label,
             bytes(total),
             self::micros(micros),
-            bytes(rate)
+            bytes(rate(total, elapsed))
         ));
     }
 }
@@ -234,6 +240,13 @@ mod tests {
             vec!["long".into(), "yes".into(), "y".into()],
         ];
         assert_eq!(columns(&rows), format!("a     {red}   x\nlong  yes  y\n"));
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(rate(1_000, Duration::from_millis(500)), 2_000);
+        assert_eq!(rate(5, Duration::ZERO), 5_000_000);
+        assert_eq!(rate(u64::MAX, Duration::ZERO), u64::MAX);
     }
 
     #[test]

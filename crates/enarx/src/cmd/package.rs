@@ -12,6 +12,7 @@ use types::slug::Slug;
 
 use crate::cli::{ReachArgs, TokenArgs};
 use crate::cmd::sign::{self, KeygenArgs, SignArgs, VerifyArgs};
+use crate::cmd::tree;
 use crate::cmd::yank::{self, UnyankArgs, YankArgs};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::output::{self, Progress};
@@ -31,7 +32,9 @@ again is no error, and goes on where a broken upload stopped.";
 const FETCH_EXAMPLES: &str = "\
 Examples:
   enarx package fetch store.example.com/alice/app:1.2.0 app/
-  enarx package fetch store.example.com/alice/app:1.2.0@sha256:… app/   only if it is these very files";
+  enarx package fetch store.example.com/alice/app:1.2.0@sha256:… app/   only if it is these very files
+
+What has arrived stays beside the directory until all of it is there: after a failure the same command goes on from there.";
 const INFO_EXAMPLES: &str = "\
 Examples:
   enarx package info store.example.com/alice/app:1.2.0
@@ -196,53 +199,31 @@ fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
 }
 
 fn fetch(args: &FetchArgs, store: &TokenStore) -> Outcome {
-    if args.path.symlink_metadata().is_ok() {
-        return Err(Failure::new(format!("{} is there already", args.path.display()))
-            .why("it is not overwritten")
-            .next("name a new directory"));
-    }
+    tree::absent(&args.path)?;
     let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
     let name = args.slug.clone().without_digest();
-    let what = || format!("cannot fetch {name}");
-    let entry = registry
-        .client()
-        .tag_entry(&args.slug)
-        .map_err(|error| registry.failure(what(), &error))?;
-    let digest = entry.0.digest.sha256();
-    let progress = Progress::new(format!("fetching {name}"));
-    let files = registry
-        .client()
-        .fetch_package(&args.slug, &digest)
-        .map_err(|error| registry.failure(what(), &error))?;
-    let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
-    // Beside its final place first: a directory of that name is whole or not there.
-    let mut temporary = args.path.as_os_str().to_owned();
-    temporary.push(format!(".{}.new", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = write_all(&temporary, &files).and_then(|()| {
-        fs::rename(&temporary, &args.path).context(format!("cannot make {}", args.path.display()))
-    });
-    if let Err(failure) = written {
-        // The first error is the one to tell.
-        let _ = fs::remove_dir_all(&temporary);
-        return Err(failure);
+    let listing = tree::list(&registry, &args.slug, "")?;
+    let digest = listing.root.digest.sha256();
+    match &listing.files[..] {
+        // A bare module is fetched as a package would be, into a directory.
+        [(path, module)] if path.is_empty() => {
+            let failed = |error| registry.failure(format!("cannot fetch {name}"), &error);
+            let bytes = registry.client().tree_file(&args.slug, "", module).map_err(failed)?;
+            fs::create_dir_all(&args.path)
+                .context(format!("cannot make {}", args.path.display()))?;
+            files::write_shared(&args.path.join(drawbridge_core::MAIN_MODULE), &bytes)?;
+        }
+        files if files.iter().any(|(path, _)| path == drawbridge_core::MAIN_MODULE) => {
+            tree::fetch(&registry, &args.slug, "", &listing, &args.path)?;
+        }
+        _ => {
+            return Err(Failure::new(format!("{name} is no package"))
+                .why("it has no main.wasm")
+                .next(format!("fetch it as it is: `enarx tree fetch {name} DIR`")));
+        }
     }
-    progress.finish(u64::try_from(total).unwrap_or(u64::MAX));
     output::data(&format!("{name}@{digest}\n"))?;
     Ok(0)
-}
-
-fn write_all(directory: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
-    fs::create_dir_all(directory).context(format!("cannot make {}", directory.display()))?;
-    for (name, bytes) in files {
-        // Names were checked by the client: no `..`, no absolute paths.
-        let path = directory.join(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
-        }
-        files::write_shared(&path, bytes)?;
-    }
-    Ok(())
 }
 
 fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {

@@ -7,6 +7,7 @@ use drawbridge_core::RepoRecord;
 use serde_json::json;
 
 use crate::cli::{ReachArgs, TokenArgs};
+use crate::cmd::find;
 use crate::cmd::policy::{self, PolicyCommand};
 use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::{self, RightsCommand};
@@ -45,6 +46,10 @@ pub enum RepoCommand {
     Set(SetArgs),
     /// Show a repository and its tags
     Info(InfoArgs),
+    /// List the repositories of an owner
+    List(find::ListArgs),
+    /// Search the names of all repositories
+    Search(find::SearchArgs),
     /// To which Keeps a repository is released
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -150,6 +155,8 @@ pub fn run(command: &RepoCommand) -> Outcome {
         }
         RepoCommand::Set(args) => set(args, &store),
         RepoCommand::Info(args) => info(args, &store),
+        RepoCommand::List(args) => find::list(args, &store),
+        RepoCommand::Search(args) => find::search(args, &store),
         RepoCommand::Publishers(command) => publishers::run(command, &store),
         RepoCommand::Policy(command) => policy::run(command, &store),
         RepoCommand::Access(command) => rights::run(command, &store),

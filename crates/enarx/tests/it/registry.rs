@@ -107,6 +107,57 @@ fn a_user_publishes_and_fetches_a_package() {
     assert!(stderr.contains("the name pins sha256:0000"), "{stderr}");
     assert!(!world.path("other").exists());
 
+    // What has arrived is not fetched again, and what does not belong there goes.
+    put(&package.join("etc/motd"), b"hello");
+    let (code, stdout, _) = world.enarx("tree digest package");
+    let digest = slug.split_once('@').unwrap().1;
+    assert_eq!((code, stdout.trim_end()), (0, digest));
+    let partial = format!("again.{}.partial", &digest["sha256:".len()..][..16]);
+    fs::create_dir_all(world.path(&partial).join("etc")).unwrap();
+    put(&world.path(&partial).join("etc/motd"), b"hello");
+    put(&world.path(&partial).join("main.wasm"), b"\0asm\x01\0\0\x01");
+    put(&world.path(&partial).join("etc/.motd.1.new"), b"he");
+    let (code, _, stderr) = world.enarx("package fetch HOST/alice/app:0.1.0 again");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("1 of 3 files were there already\n"), "{stderr}");
+    assert_eq!(world.enarx("tree digest again").1.trim_end(), digest);
+    assert!(!world.path("again/etc/.motd.1.new").exists() && !world.path(&partial).exists());
+
+    // Parts of it.
+    let (code, stdout, stderr) = world.enarx("tree info HOST/alice/app:0.1.0");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("etc/motd\n") && stderr.contains("3 files, "), "{stdout} {stderr}");
+    let (_, stdout, _) = world.enarx("tree info HOST/alice/app:0.1.0 --path etc --json");
+    assert!(stdout.contains("\"path\":\"motd\"") && stdout.contains(digest), "{stdout}");
+    assert_eq!(world.enarx("tree fetch HOST/alice/app:0.1.0 --path etc part").0, 0);
+    assert_eq!(fs::read(world.path("part/motd")).unwrap(), b"hello");
+    assert_eq!(world.enarx("tree fetch HOST/alice/app:0.1.0 --path etc/motd motd").0, 0);
+    assert_eq!(fs::read(world.path("motd")).unwrap(), b"hello");
+    assert_eq!(world.enarx("tree fetch HOST/alice/app:0.1.0 --path etc/motd motd").0, 1);
+    let (code, _, stderr) = world.enarx("tree fetch HOST/alice/app:0.1.0 --path etc/none none");
+    assert_eq!(code, 1);
+    assert!(stderr.contains("nothing at this path"), "{stderr}");
+    for bad in ["../x", "/etc", "a//b"] {
+        let command = format!("tree fetch HOST/alice/app:0.1.0 --path {bad} none");
+        assert_eq!(world.enarx(&command).0, 1, "{bad}");
+    }
+
+    // Found, by those who may see it.
+    let (code, stdout, _) = world.enarx("repo list HOST/alice");
+    assert_eq!((code, stdout.as_str()), (0, "HOST/alice/app  0.1.0  1 version  private\n"));
+    let (_, stdout, _) = world.enarx("repo list alice --host HOST --json");
+    assert!(
+        stdout.contains(
+            "{\"name\":\"alice/app\",\"newest\":\"0.1.0\",\"public\":false,\"versions\":1}"
+        ),
+        "{stdout}"
+    );
+    let (_, stdout, _) = world.enarx("repo search HOST ALI app --limit 5");
+    assert!(stdout.starts_with("HOST/alice/app "), "{stdout}");
+    let (code, _, stderr) = world.enarx("repo search HOST other");
+    assert_eq!((code, stderr.as_str()), (0, "nothing was found that you may see\n"));
+    assert_eq!(world.enarx("repo list alice").0, 2);
+
     // Taken back, and that taken back.
     let (code, _, stderr) = world.enarx("package yank HOST/alice/app:0.1.0 --reason leaks-keys");
     assert_eq!(code, 0, "{stderr}");
@@ -127,6 +178,11 @@ fn a_user_publishes_and_fetches_a_package() {
     assert_eq!((code, stderr.as_str()), (0, "logged out of HOST\n"));
     assert!(!token.exists());
     assert_eq!(world.enarx("package info HOST/alice/app:0.1.0").0, 0);
+    let (code, stdout, stderr) = world.enarx("repo list HOST/alice");
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (0, "", "alice has none that you may see\n")
+    );
     let (code, _, stderr) = world.enarx("package fetch HOST/alice/app:0.1.0 other");
     assert_eq!(code, 1);
     assert!(
