@@ -49,11 +49,13 @@ pub struct At<'a> {
     pub issuer: &'a str,
     /// Identifier of this program there.
     pub client_id: &'a str,
+    /// For whom the token is to be, if not as [`audience`] says.
+    pub audience: Option<&'a str>,
 }
 
-/// For whom tokens of this registry are.
-fn audience(host: &str) -> String {
-    format!("https://{host}")
+/// For whom tokens of this registry are, if its operator did not say otherwise.
+pub fn audience(host: &str) -> String {
+    format!("https://{host}/")
 }
 
 /// Logs in and keeps the token; `prompt` shows the user what to do.
@@ -69,7 +71,7 @@ pub fn login(
 ) -> Result<StoredToken, Failure> {
     check_host(at.host)?;
     let provider = Provider::discover(agent, at.issuer)?;
-    let audience = audience(at.host);
+    let audience = at.audience.map_or_else(|| audience(at.host), str::to_owned);
     let request = Request { client_id: at.client_id, audience: &audience, scope: oidc::SCOPES };
     let browser = Browser::find();
     let by_browser = match how {
@@ -88,10 +90,11 @@ pub fn login(
     } else {
         oidc::device_flow(agent, &provider, request, |device| prompt(Prompt::Device(device)))?
     };
-    let refresh = token
-        .refresh_token
-        .clone()
-        .map(|token| Refresh { token, client_id: at.client_id.to_owned() });
+    let refresh = token.refresh_token.clone().map(|token| Refresh {
+        token,
+        client_id: at.client_id.to_owned(),
+        audience: audience.clone(),
+    });
     let stored = StoredToken {
         host: at.host.to_owned(),
         issuer: provider.issuer().to_owned(),
@@ -153,14 +156,13 @@ fn renew(agent: &Agent, store: &TokenStore, host: &str) -> Result<Option<StoredT
     let provider = Provider::discover(agent, &token.issuer)?;
     // A file that cannot be written must be known before the old token is used up.
     store.put(&StoredToken { refresh: Some(refresh.clone()), ..token.clone() })?;
-    let audience = audience(host);
-    let request =
-        Request { client_id: &refresh.client_id, audience: &audience, scope: oidc::SCOPES };
+    let Refresh { client_id, audience, .. } = &refresh;
+    let request = Request { client_id, audience, scope: oidc::SCOPES };
     match oidc::refresh(agent, &provider, request, &refresh.token) {
         Ok(new) => {
             token.expires = end(&new);
-            let next = new.refresh_token.unwrap_or(refresh.token);
-            token.refresh = Some(Refresh { token: next, client_id: refresh.client_id });
+            let next = new.refresh_token.unwrap_or_else(|| refresh.token.clone());
+            token.refresh = Some(Refresh { token: next, ..refresh });
             token.access_token = new.access_token;
             store.put(&token)?;
             Ok(Some(token))

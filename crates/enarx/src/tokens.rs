@@ -43,6 +43,8 @@ pub struct Refresh {
     pub token: String,
     /// The program at the issuer for which it is.
     pub client_id: String,
+    /// For whom the tokens are that it gets.
+    pub audience: String,
 }
 
 impl fmt::Debug for Refresh {
@@ -275,7 +277,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let store = TokenStore::at(scratch.path());
         let host = "store.example.com:8443";
-        let refresh = Refresh { token: "secret".into(), client_id: "me".into() };
+        let refresh = Refresh {
+            token: "secret".into(),
+            client_id: "me".into(),
+            audience: "https://s/".into(),
+        };
         let token = StoredToken { refresh: Some(refresh), ..token(Some(100)) };
         assert!(!format!("{token:?}").contains("secret"));
         store.put(&token).unwrap();

@@ -131,7 +131,7 @@ struct Serve {
     /// Who issues tokens to people: the URL of an OpenID Connect issuer, exactly as it names itself. https, or http on this machine.
     #[arg(long, env = "DRAWBRIDGE_OIDC_ISSUER", value_name = "URL", requires = "oidc_audience")]
     oidc_issuer: Option<String>,
-    /// What tokens must have as their audience.
+    /// What people's tokens must have as their audience. `enarx user login` asks for https://HOST/, with the slash.
     #[arg(
         long,
         env = "DRAWBRIDGE_OIDC_AUDIENCE",

@@ -70,6 +70,9 @@ pub struct LoginArgs {
     /// Identifier of this program at the issuer
     #[arg(long, value_name = "ID", default_value = "enarx-cli", env = "ENARX_OIDC_CLIENT_ID")]
     pub oidc_client_id: String,
+    /// For whom the token is to be, as the registry's operator says [default: https://HOST/]
+    #[arg(long, value_name = "AUDIENCE", env = "ENARX_OIDC_AUDIENCE")]
+    pub oidc_audience: Option<String>,
     /// Agree in a browser on any machine, where you type a code
     #[arg(long, conflicts_with = "browser")]
     pub device: bool,
@@ -162,7 +165,12 @@ pub fn run(command: &UserCommand) -> Outcome {
 
 fn login(args: &LoginArgs, store: &TokenStore) -> Result<(), Failure> {
     let agent = reach::agent(&args.reach)?;
-    let at = At { host: &args.host, issuer: &args.oidc_issuer, client_id: &args.oidc_client_id };
+    let at = At {
+        host: &args.host,
+        issuer: &args.oidc_issuer,
+        client_id: &args.oidc_client_id,
+        audience: args.oidc_audience.as_deref(),
+    };
     let how = match (args.browser, args.device) {
         (true, _) => How::Browser,
         (false, true) => How::Device,

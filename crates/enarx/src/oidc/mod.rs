@@ -38,7 +38,7 @@ const OFFLINE: &str = "offline_access";
 pub struct Request<'a> {
     /// Identifier of this program at the issuer.
     pub client_id: &'a str,
-    /// For whom the token is to be: `https://host` of the registry. Sent as `resource` (RFC 8707), and as `audience`, which is
+    /// For whom the token is to be: `https://host/` of the registry. Sent as `resource` (RFC 8707), and as `audience`, which is
     /// what issuers took before.
     pub audience: &'a str,
     /// What it is to allow.

@@ -265,7 +265,11 @@ fn ended(fake: &Fake) -> (tempfile::TempDir, TokenStore, StoredToken) {
         issuer: fake.issuer.clone(),
         access_token: "access-0".into(),
         expires: Some(now().minus(1)),
-        refresh: Some(Refresh { token: SECRET.into(), client_id: "me".into() }),
+        refresh: Some(Refresh {
+            token: SECRET.into(),
+            client_id: "me".into(),
+            audience: "https://s".into(),
+        }),
     };
     store.put(&token).unwrap();
     (scratch, store, token)

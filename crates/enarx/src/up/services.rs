@@ -11,7 +11,7 @@ use super::demo::{self, Places};
 use super::service::{self, Service};
 use super::world::{World, free_port};
 use crate::failure::{Context as _, Failure};
-use crate::{cmd, files};
+use crate::{cmd, files, login};
 
 /// The program of the attestation authority.
 pub(super) const STEWARD: &str = "steward";
@@ -120,7 +120,7 @@ impl World {
             &"--oidc-issuer",
             &issuer,
             &"--oidc-audience",
-            &format!("https://{host}"),
+            &login::audience(&host),
             &"--keep-ca",
             &self.state.path(STEWARD_ROOT),
             &"--insecure-release-to-simulated",

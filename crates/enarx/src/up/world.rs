@@ -179,7 +179,7 @@ impl World {
             .to_owned();
         let host = services.places.registry.clone();
         let store = self.token_store();
-        let at = At { host: &host, issuer: &issuer, client_id: "enarx-cli" };
+        let at = At { host: &host, issuer: &issuer, client_id: "enarx-cli", audience: None };
         let agent = reach::agent(&services.reach)?;
         login::login(&agent, at, How::Device, &store, &mut |prompt| {
             if let Prompt::Device(device) = prompt {

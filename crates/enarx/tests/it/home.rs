@@ -62,7 +62,7 @@ impl Home {
         let address = format!("127.0.0.1:{port}");
         command.args(["serve", "--addr", &address, "--host", &host, "--oidc-issuer", issuer]);
         command
-            .args(["--oidc-audience", &format!("https://{host}"), "--store"])
+            .args(["--oidc-audience", &enarx::login::audience(&host), "--store"])
             .arg(scratch.path().join("store"));
         command.arg("--tls-cert").arg(chain).arg("--tls-key").arg(key).args(more);
         let mut drawbridge = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

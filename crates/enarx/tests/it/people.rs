@@ -209,6 +209,11 @@ fn people_log_in_with_a_code() {
         return;
     };
     let home = Home::new(provider.issuer());
+    // For somebody else: the registry does not take it.
+    let more = "--device --oidc-audience https://else.example.com/";
+    assert_eq!(log_in(&home, &provider, more, &mut Browser::new("alice")).0, 0);
+    let (code, _, stderr) = home.enarx("user register HOST/alice");
+    assert!(code == 1 && stderr.contains("another audience"), "{stderr}");
     // By itself: there is no browser here.
     let (code, said) = log_in(&home, &provider, "", &mut Browser::new("alice"));
     assert_eq!(code, 0, "{said}");

@@ -324,7 +324,7 @@ fn a_user_cannot_take_what_is_somebody_elses() {
     world.login();
     assert_eq!(world.enarx("user register HOST/alice").0, 0);
     let claims =
-        world.issuer.claims("mallory", &format!("https://{}", world.host), enarx::oidc::SCOPES);
+        world.issuer.claims("mallory", &enarx::login::audience(&world.host), enarx::oidc::SCOPES);
     let token = world.issuer.mint(&claims, testkit::oidc::Algorithm::Es256).unwrap();
     let (code, _, stderr) =
         world.enarx(&format!("repo register HOST/alice/app --insecure-auth-token {token}"));

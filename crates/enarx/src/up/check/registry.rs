@@ -16,7 +16,7 @@ use super::{Checker, Got};
 use crate::failure::{Context as _, Failure};
 use crate::up::demo;
 use crate::up::world::{World, free_port};
-use crate::{oidc, reach};
+use crate::{login, oidc, reach};
 
 /// Name of the Drawbridge that is killed.
 const VICTIM: &str = "drawbridge-2";
@@ -45,7 +45,7 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
     checker.check("an expired token", "refused with 401", |world| {
         let issuer = issuer(world)?;
         let host = world.services()?.places.registry.clone();
-        let mut claims = issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES);
+        let mut claims = issuer.claims("developer", &login::audience(&host), oidc::SCOPES);
         claims.issued_at = reach::now().minus(7_200);
         claims.expires_at = reach::now().minus(3_600);
         with_token(world, &issuer, &claims)
@@ -53,7 +53,7 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
     checker.check("a token of another issuer", "refused with 401", |world| {
         let issuer = issuer(world)?;
         let host = world.services()?.places.registry.clone();
-        let claims = issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES);
+        let claims = issuer.claims("developer", &login::audience(&host), oidc::SCOPES);
         // It calls itself the same, but has other keys.
         let other = DevIssuer::generate(issuer.issuer(), None, std::sync::Arc::new(reach::now))
             .context("cannot make another issuer")?;
@@ -175,10 +175,7 @@ fn cut_short(world: &mut World) -> Got {
     world.hub.dismiss(VICTIM);
     let mut victim = world.start_drawbridge(VICTIM, issuer.issuer(), "store-2", port)?;
     let token = issuer
-        .mint(
-            &issuer.claims("developer", &format!("https://{host}"), oidc::SCOPES),
-            Algorithm::Es256,
-        )
+        .mint(&issuer.claims("developer", &login::audience(&host), oidc::SCOPES), Algorithm::Es256)
         .context("cannot make a token")?;
     let agent = || reach::agent(&world.services()?.reach);
     let client = Client::new(&host, agent()?).with_token(token.clone());
