@@ -47,11 +47,24 @@ impl RegistryKey {
                 .map_err(|_| StoreError::Key("the system's cryptography failed to make a key"))?;
             Ok(pem("PRIVATE KEY", pkcs8.as_ref()).into_bytes())
         })?;
+        Self::parse(&pem)
+    }
+
+    /// The key in this store, if there is one.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) fn existing(store: &Store) -> Result<Option<Self>, StoreError> {
+        let found = store.own_file_if_there(FILE)?;
+        found.map(|pem| Self::parse(&pem)).transpose()
+    }
+
+    fn parse(pem: &[u8]) -> Result<Self, StoreError> {
         let unusable = StoreError::Key(
             "registry.key.pem in the store is no P-256 key as PKCS#8; restore it from a backup, \
              or remove it to get a new one, which Stewards must then be told",
         );
-        let key = PrivatePkcs8KeyDer::from_pem_slice(&pem).ok().and_then(|der| {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(pem).ok().and_then(|der| {
             let pair =
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der());
             let pair = pair.ok()?;

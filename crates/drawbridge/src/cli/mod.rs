@@ -3,6 +3,7 @@
 //! The command line.
 
 mod audit;
+mod check;
 mod gc;
 mod scrub;
 mod serve;
@@ -49,6 +50,9 @@ enum Command {
     /// Serve a store over https until SIGTERM or SIGINT.
     #[command(after_help = SERVE_EXAMPLE)]
     Serve(Box<Serve>),
+    /// Say what `serve` would do with these arguments and this environment, and what is wrong with them.
+    #[command(after_help = check::EXAMPLE)]
+    CheckConfig(Box<check::CheckConfig>),
     /// The key that signs what this registry's tags stand for.
     Key {
         #[command(subcommand)]
@@ -201,6 +205,7 @@ impl Cli {
         chassis::log::init(self.log_format, &self.log_filter)?;
         match self.command {
             Command::Serve(options) => serve::run(&options),
+            Command::CheckConfig(options) => check::run(&options),
             Command::Key { command: KeyCommand::Show { store, json } } => show_key(&store, json),
             Command::Audit { command } => audit::run(&command),
             Command::Scrub(options) => scrub::run(&options),

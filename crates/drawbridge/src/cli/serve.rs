@@ -25,7 +25,7 @@ use crate::service::{Registry, router};
 use crate::store::{Quotas, Store};
 
 /// Requests a second of one client, if nothing else is said.
-const CLIENT_RATE: u32 = 500;
+pub(super) const CLIENT_RATE: u32 = 500;
 /// How often uploads are looked through for those that are over.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -161,7 +161,7 @@ async fn sweep(registry: Arc<Registry>) {
 }
 
 /// What is behind a proxy cannot know its clients.
-fn consistent(options: &Serve) -> anyhow::Result<()> {
+pub(super) fn consistent(options: &Serve) -> anyhow::Result<()> {
     if options.plain && (!options.keep_ca.is_empty() || options.insecure_release_to_simulated) {
         bail!(
             "--plain contradicts --keep-ca and --insecure-release-to-simulated: Keeps authenticate by TLS, and cannot through a proxy"
@@ -173,7 +173,7 @@ fn consistent(options: &Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn transport(options: &Serve) -> anyhow::Result<Transport> {
+pub(super) fn transport(options: &Serve) -> anyhow::Result<Transport> {
     let (cert, key) = (options.tls_cert.as_deref(), options.tls_key.as_deref());
     let Some((chain, key)) = chassis::tls_files(options.addr, options.plain, cert, key)? else {
         return Ok(Transport::Plain);
@@ -207,7 +207,7 @@ fn reload(options: &Serve, current: &Transport) -> bool {
     }
 }
 
-fn issuers(options: &Serve, clock: Clock) -> anyhow::Result<Issuers> {
+pub(super) fn issuers(options: &Serve, clock: Clock) -> anyhow::Result<Issuers> {
     let agent = |option: &str, url: &str| {
         if !valid_issuer_url(url) {
             bail!("{option} {url} is no https URL; http is taken on this machine only");
@@ -230,7 +230,7 @@ fn issuers(options: &Serve, clock: Clock) -> anyhow::Result<Issuers> {
     Ok(Issuers::new(people, machines))
 }
 
-fn roots(options: &Serve) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn roots(options: &Serve) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let mut roots = Vec::new();
     for path in &options.keep_ca {
         roots.extend(certificates(path)?);
@@ -238,7 +238,7 @@ fn roots(options: &Serve) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let context = || format!("cannot read the certificates in {}", path.display());
     let pem = std::fs::read(path).with_context(context)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();

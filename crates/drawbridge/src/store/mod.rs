@@ -76,7 +76,7 @@ use verified::Verified;
 /// Content of the file `version`.
 const VERSION: &str = "drawbridge store 2\n";
 /// What it was before.
-const VERSION_1: &str = "drawbridge store 1\n";
+pub(crate) const VERSION_1: &str = "drawbridge store 1\n";
 
 /// Owners by name: users and organisations.
 pub const USERS: Kind<OwnerRecord> = Kind::new("users", 1);
@@ -380,6 +380,12 @@ impl Store {
         upload: &Upload,
     ) -> Result<Put, StoreError> {
         self.keep(repo, &Self::wanted(repo, entry), upload)
+    }
+
+    /// The content of a file of the registry itself below the root.
+    pub(crate) fn own_file_if_there(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.backend.read(&own(name), limits::JSON_BYTES_MAX)?;
+        Ok(found.map(|(bytes, _)| bytes))
     }
 
     /// Publishes a file of the registry itself below the root, unless it is there; its content.

@@ -150,7 +150,7 @@ impl Scrub<'_> {
     }
 
     fn registry_key(&mut self, key: &Key) -> Result<(), StoreError> {
-        match RegistryKey::open(self.store) {
+        match RegistryKey::existing(self.store) {
             Err(StoreError::Key(why)) => self.wrong(key, Wrong::Damaged, why),
             other => other.map(drop),
         }

@@ -22,6 +22,7 @@ mod find;
 mod frame;
 mod kills;
 mod oci;
+mod past;
 mod published;
 mod ranges;
 mod rights;

@@ -167,3 +167,72 @@ fn what_is_more_than_an_owner_may_keep_is_refused_by_both_protocols() {
     assert_eq!(push(&[7; 5000]).0, 201);
     assert_eq!(drawbridge("scrub", &world.store, &[], &[]).status.code(), Some(0));
 }
+
+#[test]
+fn check_config_says_what_serve_would_do_and_changes_nothing() {
+    let mut world = World::new();
+    let check = |world: &World, store: &Path, more: &[&str]| {
+        let served = world.command(store);
+        let arguments = served.get_args().skip_while(|argument| *argument != "serve").skip(1);
+        let output = Command::new(env!("CARGO_BIN_EXE_drawbridge"))
+            .args(["--log-filter", "warn", "check-config", "--json"])
+            .args(arguments)
+            .args(more)
+            .env_clear()
+            .output()
+            .unwrap();
+        let report = json(&output);
+        assert_eq!(output.status.success(), report["ok"] == true, "{report}");
+        assert_eq!(output.status.code().unwrap() > 1, false, "{output:?}");
+        report
+    };
+    let about = |report: &serde_json::Value, option: &str| -> (bool, String) {
+        let checks = report["checks"].as_array().unwrap();
+        let found = checks.iter().find(|check| check["option"] == option).unwrap();
+        (found["ok"] == true, found["detail"].as_str().unwrap().to_owned())
+    };
+    let store = world.store.clone();
+    let report = check(&world, &store, &["--quota-tags", "7"]);
+    assert_eq!(report["ok"], true, "{report}");
+    let detail = about(&report, "--store").1;
+    assert!(detail.contains("version 2") && detail.contains("another process"), "{detail}");
+    assert!(about(&report, "--quota-…").1.contains("7 tags"));
+    assert!(about(&report, "--keep-ca").1.contains("sha256:"));
+    assert!(about(&report, "--addr").1.contains("https on 127.0.0.1:0"));
+    world.kill();
+    let detail = about(&check(&world, &store, &[]), "--store").1;
+    assert!(!detail.contains("another process"), "{detail}");
+    // Nothing is made, and what serve refuses is wrong here.
+    let fresh = world.dir.path().join("fresh");
+    let report = check(&world, &fresh, &[]);
+    assert_eq!(report["ok"], true, "{report}");
+    assert!(about(&report, "--store").1.contains("will be made"));
+    assert!(!fresh.exists());
+    let home = world.dir.path().to_owned();
+    let nowhere = home.join("no/where");
+    for (store, more, option, words) in [
+        (&home, &[][..], "--store", "no store of a Drawbridge"),
+        (&nowhere, &[], "--store", "above it"),
+        (&store, &["--keep-ca", "/nonexistent"], "--keep-ca", "/nonexistent"),
+        (&store, &["--audit-log", "/nonexistent/log"], "--audit-log", "above it"),
+        (&store, &["--trusted-issuer", "http://example.com"], "--oidc-issuer", "no https URL"),
+        (&store, &["--plain"], "--addr", "--plain"),
+        (&store, &["--otlp-endpoint", "http://example.com"], "--otlp-endpoint", "http"),
+    ] {
+        let report = check(&world, store, more);
+        assert_eq!(report["ok"], false, "{more:?}: {report}");
+        let (ok, detail) = about(&report, option);
+        assert!(!ok && detail.contains(words), "{more:?}: {detail}");
+    }
+    let run = |host: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drawbridge"));
+        command.args(["check-config", "--plain", "--addr", "127.0.0.1:0", "--store"]).arg(&fresh);
+        command.args(["--host", host]).env_clear().output().unwrap()
+    };
+    let good = run("store.example.com");
+    let text = String::from_utf8(good.stdout).unwrap();
+    assert!(good.status.success() && text.contains("nobody can log in"), "{text}");
+    let bad = run("Store");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(String::from_utf8(bad.stdout).unwrap().contains("✗ --host"));
+}

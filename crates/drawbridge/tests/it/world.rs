@@ -166,7 +166,12 @@ impl World {
     }
 
     pub(crate) fn beside(&self) -> Beside {
-        let command = self.command(&self.store);
+        self.beside_with(&self.store)
+    }
+
+    /// Another registry with the same configuration, and another store.
+    pub(crate) fn beside_with(&self, store: &Path) -> Beside {
+        let command = self.command(store);
         let (child, address, _) = start(self.dir.path(), command);
         Beside { child, address }
     }
