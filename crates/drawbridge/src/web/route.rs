@@ -45,12 +45,12 @@ impl Place {
         if path == "/" {
             return Ok(Self::Root);
         }
-        let rest = path.strip_prefix("/_").ok_or(Unknown)?;
-        let rest = rest.strip_prefix('/').unwrap_or(rest);
+        let rest = match path.strip_prefix("/_") {
+            Some("" | "/") => return Ok(Self::Home),
+            Some(rest) => rest.strip_prefix('/').ok_or(Unknown)?,
+            None => return Err(Unknown),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.is_empty() {
-            return Ok(Self::Home);
-        }
         let mut parts = rest.splitn(5, '/');
         let user = parts.next().and_then(UserName::new).ok_or(Unknown)?;
         let Some(repo) = parts.next() else { return Ok(Self::Owner(user)) };
