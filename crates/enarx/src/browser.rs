@@ -3,7 +3,7 @@
 //! The user's browser, if there is one on this machine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How a page is shown.
@@ -14,7 +14,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// The browser that the environment names: the first of `$BROWSER`, else what the desktop has.
+    /// The browser that the environment names: the first of `$BROWSER` that is there, else what the desktop has.
     pub fn find() -> Option<Self> {
         Self::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), &in_path)
     }
@@ -23,10 +23,18 @@ impl Browser {
         variable: &dyn Fn(&str) -> Option<String>,
         has: &dyn Fn(&str) -> Option<PathBuf>,
     ) -> Option<Self> {
-        if let Some(browser) = variable("BROWSER") {
-            // Several are separated by colons. A shell is not asked what the words mean.
-            let mut words = browser.split(':').next()?.split_whitespace().map(str::to_owned);
-            return Some(Self { program: words.next()?.into(), words: words.collect() });
+        if let Some(browsers) = variable("BROWSER") {
+            // Several are separated by colons; the first that is there. A shell is not asked what the words mean.
+            return browsers.split(':').find_map(|browser| {
+                let mut words = browser.split_whitespace().map(str::to_owned);
+                let program = words.next()?;
+                let there = if program.contains('/') {
+                    Path::new(&program).is_file()
+                } else {
+                    has(&program).is_some()
+                };
+                there.then(|| Self { program: program.into(), words: words.collect() })
+            });
         }
         if cfg!(target_os = "macos") {
             return Some(Self { program: has("open")?.into(), words: Vec::new() });
@@ -82,15 +90,18 @@ mod tests {
         let screen = ("DISPLAY", ":0");
         assert_eq!(find(&[screen], &[]), None);
         assert_eq!(find(&[], &["xdg-open"]), None);
-        assert_eq!(find(&[("BROWSER", " : ")], &["xdg-open"]), None);
+        for none in [" : ", "firefox", "/nonexistent/firefox"] {
+            assert_eq!(find(&[("BROWSER", none), screen], &["xdg-open"]), None, "{none}");
+        }
         let url = "https://x/?a=%25&b";
         for (browser, words) in [
             ("firefox", format!("firefox {url}")),
-            ("w3m:lynx", format!("w3m {url}")),
+            ("none:firefox:app", format!("firefox {url}")),
+            ("/dev/null/x:/proc/self/exe", format!("/proc/self/exe {url}")),
             ("app --url=%s -n", format!("app --url={url} -n")),
-            ("app; rm", format!("app; rm {url}")),
+            ("app ; rm", format!("app ; rm {url}")),
         ] {
-            assert_eq!(find(&[("BROWSER", browser), screen], &["xdg-open"]), Some(words));
+            assert_eq!(find(&[("BROWSER", browser), screen], &["firefox", "app"]), Some(words));
         }
         if cfg!(target_os = "linux") {
             assert_eq!(find(&[screen], &["xdg-open"]), Some(format!("/bin/xdg-open {url}")));
