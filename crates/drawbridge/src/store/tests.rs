@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use drawbridge_core::{Tree, media};
-use proptest::prelude::*;
 
 use super::*;
 
 mod faults;
 mod gc;
+mod model;
 mod places;
 mod quota;
 mod random;
@@ -346,90 +346,6 @@ fn of_many_announcements_at_once_one_wins() {
         let same =
             modules.iter().filter(|t| store.put_tag(&tag, &t.tag(), NOW).unwrap() == Put::Same);
         assert_eq!(same.count(), 1);
-    }
-}
-
-/// What the model does: announce, upload a node, open the store again.
-#[derive(Clone, Debug)]
-enum Step {
-    Announce { tag: u8, tree: u8 },
-    Upload { tag: u8, tree: u8, node: u8 },
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0u8..2, 0u8..3).prop_map(|(tag, tree)| Step::Announce { tag, tree }),
-        12 => (0u8..2, 0u8..3, 0u8..4).prop_map(|(tag, tree, node)| Step::Upload { tag, tree, node }),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-/// How many histories the model is compared with.
-fn cases() -> u32 {
-    std::env::var("STORE_CASES").map_or(48, |cases| cases.parse().unwrap())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
-
-    /// Against a model: a tag is seen exactly if all nodes of its announced tree have arrived, and never changes.
-    #[test]
-    fn behaves_like_its_model(steps in proptest::collection::vec(step(), 0..60)) {
-        let trees = [
-            tree(&[("main.wasm", WASM)]),
-            tree(&[("main.wasm", WASM), ("x", b"1")]),
-            tree(&[("main.wasm", b"other"), ("d/x", b"1")]),
-        ];
-        for place in Place::quick() {
-        let mut store = place.open();
-        let mut announced: [Option<usize>; 2] = [None; 2];
-        let mut seen: [Option<usize>; 2] = [None; 2];
-        let mut blobs = std::collections::HashSet::new();
-        for step in steps.clone() {
-            let whole = |tree: usize, blobs: &std::collections::HashSet<Sha256>| {
-                trees[tree].nodes().all(|(_, n)| blobs.contains(&n.entry.digest.sha256()))
-            };
-            match step {
-                Step::Announce { tag, tree } => {
-                    let (tag, tree) = (usize::from(tag), usize::from(tree));
-                    let put = store.put_tag(&tag_name(&format!("1.0.{tag}")), &trees[tree].tag(), NOW).unwrap();
-                    match seen[tag] {
-                        Some(old) => prop_assert_eq!(put == Put::Same, old == tree),
-                        None => {
-                            prop_assert_ne!(put, Put::Conflict);
-                            announced[tag] = Some(tree);
-                            if whole(tree, &blobs) {
-                                seen[tag] = Some(tree);
-                            }
-                        }
-                    }
-                }
-                Step::Upload { tag, tree, node } => {
-                    let (tag, tree) = (usize::from(tag), usize::from(tree));
-                    let name = tag_name(&format!("1.0.{tag}"));
-                    let Some((path, node)) = trees[tree].nodes().nth(usize::from(node)) else { continue };
-                    let expected = store.expected(&name, &names(path)).unwrap();
-                    // What the service lets through: exactly what the parent says.
-                    let Expected::Entry { entry, .. } = expected else { continue };
-                    if *entry != node.entry { continue }
-                    prop_assert!(matches!(put(&store, &name, &entry, &node.bytes), Kept::Put(_)));
-                    blobs.insert(entry.digest.sha256());
-                    if let (None, Some(tree)) = (seen[tag], announced[tag]) && whole(tree, &blobs) {
-                        seen[tag] = Some(tree);
-                    }
-                }
-                Step::Reopen => {
-                    drop(store);
-                    store = place.open();
-                }
-            }
-            for (n, seen) in seen.iter().enumerate() {
-                let found = store.tag(&tag_name(&format!("1.0.{n}"))).unwrap().map(|t| t.digest());
-                prop_assert_eq!(found, seen.map(|t| trees[t].digest()));
-            }
-        }
-    }
     }
 }
 
