@@ -25,6 +25,9 @@ pub struct RepoRecord {
     /// Whether versions are read and deployed only if they carry a signature of the owner (docs/FORMATS.md 2.14).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_signature: bool,
+    /// Whether manifests, their tags and blobs may be deleted by the OCI protocol; versions never are (docs/FORMATS.md 2.11).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletable: bool,
 }
 
 /// What a Keep may know before it is attested (docs/FORMATS.md 2.4).

@@ -227,6 +227,11 @@ fn check(descriptor: &Descriptor) -> Result<(), ManifestError> {
 }
 
 impl Manifest {
+    /// Whether manifests of this type are lists of others.
+    pub fn is_index(media_type: &str) -> bool {
+        matches!(media_type, INDEX | DOCKER_LIST)
+    }
+
     /// Reads a manifest that was said to be of this media type.
     ///
     /// # Errors

@@ -86,6 +86,8 @@ pub enum Action {
     Yank,
     /// Add a signature to a version.
     Sign,
+    /// Delete by the OCI protocol.
+    Delete,
     /// See the public keys of an owner.
     ReadKeys,
     /// Change them.
@@ -106,7 +108,7 @@ struct Wants {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Register,
         Self::ReadOwner,
         Self::ChangeOwner,
@@ -126,6 +128,7 @@ impl Action {
         Self::WriteTag,
         Self::Yank,
         Self::Sign,
+        Self::Delete,
         Self::ReadKeys,
         Self::ChangeKeys,
     ];
@@ -157,7 +160,7 @@ impl Action {
             Self::ListTags | Self::ReadTag | Self::Discover => {
                 (TAGS, false, Some(Role::Reader), false, true)
             }
-            Self::WriteTag | Self::Yank | Self::Sign => {
+            Self::WriteTag | Self::Yank | Self::Sign | Self::Delete => {
                 (TAGS, true, Some(Role::Writer), false, true)
             }
         };

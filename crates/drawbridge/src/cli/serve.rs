@@ -85,7 +85,8 @@ pub(super) fn run(options: &Serve) -> anyhow::Result<()> {
     let bounds = Limits {
         connections_max: options.connections_max.get(),
         client: ClientLimits { rate: Rate::per_second(rate), ..ClientLimits::default() },
-        body_bytes_max: limits::FILE_BYTES_MAX as u64,
+        // Each route bounds what it takes; this is the largest of all, a blob in one request.
+        body_bytes_max: limits::BLOB_BYTES_MAX,
         ..Limits::default()
     };
     let metrics = Metrics::new();

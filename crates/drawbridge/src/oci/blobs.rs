@@ -84,16 +84,6 @@ fn created(repo: &RepoName, digest: &str) -> Response {
     response
 }
 
-fn finished(result: Finished) -> Result<(), Refused> {
-    match result {
-        Finished::Put(..) => Ok(()),
-        Finished::Mismatch => {
-            Err(Refused::new(Code::DigestInvalid, "the content does not hash to its digest"))
-        }
-        Finished::Unknown => Err(unknown_upload()),
-    }
-}
-
 impl Asking {
     pub(super) async fn blob(
         self,
@@ -109,7 +99,7 @@ impl Asking {
                 // So do those who are about to push a manifest, and will not bring what is there.
                 registry.store.spare_named(&repo, &digest(&text)?)?;
             }
-            let blob = registry.store.find_blob(&repo, &digest(&text)?)?.ok_or_else(|| {
+            let blob = registry.visible_blob(&repo, &digest(&text)?)?.ok_or_else(|| {
                 Refused::new(Code::BlobUnknown, "there is no such blob in this repository")
             })?;
             let content = Content {
@@ -133,7 +123,7 @@ impl Asking {
             let expected = digest(&text)?;
             let (upload, _) = staged(&self.registry, body, expected.hasher()).await?;
             let put = move |registry: &Registry, _: &Asker| {
-                finished(registry.store.put_blob(&repo, &upload, &expected)?)?;
+                registry.arrived(&repo, registry.store.put_blob(&repo, &upload, &expected)?)?;
                 Ok(created(&repo, &text))
             };
             return self.block(put).await;
@@ -212,7 +202,7 @@ impl Asking {
                 && let Some(result) =
                     store.finish_at_once(&repo, &id, offset, &chunk, expected, now)?
             {
-                finished(result)?;
+                registry.arrived(&repo, result)?;
                 return Ok(created(&repo, text));
             }
             match store.append(&repo, &id, offset, &chunk, now)? {
@@ -235,7 +225,7 @@ impl Asking {
                 }
             }
             let Some((expected, text)) = expected else { return Err(unknown_upload()) };
-            finished(store.finish_upload(&repo, &id, &expected, now)?)?;
+            registry.arrived(&repo, store.finish_upload(&repo, &id, &expected, now)?)?;
             Ok(created(&repo, &text))
         })
         .await
@@ -243,6 +233,17 @@ impl Asking {
 }
 
 impl Registry {
+    /// Content is there, and to be had, also if it was deleted before.
+    fn arrived(&self, repo: &RepoName, result: Finished) -> Result<(), Refused> {
+        match result {
+            Finished::Put(_, digest) => self.show_blob(repo, &digest.sha256()),
+            Finished::Mismatch => {
+                Err(Refused::new(Code::DigestInvalid, "the content does not hash to its digest"))
+            }
+            Finished::Unknown => Err(unknown_upload()),
+        }
+    }
+
     /// Takes a blob over from another repository; whether that was possible. If not, the client uploads it, and learns nothing.
     fn mount(
         &self,
@@ -258,7 +259,7 @@ impl Registry {
         let Some(from) = from.filter(|from| self.may_pull(asker, from).is_ok()) else {
             return Ok(false);
         };
-        let Some(found) = self.store.find_blob(&from, &wanted)? else {
+        let Some(found) = self.visible_blob(&from, &wanted)? else {
             return Ok(false);
         };
         let Some(mut blob) = self.store.open_blob(&from, found, None)? else {
@@ -268,7 +269,7 @@ impl Registry {
         while let Some(piece) = blob.next_piece()? {
             upload.write(&piece)?;
         }
-        finished(self.store.put_blob(repo, &upload, &wanted)?)?;
+        self.arrived(repo, self.store.put_blob(repo, &upload, &wanted)?)?;
         Ok(true)
     }
 }

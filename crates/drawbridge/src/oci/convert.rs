@@ -36,7 +36,11 @@ impl Registry {
             Refused::new(Code::ManifestUnknown, what)
         })?;
         self.keep_bytes(repo, &packed.config)?;
-        self.keep_manifest(repo, IMAGE, &packed.manifest)
+        let digest = self.keep_manifest(repo, IMAGE, &packed.manifest)?;
+        if let Ok(manifest) = Manifest::parse(IMAGE, &packed.manifest) {
+            self.show_content(repo, &manifest)?;
+        }
+        Ok(digest)
     }
 
     fn start_of(&self, repo: &RepoName, entry: &Entry) -> Result<Vec<u8>, Refused> {

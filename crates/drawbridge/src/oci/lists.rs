@@ -55,7 +55,18 @@ impl Asking {
                 tags.remove(after);
             }
             let limit = paging.limit.unwrap_or(usize::MAX);
-            let page = Page::of(tags.into_iter(), limit, Clone::clone);
+            let mut failed = None;
+            let there = tags.into_iter().filter(|tag| {
+                let there = registry.is_tag(&repo, tag);
+                there.unwrap_or_else(|error| {
+                    failed.get_or_insert(error);
+                    false
+                })
+            });
+            let page = Page::of(there, limit, Clone::clone);
+            if let Some(error) = failed {
+                return Err(error);
+            }
             let body = json!({ "name": repo.to_string(), "tags": page.items });
             let path = format!("/v2/{repo}/tags/list");
             let more: &[_] = if yanked { &[("yanked", "true")] } else { &[] };
@@ -123,6 +134,17 @@ impl Registry {
             tags.extend(name.into_iter().next_back().filter(plain));
         }
         Ok(tags)
+    }
+
+    /// Whether a name of the list is a version, or a tag that was not deleted.
+    fn is_tag(&self, repo: &RepoName, tag: &str) -> Result<bool, Refused> {
+        match OciTag::new(repo, tag) {
+            Some(tag) if tag.version.is_none() => {
+                let record = self.store.table(&TAGS).value(&tag.parts())?;
+                Ok(record.is_some_and(|record| !record.deleted))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// A page of the manifests about one, by the digits of their digests, and whether there are more.

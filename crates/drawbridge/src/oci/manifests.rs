@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use drawbridge_core::ContentDigest;
 use drawbridge_core::oci::{Descriptor, Manifest, ManifestError};
+use drawbridge_core::{ContentDigest, Entry};
 use types::digest::Sha256;
 use types::limits;
 
@@ -24,7 +24,7 @@ use crate::service::conditions::Conditions;
 use crate::service::content::{Content, Payload};
 use crate::service::refusal::Refusal;
 use crate::service::signatures;
-use crate::store::{Amounts, BlobDigest, Finished, Put, RepoName, StoreError};
+use crate::store::{Amounts, BlobDigest, Finished, Put, RepoName, StoreError, TagName};
 
 /// How often a tree is announced again because somebody else announced another one.
 const PUBLISH_ATTEMPTS_MAX: usize = 16;
@@ -37,7 +37,7 @@ pub(super) enum Reference {
 }
 
 impl Reference {
-    fn parse(repo: &RepoName, text: &str) -> Result<Self, Refused> {
+    pub(super) fn parse(repo: &RepoName, text: &str) -> Result<Self, Refused> {
         if !text.contains(':') {
             let bad = "a tag has 1 to 128 letters, digits and the characters _ . -, and begins with neither . nor -";
             let tag = OciTag::new(repo, text).ok_or_else(|| Refused::new(Code::TagInvalid, bad))?;
@@ -50,7 +50,7 @@ impl Reference {
     }
 }
 
-fn unknown() -> Refused {
+pub(super) fn unknown() -> Refused {
     Refused::new(Code::ManifestUnknown, "there is no such manifest in this repository")
 }
 
@@ -189,7 +189,8 @@ impl Registry {
     ) -> Result<Option<Sha256>, Refused> {
         let table = self.store.table(&TAGS);
         let Some(name) = &tag.version else {
-            return Ok(table.value(&tag.parts())?.map(|record| record.manifest));
+            let record = table.value(&tag.parts())?.filter(|record| !record.deleted);
+            return Ok(record.map(|record| record.manifest));
         };
         let Some(seen) = self.store.tag(name)? else {
             return Ok(None);
@@ -201,7 +202,7 @@ impl Registry {
                 Some(found) => Some(TagRecord { settled: true, ..found.clone() }),
                 None => {
                     let manifest = self.pack(repo, &seen)?;
-                    Some(TagRecord { manifest, package, settled: true })
+                    Some(TagRecord { manifest, package, settled: true, deleted: false })
                 }
             })
         })?;
@@ -215,7 +216,10 @@ impl Registry {
         let mut upload = self.store.upload(expected.hasher())?;
         upload.write(bytes)?;
         match self.store.put_blob(repo, &upload, &expected)? {
-            Finished::Put(..) => Ok(digest),
+            Finished::Put(..) => {
+                self.show_blob(repo, &digest)?;
+                Ok(digest)
+            }
             Finished::Mismatch | Finished::Unknown => {
                 Err(Refused::new(Code::Internal, "the content changed on its way"))
             }
@@ -271,15 +275,36 @@ impl Registry {
             },
             Reference::Digest(_) => None,
         };
-        self.keep_manifest(repo, &manifest.media_type, bytes)?;
-        if let Some(subject) = &manifest.subject {
-            self.refer(repo, subject, manifest, &digest, bytes.len() as u64)?;
-        }
-        let Reference::Tag(tag) = reference else {
-            return Ok(digest);
+        let keep = || {
+            self.keep_manifest(repo, &manifest.media_type, bytes)?;
+            match &manifest.subject {
+                Some(subject) => self.refer(repo, subject, manifest, &digest, bytes.len() as u64),
+                None => Ok(()),
+            }
         };
+        keep()?;
+        if let Reference::Tag(tag) = reference {
+            self.name_manifest(repo, tag, digest, publish)?;
+        }
+        // Somebody may have deleted it before it had this name, or what it names.
+        if self.manifest_record(repo, &digest)?.is_none() {
+            keep()?;
+        }
+        self.show_content(repo, manifest)?;
+        Ok(digest)
+    }
+
+    /// Makes a tag stand for a manifest that is kept; of a version also for its tree.
+    fn name_manifest(
+        &self,
+        repo: &RepoName,
+        tag: &OciTag,
+        digest: Sha256,
+        publish: Option<(&TagName, Entry)>,
+    ) -> Result<(), Refused> {
         let package = publish.as_ref().map(|(_, root)| root.digest.sha256());
-        let new = TagRecord { manifest: digest, package, settled: publish.is_none() };
+        let settled = publish.is_none();
+        let new = TagRecord { manifest: digest, package, settled, deleted: false };
         let table = self.store.table(&TAGS);
         let Some((version, root)) = publish else {
             let [user, name] = repo.parts();
@@ -289,18 +314,32 @@ impl Registry {
                 let what = "the repository has 10,000 tags, which is the most";
                 return Err(Refused::new(Code::Limit, what));
             }
+            // A deleted tag keeps its room.
             let room = match table.value(&tag.parts())? {
                 Some(_) => Amounts::default(),
                 None => Amounts::TAG,
             };
-            let create = || table.create(&tag.parts(), &new);
+            let write = || {
+                let mut put = Put::Same;
+                table.update(&tag.parts(), |found| {
+                    put = if found.is_none() { Put::Created } else { Put::Same };
+                    match found.filter(|found| !found.deleted) {
+                        Some(found) if *found == new => Ok(None),
+                        Some(_) => {
+                            put = Put::Conflict;
+                            Ok(None)
+                        }
+                        None => Ok::<_, StoreError>(Some(new.clone())),
+                    }
+                })?;
+                Ok::<_, StoreError>(put)
+            };
             let is_new = |put: &Put| *put == Put::Created;
-            return match self.store.with_room(repo.user(), room, create, is_new)? {
-                Put::Created => {
+            return match self.store.with_room(repo.user(), room, write, is_new)? {
+                Put::Created | Put::Same => {
                     tracing::info!(%repo, %digest, "tagged a manifest");
-                    Ok(digest)
+                    Ok(())
                 }
-                Put::Same => Ok(digest),
                 Put::Conflict => Err(taken()),
             };
         };
@@ -331,7 +370,7 @@ impl Registry {
             Some(_) => Err(taken()),
             None => Ok(Some(TagRecord { settled: true, ..new.clone() })),
         })?;
-        Ok(digest)
+        Ok(())
     }
 
     /// What a manifest names stays from now on, if it is there.
@@ -351,7 +390,7 @@ impl Registry {
     fn is_all_there(&self, repo: &RepoName, manifest: &Manifest) -> Result<(), Refused> {
         let layers = manifest.layers.iter().filter(|layer| !is_elsewhere(layer));
         for wanted in manifest.config.iter().chain(layers) {
-            let there = self.store.find_blob(repo, &digest(&wanted.digest)?)?;
+            let there = self.visible_blob(repo, &digest(&wanted.digest)?)?;
             match there {
                 Some((_, length)) if length == wanted.size => {}
                 Some(_) => {

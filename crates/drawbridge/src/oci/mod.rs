@@ -4,10 +4,10 @@
 //!
 //! | path below `/v2/{user}/{repo}` | methods | |
 //! |---|---|---|
-//! | `/blobs/{digest}` | GET HEAD | sha256; sha384 and sha512 if it was uploaded by that |
+//! | `/blobs/{digest}` | GET HEAD DELETE | sha256; sha384 and sha512 if it was uploaded by that |
 //! | `/blobs/uploads/` | POST | begins an upload, is one (`?digest=`), or mounts (`?mount=&from=`) |
 //! | `/blobs/uploads/{id}` | GET PATCH PUT DELETE | |
-//! | `/manifests/{tag or digest}` | GET HEAD PUT | |
+//! | `/manifests/{tag or digest}` | GET HEAD PUT DELETE | |
 //! | `/tags/list` | GET HEAD | `?n=&last=` |
 //! | `/referrers/{digest}` | GET HEAD | `?artifactType=` |
 //!
@@ -15,13 +15,14 @@
 //!
 //! One tag, two protocols. A tag that is a semantic version stands for a Drawbridge tree, always: pushed by OCI, a manifest
 //! becomes the tree over the same blobs; published by the Drawbridge API, the tree becomes a manifest when somebody first asks
-//! for it, and stays that one. Other tags (`latest`) are manifests and nothing else. Neither is ever given a new meaning, and
-//! nothing is deleted by this protocol.
+//! for it, and stays that one. Other tags (`latest`) are manifests and nothing else. Neither is ever given a new meaning, but for
+//! tags that are no versions and were deleted (see [`delete`]).
 //!
 //! ```text
 //! oci-manifests/<user>/<repo>/<64 hex>.json           media type and length; the bytes are a blob
 //! oci-tags/<user>/<repo>/<tag>.json                   the manifest, and for versions the tree that it is
 //! oci-referrers/<user>/<repo>/<subject>/<64 hex>.json   the descriptor of a manifest with that subject
+//! oci-deleted/<user>/<repo>/<64 hex>.json             content that was deleted: not to be had, though its bytes may be there
 //! ```
 //!
 //! A record of a version counts if a tag of the Drawbridge API stands for just that tree: that tag decides, so that of two
@@ -29,6 +30,7 @@
 
 mod blobs;
 mod convert;
+mod delete;
 mod error;
 mod lists;
 mod manifests;
@@ -90,7 +92,7 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         let refused = if parts.method == Method::DELETE {
             Refused::new(
                 Code::Unsupported,
-                "names are never given a new meaning, so nothing is deleted",
+                "nothing of that kind is deleted; manifests, their tags and blobs are, where the owner allows it",
             )
         } else {
             Refused::new(Code::Unsupported, format!("this path takes {allowed}"))
@@ -117,11 +119,17 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         Asking { registry, asker, query: Query::parse(parts.uri.query()), headers: parts.headers };
     let method = parts.method;
     match route {
+        Route::Blob(repo, digest) if method == Method::DELETE => {
+            asked.delete_blob(repo, digest).await
+        }
         Route::Blob(repo, digest) => asked.blob(&method, repo, digest).await,
         Route::Uploads(repo) => asked.begin(repo, body).await,
         Route::Upload(repo, id) => asked.upload(&method, repo, &id, body).await,
         Route::Manifest(repo, reference) if method == Method::PUT => {
             asked.put_manifest(repo, &reference, body).await
+        }
+        Route::Manifest(repo, reference) if method == Method::DELETE => {
+            asked.delete_manifest(repo, reference).await
         }
         Route::Manifest(repo, reference) => asked.manifest(&method, repo, reference).await,
         Route::Catalog => asked.catalog().await,

@@ -25,7 +25,21 @@ pub(crate) struct TagRecord {
     pub(crate) package: Option<Sha256>,
     /// Whether it stays so. Before that, of a version, it is what somebody is about to publish.
     pub(crate) settled: bool,
+    /// Whether it was deleted since, and may be given another meaning. Versions never are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) deleted: bool,
 }
+
+/// That content is not to be had by its digest any more; its bytes are left to `gc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hidden {
+    /// Since when, in seconds since 1970.
+    pub(crate) deleted_at: u64,
+}
+
+/// Deleted content by user, repository and SHA-256.
+pub(crate) const HIDDEN: Kind<Hidden> = Kind::new("oci-deleted", 3);
 
 /// Manifests by user, repository and digest.
 pub(crate) const MANIFESTS: Kind<ManifestRecord> = Kind::new("oci-manifests", 3);

@@ -59,7 +59,8 @@ impl Route {
         match self {
             Self::Uploads(_) => "POST",
             Self::Upload(..) => "GET, PATCH, PUT, DELETE",
-            Self::Manifest(..) => "GET, HEAD, PUT",
+            Self::Manifest(..) => "GET, HEAD, PUT, DELETE",
+            Self::Blob(..) => "GET, HEAD, DELETE",
             _ => "GET, HEAD",
         }
     }

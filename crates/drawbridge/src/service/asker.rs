@@ -65,6 +65,7 @@ pub(super) const fn name_of(action: Action) -> &'static str {
         Action::WriteTag => "publish",
         Action::Yank => "yank",
         Action::Sign => "sign",
+        Action::Delete => "delete",
         Action::ReadKeys => "read-keys",
         Action::ChangeKeys => "change-keys",
     }

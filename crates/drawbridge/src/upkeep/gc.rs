@@ -125,10 +125,10 @@ struct Gc<'a> {
 
 /// What a repository's names need.
 #[derive(Default)]
-struct Needed {
-    blobs: HashSet<Sha256>,
+pub(crate) struct Needed {
+    pub(crate) blobs: HashSet<Sha256>,
     /// Why it is not known.
-    blind: Option<String>,
+    pub(crate) blind: Option<String>,
 }
 
 impl Gc<'_> {
@@ -169,7 +169,7 @@ impl Gc<'_> {
 
     fn repo(&mut self, repo: &RepoName) -> Result<(), StoreError> {
         let began = self.now()?;
-        let needed = self.needed(repo)?;
+        let needed = needed(self.store, repo)?;
         if let Some(why) = needed.blind {
             tracing::warn!(%repo, why, "left alone");
             self.report.skipped.push((repo.to_string(), why));
@@ -222,29 +222,6 @@ impl Gc<'_> {
             self.unmark(repo, Thing::Blob(&hex))?;
         }
         self.announcements(repo, began)
-    }
-
-    /// What the names of a repository need.
-    fn needed(&self, repo: &RepoName) -> Result<Needed, StoreError> {
-        let store = self.store;
-        let mut needed = Needed::default();
-        for_each(store, &TAGS, repo, &mut needed, |needed, parts| {
-            let Some(tag) = store.table(&TAGS).value(parts)? else { return Ok(false) };
-            Ok(reach::tree(store, repo, &tag.entry, &mut needed.blobs)?.blind)
-        })?;
-        for_each(store, &PENDING, repo, &mut needed, |needed, parts| {
-            let Some(root) = store.table(&PENDING).value(parts)? else { return Ok(false) };
-            Ok(reach::tree(store, repo, &root, &mut needed.blobs)?.blind)
-        })?;
-        for_each(store, &MANIFESTS, repo, &mut needed, |needed, parts| {
-            let Some(record) = store.table(&MANIFESTS).value(parts)? else { return Ok(false) };
-            let hex = parts.last().copied().unwrap_or_default();
-            let Ok(digest) = format!("sha256:{hex}").parse() else { return Ok(true) };
-            let lacks = reach::manifest(store, repo, &digest, &record, &mut needed.blobs)?;
-            // One that was deleted while it was looked at needs nothing.
-            Ok(lacks.blind && store.table(&MANIFESTS).value(parts)?.is_some())
-        })?;
-        Ok(needed)
     }
 
     /// The names of aliases by what they stand for.
@@ -383,6 +360,31 @@ enum Verdict {
     Waits,
     /// Now, if its removal is sent by then.
     Goes(Timestamp),
+}
+
+/// What the names of a repository need.
+///
+/// # Errors
+/// Failures of the place.
+pub(crate) fn needed(store: &Store, repo: &RepoName) -> Result<Needed, StoreError> {
+    let mut needed = Needed::default();
+    for_each(store, &TAGS, repo, &mut needed, |needed, parts| {
+        let Some(tag) = store.table(&TAGS).value(parts)? else { return Ok(false) };
+        Ok(reach::tree(store, repo, &tag.entry, &mut needed.blobs)?.blind)
+    })?;
+    for_each(store, &PENDING, repo, &mut needed, |needed, parts| {
+        let Some(root) = store.table(&PENDING).value(parts)? else { return Ok(false) };
+        Ok(reach::tree(store, repo, &root, &mut needed.blobs)?.blind)
+    })?;
+    for_each(store, &MANIFESTS, repo, &mut needed, |needed, parts| {
+        let Some(record) = store.table(&MANIFESTS).value(parts)? else { return Ok(false) };
+        let hex = parts.last().copied().unwrap_or_default();
+        let Ok(digest) = format!("sha256:{hex}").parse() else { return Ok(true) };
+        let lacks = reach::manifest(store, repo, &digest, &record, &mut needed.blobs)?;
+        // One that was deleted while it was looked at needs nothing.
+        Ok(lacks.blind && store.table(&MANIFESTS).value(parts)?.is_some())
+    })?;
+    Ok(needed)
 }
 
 /// Looks at all records of a kind in a repository; `look` says whether one of them cannot be understood. A damaged one cannot.

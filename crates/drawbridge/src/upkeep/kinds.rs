@@ -4,7 +4,7 @@
 //! does not know, for they may need what it would remove.
 
 use super::lease::LEASES;
-use crate::oci::records::{MANIFESTS, REFERRERS, TAGS as OCI_TAGS};
+use crate::oci::records::{HIDDEN, MANIFESTS, REFERRERS, TAGS as OCI_TAGS};
 use crate::service::documents::{ACCESS, OWNER_PUBLISHERS, PUBLISHERS};
 use crate::service::policies::POLICIES;
 use crate::service::signatures::{JOSE_TAGS, OWNER_KEYS, SIGNATURES};
@@ -67,6 +67,7 @@ pub(crate) const KINDS: &[Known] = &[
     known!(OWNER_KEYS, Owner),
     known!(SIGNATURES, Repo),
     known!(JOSE_TAGS, Repo),
+    known!(HIDDEN, Repo),
     known!(GARBAGE, Nothing),
     known!(LEASES, Nothing),
     known!(USAGE, Owner),

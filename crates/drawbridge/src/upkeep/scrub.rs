@@ -280,6 +280,9 @@ impl Scrub<'_> {
                 let Some(record) = self.value(&OCI_TAGS, &[user, name, tag])? else {
                     return Ok(());
                 };
+                if record.deleted {
+                    return Ok(());
+                }
                 if !record.settled {
                     self.report.unfinished += 1;
                     return Ok(());

@@ -16,6 +16,7 @@ mod api;
 mod audit;
 mod bombs;
 mod bucket;
+mod deletes;
 mod durable;
 mod faults;
 mod find;

@@ -15,33 +15,33 @@ use types::limits;
 
 use crate::world::{ALL, Options, WASM, World, digest, files, slug, write};
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
     body: Vec<u8>,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (n, value) = line.split_once(": ")?;
             n.eq_ignore_ascii_case(name).then_some(value)
         })
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.head))
     }
 
     #[track_caller]
-    fn is(self, status: u16) -> Self {
+    pub(crate) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}\n{}", self.head, String::from_utf8_lossy(&self.body));
         self
     }
 
     /// A refusal with this code.
     #[track_caller]
-    fn says(self, status: u16, code: &str) -> Self {
+    pub(crate) fn says(self, status: u16, code: &str) -> Self {
         let answer = self.is(status);
         let error = &answer.json()["errors"][0];
         assert_eq!(error["code"], code, "{error}");
@@ -50,13 +50,19 @@ impl Answer {
     }
 }
 
-struct Client<'w> {
+pub(crate) struct Client<'w> {
     world: &'w World,
     authorization: Option<String>,
 }
 
 impl Client<'_> {
-    fn send(&self, method: &str, path: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut head = format!("{method} {path} HTTP/1.1\nHost: x");
         if let Some(authorization) = &self.authorization {
             head += &format!("\nAuthorization: {authorization}");
@@ -71,28 +77,28 @@ impl Client<'_> {
         Answer { status, head, body }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
 
-    fn post(&self, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> Answer {
         self.send("POST", path, &[], body)
     }
 
-    fn blob(&self, repo: &str, bytes: &[u8]) -> Value {
+    pub(crate) fn blob(&self, repo: &str, bytes: &[u8]) -> Value {
         let digest = Sha256::of(bytes).to_string();
         self.post(&format!("/v2/{repo}/blobs/uploads/?digest={digest}"), bytes).is(201);
         json!({"mediaType": "application/octet-stream", "digest": digest, "size": bytes.len()})
     }
 
-    fn manifest(&self, repo: &str, reference: &str, manifest: &Value) -> Answer {
+    pub(crate) fn manifest(&self, repo: &str, reference: &str, manifest: &Value) -> Answer {
         let kind = manifest["mediaType"].as_str().unwrap_or(IMAGE);
         let path = format!("/v2/{repo}/manifests/{reference}");
         self.send("PUT", &path, &[("Content-Type", kind)], manifest.to_string().as_bytes())
     }
 
     /// A manifest of these files, as oras makes it.
-    fn package(&self, repo: &str, files: &[(String, Vec<u8>)]) -> Value {
+    pub(crate) fn package(&self, repo: &str, files: &[(String, Vec<u8>)]) -> Value {
         let mut config = self.blob(repo, b"{}");
         config["mediaType"] = json!("application/vnd.oci.empty.v1+json");
         let layers: Vec<Value> = files
@@ -108,17 +114,17 @@ impl Client<'_> {
 }
 
 impl World {
-    fn oci(&self, subject: &str) -> Client<'_> {
+    pub(crate) fn oci(&self, subject: &str) -> Client<'_> {
         let authorization = Some(format!("Bearer {}", self.token(subject, ALL)));
         Client { world: self, authorization }
     }
 
-    fn nobody(&self) -> Client<'_> {
+    pub(crate) fn nobody(&self) -> Client<'_> {
         Client { world: self, authorization: None }
     }
 }
 
-fn sha(text: &[u8]) -> String {
+pub(crate) fn sha(text: &[u8]) -> String {
     Sha256::of(text).to_string()
 }
 
@@ -571,12 +577,12 @@ fn of_several_at_once_at_most_one_is_told_yes_and_all_see_the_same() {
 }
 
 /// A program that may not be installed: its path in `PATH`.
-fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

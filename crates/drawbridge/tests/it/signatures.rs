@@ -197,7 +197,12 @@ fn versions_that_have_to_be_signed_are_hidden_until_they_are() {
     let ann = world.person("ann");
     ann.user_put("ann", &UserRecord { subject: "ann".into() }).unwrap();
     for (repo, public) in [("open", true), ("found", false)] {
-        let record = RepoRecord { public, discoverable: true, require_signature: true };
+        let record = RepoRecord {
+            public,
+            discoverable: true,
+            require_signature: true,
+            ..RepoRecord::default()
+        };
         ann.repo_put("ann", repo, &record).unwrap();
     }
     let laptop = Signer::new("laptop");

@@ -77,6 +77,9 @@ pub struct RegisterArgs {
     /// Let versions be read and deployed only if they carry a signature of the owner (`enarx package sign`)
     #[arg(long)]
     pub require_signature: bool,
+    /// Let OCI clients of those who publish delete manifests, tags and blobs; versions are never deleted
+    #[arg(long)]
+    pub deletable: bool,
     /// How to reach it.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -104,6 +107,9 @@ pub struct SetArgs {
     /// Whether versions are read and deployed only if they carry a signature of the owner (`enarx package sign`)
     #[arg(long, group = "change", value_name = "true|false")]
     pub require_signature: Option<bool>,
+    /// Whether OCI clients of those who publish may delete manifests, tags and blobs; versions are never deleted
+    #[arg(long, group = "change", value_name = "true|false")]
+    pub deletable: Option<bool>,
     /// How to reach it.
     #[command(flatten)]
     pub reach: ReachArgs,
@@ -145,6 +151,7 @@ pub fn run(command: &RepoCommand) -> Outcome {
                 public: !args.private,
                 discoverable: args.discoverable,
                 require_signature: args.require_signature,
+                deletable: args.deletable,
             };
             registry.repo_put(&name.user, &name.repo, &record)?;
             output::talk(&format!(
@@ -175,6 +182,7 @@ fn set(args: &SetArgs, store: &TokenStore) -> Outcome {
         (record.public, record.discoverable) = (args.public, args.discoverable);
     }
     record.require_signature = args.require_signature.unwrap_or(record.require_signature);
+    record.deletable = args.deletable.unwrap_or(record.deletable);
     if found.value == record {
         output::talk(&format!("{} is so already: read by {}", args.name, readers(&record)));
         return Ok(0);

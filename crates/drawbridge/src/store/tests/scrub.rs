@@ -65,7 +65,12 @@ pub(super) fn fill_with(store: &Store, size: usize) {
     let hex = digest.to_hex();
     let record = ManifestRecord { media_type: IMAGE.to_owned(), length: manifest.len() as u64 };
     store.table(&MANIFESTS).create(&[user, name, &hex], &record).unwrap();
-    let tag = crate::oci::records::TagRecord { manifest: digest, package: None, settled: true };
+    let tag = crate::oci::records::TagRecord {
+        manifest: digest,
+        package: None,
+        settled: true,
+        deleted: false,
+    };
     store.table(&OCI_TAGS).create(&[user, name, "latest"], &tag).unwrap();
     let descriptor = serde_json::from_value(serde_json::json!({
         "mediaType": IMAGE, "digest": digest.to_string(), "size": manifest.len()
@@ -154,6 +159,7 @@ fn what_is_missing_misplaced_or_foreign_is_named() {
             manifest: manifest.rsplit('/').next().unwrap().parse_hex(),
             package: Some(store.tag(&tag_name("1.0.0")).unwrap().unwrap().digest()),
             settled: true,
+            deleted: false,
         };
         store.table(&OCI_TAGS).create(&["ann", "app", "1.0.1"], &other).unwrap();
         named(two, Wrong::Misplaced, "sha256:");

@@ -72,7 +72,7 @@ pub(super) fn run(checker: &mut Checker<'_>) -> Result<(), Failure> {
 }
 
 const PRIVATE: RepoRecord =
-    RepoRecord { public: false, discoverable: true, require_signature: false };
+    RepoRecord { public: false, discoverable: true, require_signature: false, deletable: false };
 
 fn client(world: &World) -> Result<Client, Failure> {
     let services = world.services()?;
