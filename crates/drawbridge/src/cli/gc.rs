@@ -46,7 +46,7 @@ pub(super) struct GcOptions {
 }
 
 pub(super) fn run(options: &GcOptions) -> anyhow::Result<()> {
-    let store = Store::beside(&options.store, &options.scratch)?;
+    let store = Store::beside_to_change(&options.store, &options.scratch)?;
     let how = Options { grace: options.grace, dry_run: options.dry_run };
     let report = collect(&store, how, &|| Clock::System.now())?;
     let text = if options.json {

@@ -57,6 +57,18 @@ impl Store {
         }
     }
 
+    /// The same, to change something: a copy of a directory may lack what is needed for that, and gets it.
+    ///
+    /// # Errors
+    /// As for [`Self::beside`].
+    pub fn beside_to_change(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
+        let store = Self::beside(location, scratch)?;
+        match location {
+            Location::Dir(dir) => Ok(Self::over(Arc::new(Disk::open(dir)?))),
+            Location::Bucket(_) => Ok(store),
+        }
+    }
+
     /// At most `max` keys that begin with `prefix` (empty, or ends in a slash) and come after `after`, by their bytes.
     pub(crate) fn keys(
         &self,

@@ -116,6 +116,15 @@ fn gc_runs_beside_a_registry_and_takes_nothing_away_at_once() {
     assert_eq!(world.raw(&head, b"").0, 200);
     let report = json(&gc(&["--json"]));
     assert_eq!(report["condemned"], amount, "it begins anew: {report}");
+    // A copy without what is of its place only.
+    let copy = world.dir.path().join("copy");
+    assert!(Command::new("cp").arg("-r").args([&world.store, &copy]).status().unwrap().success());
+    for kind in ["tmp", "locks"] {
+        std::fs::remove_dir_all(copy.join(kind)).unwrap();
+    }
+    assert_eq!(drawbridge("scrub", &copy, &[], &[]).status.code(), Some(0));
+    assert!(!copy.join("locks").exists());
+    assert_eq!(drawbridge("gc", &copy, &[], &[]).status.code(), Some(0));
     let short = drawbridge("gc", &world.store, &["--grace", "5m"], &[]);
     assert!(String::from_utf8(short.stderr).unwrap().contains("hour"));
 }
