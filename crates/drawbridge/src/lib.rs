@@ -6,6 +6,7 @@
 //! oci       the OCI protocol over the same
 //! web       pages of what is public, for people
 //! upkeep    scrub: is everything what it should be? gc: what does nobody need any more?
+//! openapi   the document of what service answers
 //! service   who asks (auth), what for (route), the answer
 //!   auth    people by bearer token, Keeps by certificate, one pure table of rules
 //!   store   files that are there whole or not at all, checked on the way in and on the way out
@@ -23,6 +24,7 @@ pub mod auth;
 pub mod cli;
 pub mod key;
 pub mod oci;
+mod openapi;
 pub mod query;
 pub mod route;
 pub mod service;

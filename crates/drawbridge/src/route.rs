@@ -12,6 +12,8 @@ use crate::store::{RepoName, TagName, UserName};
 pub enum Route {
     /// `/health`
     Health,
+    /// `/api/openapi.json`
+    OpenApi,
     /// `/_search`
     Search,
     /// `/{user}`
@@ -70,6 +72,7 @@ impl Route {
     pub const fn template(&self) -> &'static str {
         match self {
             Self::Health => "/health",
+            Self::OpenApi => "/api/openapi.json",
             Self::Search => "/_search",
             Self::User(_) => "/{user}",
             Self::Org(_) => "/{user}/_org",
@@ -96,6 +99,7 @@ impl Route {
     pub const fn methods(&self) -> &'static str {
         match self {
             Self::Health
+            | Self::OpenApi
             | Self::Search
             | Self::Repos(_)
             | Self::Tags(_)
@@ -116,6 +120,9 @@ impl Route {
     pub fn parse(path: &str) -> Result<Self, RouteError> {
         if path == "/health" {
             return Ok(Self::Health);
+        }
+        if path == "/api/openapi.json" {
+            return Ok(Self::OpenApi);
         }
         let rest = path.strip_prefix("/api/v").ok_or(RouteError::Unknown)?;
         let (version, rest) = rest.split_once('/').ok_or(RouteError::Unknown)?;
@@ -224,6 +231,7 @@ mod tests {
     fn show(path: &str) -> String {
         match Route::parse(path) {
             Ok(Route::Health) => "health".into(),
+            Ok(Route::OpenApi) => "openapi".into(),
             Ok(Route::Search) => "search".into(),
             Ok(Route::Repos(u)) => format!("repos {u}"),
             Ok(Route::User(u)) => format!("user {u}"),
@@ -255,6 +263,7 @@ mod tests {
             ("/api/v0.0.9/ann", "user ann"),
             ("/api/v0.1.7/ann", "user ann"),
             ("/api/v0.1.0/ann/my-app", "repo ann/my-app"),
+            ("/api/openapi.json", "openapi"),
             ("/api/v0.1.0/_search", "search"),
             ("/api/v0.1.0/ann/_repos", "repos ann"),
             ("/api/v0.1.0/ann/_org", "org ann"),

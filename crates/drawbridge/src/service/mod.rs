@@ -52,6 +52,7 @@ use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse as _, Response};
 use chassis::clock::Clock;
 use chassis::{PeerAddr, PeerCertificates, RequestId};
+use drawbridge_core::media;
 
 use crate::audit::Audit;
 use crate::auth::access::Caller;
@@ -60,12 +61,14 @@ use crate::auth::keeps::Keeps;
 use crate::auth::token::{self, OwnToken};
 use crate::key::RegistryKey;
 use crate::oci;
+use crate::openapi;
 use crate::query::Query;
 use crate::route::Route;
 use crate::store::Store;
 use crate::web;
 use asker::Asker;
 use conditions::Conditions;
+use content::Content;
 use refusal::Refusal;
 
 /// A registry: its store, its key, and whom it knows.
@@ -126,6 +129,11 @@ async fn dispatch(registry: Arc<Registry>, request: Request) -> Result<Response,
         return Ok(().into_response());
     }
     let (parts, body) = request.into_parts();
+    if route == Route::OpenApi {
+        let asked = Conditions::read(&method, &parts.headers);
+        let document = Content::new(media::JSON, openapi::text().into_bytes());
+        return block(registry, move |registry| document.answer(&registry.store, &asked)).await;
+    }
     let asker = identify(&registry, bearer(&parts.headers)?, &parts.extensions).await?;
     match (&method, route.clone()) {
         (&Method::PUT, route) => {

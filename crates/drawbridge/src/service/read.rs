@@ -27,7 +27,7 @@ impl Registry {
         query: &Query,
     ) -> Result<Content, Refusal> {
         match route {
-            Route::Health | Route::Token(..) => Err(Denied::NotFound.into()),
+            Route::Health | Route::OpenApi | Route::Token(..) => Err(Denied::NotFound.into()),
             Route::Search => {
                 let wanted = Wanted::search(query.get("q").unwrap_or_default())?;
                 self.find_content(&asker.caller, &wanted, query)

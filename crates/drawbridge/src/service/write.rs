@@ -191,6 +191,7 @@ impl Registry {
             | Route::Token(..)
             | Route::Policies(_)
             | Route::Policy(_, Some(_))
+            | Route::OpenApi
             | Route::Search
             | Route::Repos(_) => Err(Denied::NotFound.into()),
         }
@@ -288,6 +289,7 @@ impl Registry {
             | Route::Token(..)
             | Route::Policies(_)
             | Route::Policy(_, Some(_))
+            | Route::OpenApi
             | Route::Search
             | Route::Repos(_) => Err(Denied::NotFound.into()),
         }

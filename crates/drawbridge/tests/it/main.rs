@@ -23,6 +23,7 @@ mod find;
 mod frame;
 mod kills;
 mod oci;
+mod openapi;
 mod past;
 mod published;
 mod ranges;
