@@ -17,7 +17,7 @@ use types::time::Timestamp;
 
 use super::lease::Held;
 use super::{kinds, reach, repo_name};
-use crate::oci::records::MANIFESTS;
+use crate::oci::records::{HIDDEN, MANIFESTS};
 use crate::store::raw::is_of_the_place;
 use crate::store::{
     ALIASES, Amounts, DOOMED_SECONDS, Fate, GARBAGE, Key, Kind, PENDING, Put, RepoName,
@@ -294,6 +294,12 @@ impl Gc<'_> {
         }
         self.store.remove_at(at)?;
         tracing::debug!(key = %at, "removed what nothing needs");
+        if let Thing::Blob(hex) = thing
+            && self.now()? <= sent_by
+        {
+            // What is gone need not be hidden. Nobody brings it again before the record of its fate is gone as well.
+            self.store.table(&HIDDEN).delete(&[user, name, hex])?;
+        }
         self.store.table(&GARBAGE).delete(&thing.parts(repo))?;
         Ok(true)
     }

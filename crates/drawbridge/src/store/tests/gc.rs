@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::faults::Faulty;
 use super::scrub::fill_with;
 use super::*;
-use crate::oci::records::{MANIFESTS, TAGS as OCI_TAGS};
+use crate::oci::records::{HIDDEN, MANIFESTS, TAGS as OCI_TAGS};
 use crate::upkeep::gc::{GRACE_SECONDS_MIN, Options, Report, collect};
 use crate::upkeep::scrub::scrub;
 
@@ -41,6 +41,10 @@ fn what_nothing_needs_goes_a_grace_period_after_it_was_found() {
         fill_with(&store, 30);
         let needed = keys(&store, "blobs/").len() as u64;
         let lost = blob(&store, b"lost");
+        // Somebody deleted it by OCI.
+        let hidden = crate::oci::records::Hidden { deleted_at: 900 };
+        let hex = Sha256::of(b"lost").to_hex();
+        store.table(&HIDDEN).create(&["ann", "app", &hex], &hidden).unwrap();
         let report = run(&gc, 1000);
         assert_eq!((report.needed.count, report.condemned.count), (needed, 1));
         assert_eq!((report.condemned.bytes, report.removed.count), (4, 0));
@@ -54,6 +58,7 @@ fn what_nothing_needs_goes_a_grace_period_after_it_was_found() {
         let report = run(&gc, 1000 + GRACE);
         assert_eq!((report.needed.count, report.removed.count), (needed, 1));
         assert!(!there(&store, &lost));
+        assert_eq!(keys(&store, "oci-deleted/"), [""; 0]);
         assert_eq!(report.skipped, []);
         // Nothing else is gone, and no mark is left.
         assert_eq!(scrub(&store, &mut |_| {}).unwrap().findings, []);
