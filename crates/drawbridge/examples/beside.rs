@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -44,6 +44,8 @@ const ALL: &str = "manage:drawbridge_users manage:drawbridge_repositories manage
 const FILES: [(&str, usize); 3] =
     [("1 KiB", 1024), ("1 MiB", 1024 * 1024), ("100 MB", types::limits::FILE_BYTES_MAX)];
 const ROUNDS: usize = 3;
+/// Repositories to list.
+const REPOSITORIES: usize = 10_000;
 /// Connections that ask at the same time.
 const CLIENTS: usize = 4;
 
@@ -213,7 +215,7 @@ struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 type Head = (u16, BTreeMap<String, String>);
 
 impl Connection {
-    fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (Head, u64) {
+    fn ask(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (Head, u64) {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
         let stream = self.0.get_mut();
         stream.write_all(head.as_bytes()).unwrap();
@@ -221,6 +223,43 @@ impl Connection {
         stream.flush().unwrap();
         let head = self.head();
         let length = head.1.get("content-length").map_or(0, |l| l.parse().unwrap());
+        (head, length)
+    }
+
+    /// A GET whose answer is looked at.
+    fn read(&mut self, path: &str) -> (BTreeMap<String, String>, Vec<u8>) {
+        let ((status, headers), length) = self.ask("GET", path, "", b"");
+        assert_eq!(status, 200, "{path}");
+        let mut body = Vec::new();
+        let mut piece = length;
+        if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+            piece = self.chunk();
+        }
+        while piece > 0 {
+            let at = body.len();
+            body.resize(at + piece as usize, 0);
+            self.0.read_exact(&mut body[at..]).unwrap();
+            piece = if length == 0 { self.chunk() } else { 0 };
+        }
+        (headers, body)
+    }
+
+    /// The length of the next chunk; the end of the one before, and of all of them, is taken as well.
+    fn chunk(&mut self) -> u64 {
+        let mut line = String::new();
+        while line.trim_end().is_empty() {
+            line.clear();
+            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the answer is short");
+        }
+        let length = u64::from_str_radix(line.trim_end(), 16).unwrap();
+        if length == 0 {
+            self.0.read_line(&mut line).unwrap();
+        }
+        length
+    }
+
+    fn send(&mut self, method: &str, path: &str, headers: &str, body: &[u8]) -> (Head, u64) {
+        let (head, length) = self.ask(method, path, headers, body);
         let mut left: u64 = length;
         while left > 0 {
             let there = self.0.fill_buf().unwrap().len() as u64;
@@ -429,6 +468,8 @@ fn main() -> ExitCode {
         }
     }
 
+    met.extend(lists(&world, &servers));
+
     let pid = drawbridge.child.id();
     let before = memory(pid, "VmRSS");
     // So that the most from now on is known.
@@ -445,6 +486,62 @@ fn main() -> ExitCode {
     let grown = most.saturating_sub(before) as f64 / f64::from(1 << 20);
     met.push(want("MiB of 32 that are left of what an upload may take", 32.0 - grown, 0.0));
     if met.iter().all(|met| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The time that the names of 10,000 repositories take, page by page.
+fn lists(world: &World, servers: &[&Server]) -> Option<bool> {
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                let ann = world.client(servers[0].address);
+                for n in (client..REPOSITORIES - 1).step_by(CLIENTS) {
+                    let record = RepoRecord { public: true, ..RepoRecord::default() };
+                    ann.repo_put("ann", &format!("r{n}"), &record).unwrap();
+                }
+            });
+        }
+    });
+    let rate = REPOSITORIES as f64 / begun.elapsed().as_secs_f64();
+    println!("list of {REPOSITORIES} repositories, by 1000 (they were registered at {rate:.0}/s):");
+    let mut times = Vec::new();
+    for server in servers.iter().filter(|server| server.name != "nginx") {
+        if server.name == "docker-registry" {
+            // What it looks for, as pushes leave it.
+            for n in 0..REPOSITORIES - 1 {
+                let repo = format!("registry/docker/registry/v2/repositories/ann/r{n}/_layers");
+                fs::create_dir_all(world.dir.join(repo)).unwrap();
+            }
+        }
+        let mut connection = world.connect(server.address);
+        let mut best = Duration::MAX;
+        for _ in 0..ROUNDS {
+            let (begun, mut seen, mut next) =
+                (Instant::now(), 0, Some("/v2/_catalog?n=1000".to_owned()));
+            while let Some(path) = next {
+                let (headers, body) = connection.read(&path);
+                let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                seen += page["repositories"].as_array().unwrap().len();
+                next = headers.get("link").and_then(|link| {
+                    let (path, _) = link.strip_prefix('<')?.split_once('>')?;
+                    path.find("/v2/").map(|at| path[at..].to_owned())
+                });
+            }
+            assert_eq!(seen, REPOSITORIES, "{}", server.name);
+            best = best.min(begun.elapsed());
+        }
+        println!(
+            "  {:<16} {:>8.0} ms for all, {:>6.1} ms a page",
+            server.name,
+            best.as_secs_f64() * 1e3,
+            best.as_secs_f64() * 1e2
+        );
+        times.push(best.as_secs_f64());
+    }
+    match times[..] {
+        [ours, theirs] => Some(want("list beside docker-registry", theirs / ours, 1.0)),
+        _ => None,
+    }
 }
 
 /// One blob in chunks of 64 MiB.
