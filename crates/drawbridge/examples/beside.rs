@@ -47,7 +47,7 @@ const ROUNDS: usize = 3;
 /// Repositories to list.
 const REPOSITORIES: usize = 10_000;
 /// Connections that ask at the same time.
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 16;
 
 /// A server that is measured.
 struct Server {

@@ -3,7 +3,7 @@
 //! Content on its way out. A wrong byte never makes a whole answer.
 //!
 //! Small content is checked in memory before any of it leaves. Large content is hashed while it leaves, its last piece only
-//! when the whole had its digest; what is found wrong ends the answer before its announced length. The digests of the
+//! when the whole had its digest; what is found wrong ends the answer before its announced length. The codes of the
 //! pieces are then remembered (`super::verified`): later reads, of the whole or of a range, check each piece before it
 //! leaves. A range of content that was not read before is served after all of it was read and checked. An object that was
 //! found wrong is read as a whole before it is served again, so that the next answer is an error from its first byte on.
@@ -42,10 +42,16 @@ pub struct Blob {
 enum Rest {
     /// All of it.
     Memory(Vec<u8>),
-    /// Pieces whose digests are known, the next one by number.
-    Known { opened: Opened, pieces: Pieces, next: usize },
-    /// Read as a whole for the first time.
-    Learning { opened: Opened, whole: Sha256, pieces: Vec<[u8; 32]> },
+    /// Pieces whose codes are known, the next one by number.
+    Known { opened: Opened, pieces: Arc<Pieces>, next: usize },
+    /// Read as a whole for the first time; so many bytes so far.
+    Learning { opened: Opened, whole: Sha256, pieces: Pieces, seen: u64 },
+}
+
+impl Rest {
+    fn learning(opened: Opened, verified: &Verified) -> Self {
+        Self::Learning { opened, whole: Sha256::new(), pieces: verified.learn(), seen: 0 }
+    }
 }
 
 impl Blob {
@@ -65,7 +71,7 @@ impl Blob {
             let mut all = Self {
                 wanted,
                 left: whole.clone(),
-                rest: Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+                rest: Rest::learning(opened, verified),
                 verified: Arc::clone(verified),
             };
             let bytes = all.next_piece()?.unwrap_or_default();
@@ -94,7 +100,7 @@ impl Blob {
         };
         let rest = match pieces {
             Some(pieces) => Rest::Known { opened, pieces, next },
-            None => Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+            None => Rest::learning(opened, verified),
         };
         Ok(Some(Self { wanted, left: range, rest, verified: Arc::clone(verified) }))
     }
@@ -151,33 +157,31 @@ impl Blob {
         match &mut self.rest {
             Rest::Memory(bytes) => Ok((std::mem::take(bytes), 0)),
             Rest::Known { opened, pieces, next } => {
-                let expected = pieces.get(*next).ok_or_else(wrong)?;
                 let at = *next * PIECE_BYTES;
                 let left = self.wanted.length.saturating_sub(at as u64);
                 let piece = read_piece(&mut opened.bytes, left)?;
-                if Sha256::digest(&piece)[..] != expected[..] {
+                if !self.verified.is(pieces, *next, &piece)? {
                     return Err(wrong());
                 }
                 *next += 1;
                 Ok((piece, at as u64))
             }
-            Rest::Learning { opened, whole, pieces } => {
-                let at = (pieces.len() * PIECE_BYTES) as u64;
-                let left = self.wanted.length.saturating_sub(at);
-                let piece = read_piece(&mut opened.bytes, left)?;
+            Rest::Learning { opened, whole, pieces, seen } => {
+                let (at, length) = (*seen, self.wanted.length);
+                let piece = read_piece(&mut opened.bytes, length.saturating_sub(at))?;
                 whole.update(&piece);
-                pieces.push(Sha256::digest(&piece).into());
-                let seen = at + piece.len() as u64;
-                if seen > self.wanted.length
-                    || seen < self.wanted.length && piece.len() < PIECE_BYTES
-                {
+                *seen += piece.len() as u64;
+                if *seen > length || *seen < length && piece.len() < PIECE_BYTES {
                     return Err(wrong());
                 }
-                if seen == self.wanted.length {
+                if length > PIECE_BYTES as u64 {
+                    self.verified.add(pieces, &piece)?;
+                }
+                if *seen == length {
                     if std::mem::take(whole).finalize()[..] != self.wanted.digest.0 {
                         return Err(wrong());
                     }
-                    let pieces = std::mem::take(pieces).into();
+                    let pieces = std::mem::take(pieces);
                     self.verified.good(&self.wanted.key, self.wanted.digest, pieces);
                 }
                 Ok((piece, at))
@@ -201,7 +205,7 @@ pub(super) fn check(
     let mut blob = Blob {
         wanted: wanted.clone(),
         left: 0..wanted.length,
-        rest: Rest::Learning { opened, whole: Sha256::new(), pieces: Vec::new() },
+        rest: Rest::learning(opened, verified),
         verified: Arc::clone(verified),
     };
     while blob.next_piece()?.is_some() {}
@@ -255,7 +259,14 @@ mod tests {
             staged.write(&content).unwrap();
             disk.publish(&staged, &wanted.key).unwrap();
             let path = dir.path().join("blobs/b");
-            Self { _dir: dir, disk, verified: Arc::default(), wanted, content, path }
+            Self {
+                _dir: dir,
+                disk,
+                verified: Arc::new(Verified::new().unwrap()),
+                wanted,
+                content,
+                path,
+            }
         }
 
         fn open(&self, range: Option<Range<u64>>) -> Result<Blob, StoreError> {
@@ -307,8 +318,9 @@ mod tests {
                 assert_eq!((blob.length(), blob.left()), (size as u64, size as u64));
                 assert_eq!(all(blob).unwrap(), world.content, "{size}");
             }
-            let pieces = world.verified.pieces(&world.wanted.digest).unwrap();
-            assert_eq!(pieces.len(), size.div_ceil(PIECE_BYTES).max(1));
+            // Of content of one piece nothing is remembered.
+            let count = world.verified.pieces(&world.wanted.digest).map(|pieces| pieces.count());
+            assert_eq!(count, (size > PIECE_BYTES).then(|| size.div_ceil(PIECE_BYTES)));
         }
     }
 

@@ -173,13 +173,13 @@ impl Store {
             disk.replace(&temporary, &own("version"))?;
             tracing::info!("the store was of version 1 and is of version 2 now");
         }
-        Ok(Self { _lock: Some(lock), ..Self::over(Arc::new(disk)) })
+        Ok(Self { _lock: Some(lock), ..Self::over(Arc::new(disk))? })
     }
 
     /// Opens a store that another process may be serving, or makes one.
     pub(crate) fn open_shared(dir: &Path) -> Result<Self, StoreError> {
         // What both versions have in common is all that is used without the lock.
-        Ok(Self::over(Arc::new(open_dir(dir)?.0)))
+        Self::over(Arc::new(open_dir(dir)?.0))
     }
 
     /// Opens the store at a place for serving, or makes one. What arrives for a bucket is staged in a new directory below
@@ -217,13 +217,14 @@ impl Store {
             found = bucket.read(&at, 256)?;
         }
         match found {
-            Some((version, _)) if version == VERSION.as_bytes() => Ok(Self::over(Arc::new(bucket))),
+            Some((version, _)) if version == VERSION.as_bytes() => Self::over(Arc::new(bucket)),
             _ => Err(StoreError::Version(name.into())),
         }
     }
 
-    fn over(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, verified: Arc::default(), quotas: Quotas::default(), _lock: None }
+    fn over(backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        let verified = Arc::new(Verified::new()?);
+        Ok(Self { backend, verified, quotas: Quotas::default(), _lock: None })
     }
 
     /// The record of a user or an organisation.

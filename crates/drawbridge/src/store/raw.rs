@@ -45,7 +45,7 @@ impl Store {
         };
         match backend.read(&at, 256)? {
             Some((found, _)) if found == VERSION.as_bytes() => {
-                Ok(Self { _lock: lock, ..Self::over(backend) })
+                Ok(Self { _lock: lock, ..Self::over(backend)? })
             }
             Some((found, _)) if found == VERSION_1.as_bytes() => Err(StoreError::Setup(format!(
                 "{location} is a store of version 1; it becomes one of version 2 when it is served"
@@ -64,7 +64,7 @@ impl Store {
     pub fn beside_to_change(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
         let store = Self::beside(location, scratch)?;
         match location {
-            Location::Dir(dir) => Ok(Self::over(Arc::new(Disk::open(dir)?))),
+            Location::Dir(dir) => Self::over(Arc::new(Disk::open(dir)?)),
             Location::Bucket(_) => Ok(store),
         }
     }

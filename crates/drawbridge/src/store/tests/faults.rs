@@ -150,7 +150,7 @@ fn whatever_fails_nothing_acknowledged_is_lost_and_everything_can_be_repeated() 
                     late,
                     error,
                 });
-                let store = Store::over(Arc::clone(&backend) as Arc<dyn Backend>);
+                let store = Store::over(Arc::clone(&backend) as Arc<dyn Backend>).unwrap();
                 let mut done = Done::default();
                 let result = work(&store, &tree, &mut done);
                 if backend.calls.load(Ordering::Relaxed) <= fails_at {

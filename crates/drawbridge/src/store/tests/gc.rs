@@ -242,7 +242,7 @@ fn a_gc_that_fails_at_any_call_harms_nothing() {
                 late,
                 error: std::io::ErrorKind::Other,
             });
-            let store = Store::over(Arc::clone(&backend) as Arc<dyn Backend>);
+            let store = Store::over(Arc::clone(&backend) as Arc<dyn Backend>).unwrap();
             let options = Options { grace: GRACE, dry_run: false };
             let result = collect(&store, options, &|| Timestamp(at));
             if backend.calls.load(Ordering::Relaxed) <= fails_at {

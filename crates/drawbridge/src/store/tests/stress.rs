@@ -441,7 +441,7 @@ fn history(place: &Place, seed: u64, rounds: usize) -> (usize, u64) {
     ]);
     let store = |me: usize| {
         let inner = Arc::clone(&plain.backend);
-        Store::over(Arc::new(Stepped { inner, turns: Arc::clone(&turns), me }))
+        Store::over(Arc::new(Stepped { inner, turns: Arc::clone(&turns), me })).unwrap()
     };
     let uploaders: Vec<Uploader> = (0..UPLOADERS)
         .map(|me| Uploader {
