@@ -4,6 +4,7 @@
 
 mod certificates;
 mod registry;
+mod release;
 mod room;
 
 use types::hostlink::{Event, FromKeep};
@@ -44,6 +45,7 @@ pub(super) fn run(world: &mut World, guests: Guests, json: bool) -> Outcome {
     room::run(&mut checker)?;
     certificates::run(&mut checker)?;
     registry::run(&mut checker)?;
+    release::run(&mut checker)?;
     let mut report = checker.report;
     drop(guests);
     report.timings = timings(world);
