@@ -88,6 +88,11 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// [`Named::New`].
     fn publish(&self, staged: &Temporary, key: &Key) -> Result<Named, StoreError>;
 
+    /// Whether every operation waits for another machine, so that several at once are faster.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Gives staged bytes a name, in place of what has it.
     fn replace(&self, staged: &Temporary, key: &Key) -> Result<(), StoreError>;
 

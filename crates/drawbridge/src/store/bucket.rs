@@ -185,6 +185,10 @@ impl Bucket {
 }
 
 impl Backend for Bucket {
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn read(&self, key: &Key, max: usize) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
         let path = self.path(key.as_str())?;
         let read = self.run(REQUEST, async {

@@ -227,6 +227,11 @@ impl Store {
         Ok(Self { backend, verified, quotas: Quotas::default(), _lock: None })
     }
 
+    /// Whether every operation waits for another machine, so that several at once are faster.
+    pub(crate) fn is_far(&self) -> bool {
+        self.backend.is_far()
+    }
+
     /// The record of a user or an organisation.
     ///
     /// # Errors

@@ -2,8 +2,9 @@
 
 //! Several registries over one bucket of a server that speaks S3.
 
+use drawbridge_client::Client;
 use drawbridge_client::drawbridge_core::rights::{AccessDocument, Role, TokenRequest};
-use drawbridge_client::drawbridge_core::{Tree, UserRecord};
+use drawbridge_client::drawbridge_core::{RepoRecord, Tree, UserRecord};
 use testkit::moto::Moto;
 
 use crate::world::{Options, WASM, World, digest, files, slug, status};
@@ -37,6 +38,19 @@ fn a_bucket_is_a_store() {
     let whole = Tree::from_files(large.clone()).unwrap().digest();
     assert_eq!(ann.fetch_package(&crate::world::slug("ann/app:1.0.1"), &whole).unwrap(), large);
     assert_eq!(ann.tags("ann", "app").unwrap().len(), 2);
+    // Lists look at several at once, and say the same.
+    for n in 0..20 {
+        let record = RepoRecord { public: n % 2 == 0, ..RepoRecord::default() };
+        ann.repo_put("ann", &format!("r{n:02}"), &record).unwrap();
+    }
+    let names = |client: &Client, max| {
+        let found = client.repos("ann", max).unwrap();
+        (found.repos.into_iter().map(|repo| repo.name).collect::<Vec<_>>(), found.more)
+    };
+    let (all, more) = names(&ann, 100);
+    assert!(all.len() == 21 && !more && all.is_sorted(), "{all:?}");
+    assert_eq!(names(&ann, 7), (all[..7].to_vec(), true));
+    assert_eq!(names(&world.anonymous(), 100).0.len(), 10);
     let (log, good) = world.stop();
     assert!(good, "{log}");
 }

@@ -159,6 +159,25 @@ fn a_request_looks_at_so_many_and_tells_no_hidden_name() {
 }
 
 #[test]
+fn several_at_once_come_in_order() {
+    let names: Vec<RepoName> = (0..100).map(|n| repo(&format!("ann/r{n}"))).collect();
+    let work = |name: &RepoName| match name.repo() {
+        "r7" => Err(Refusal::not_found("seven")),
+        other => Ok(other.to_owned()),
+    };
+    for count in [0, 1, 2, AT_ONCE, 100] {
+        let results = at_once(&names[..count], work);
+        assert_eq!(results.len(), count);
+        for (name, result) in names.iter().zip(results) {
+            match result {
+                Ok(text) => assert_eq!(text, name.repo()),
+                Err(refusal) => assert_eq!((refusal.status(), name.repo()), (404, "r7")),
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_said_of_each() {
     let dir = tempfile::tempdir().unwrap();
     let registry = registry(dir.path());
