@@ -220,3 +220,72 @@ pub struct SignatureInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::jose::Jose;
+    use crate::jwk::Curve;
+
+    fn keys() -> [OwnerKey; 1] {
+        let key = PublicKey::Ec(Curve::P256, [&[4][..], &[7; 64]].concat());
+        [OwnerKey::new(&key, "laptop", None)]
+    }
+
+    fn about() -> About<'static> {
+        let (host, user, repo, tag) = ("store.example.com", "team", "app", "1.2.0");
+        About { host, user, repo, tag, digest: Sha256([0x11; 32]) }
+    }
+
+    fn signed() -> String {
+        let statement = Statement {
+            digest: Sha256([0x11; 32]),
+            host: "store.example.com".into(),
+            iat: 7,
+            repo: "app".into(),
+            tag: "1.2.0".into(),
+            user: "team".into(),
+        };
+        assemble(&signing_input(&statement, &keys()[0].kid, Algorithm::Es256), b"good")
+    }
+
+    #[test]
+    fn a_signature_counts_only_if_the_arithmetic_says_so() {
+        let judge = |check: Check<'_>| judge(&signed(), &about(), &keys(), Timestamp(7), check);
+        let seen = |_: &PublicKey, algorithm: Algorithm, message: &[u8], signature: &[u8]| {
+            let whole = signed();
+            let (input, _) = whole.rsplit_once('.').unwrap();
+            algorithm == Algorithm::Es256 && message == input.as_bytes() && signature == b"good"
+        };
+        assert_eq!(judge(&seen).unwrap().kid, keys()[0].kid);
+        assert_eq!(judge(&|_, _, _, _| false), Err(Refused::Bad));
+        assert_eq!(claimed_kid(&signed()).as_ref(), Some(&keys()[0].kid));
+        assert_eq!(claimed_digest(&signed()), Some(Sha256([0x11; 32])));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,300}", bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(judge(&text, &about(), &keys(), Timestamp(7), &|_, _, _, _| true).is_err());
+            prop_assert!(Jose::parse(&bytes).is_err());
+            let _ = PublicKey::from_spki(&bytes);
+            let _ = PublicKey::from_rsa_der(&bytes);
+        }
+
+        /// Even if every signature were good: of what is signed no character may be another.
+        #[test]
+        fn only_one_text_says_it(at in any::<usize>(), byte in any::<u8>()) {
+            let good = signed();
+            let mut bytes = good.clone().into_bytes();
+            let end = good.rfind('.').unwrap();
+            bytes[at % end] = byte;
+            let other = String::from_utf8(bytes).unwrap_or_default();
+            let judged = judge(&other, &about(), &keys(), Timestamp(7), &|_, _, message, _| {
+                message == &good.as_bytes()[..end]
+            });
+            prop_assert_eq!(judged.is_ok(), other == good);
+        }
+    }
+}
