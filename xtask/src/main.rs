@@ -137,6 +137,15 @@ fn up(arguments: &[OsString]) -> Result<(), String> {
 
 fn lint() -> Result<(), String> {
     run(&mut cargo(&["fmt", "--all", "--check"]), "cargo fmt")?;
+    // Workspaces of their own, which are built late.
+    for manifest in ["fuzz/Cargo.toml", "tests/clients/drawbridge-client/Cargo.toml"] {
+        run(
+            &mut cargo(&["fetch", "--quiet", "--locked", "--manifest-path", manifest]),
+            &format!(
+                "the check of the lock file (mend it: cargo fetch --manifest-path {manifest})"
+            ),
+        )?;
+    }
     run(
         &mut cargo(&["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]),
         "cargo clippy",

@@ -66,7 +66,7 @@ impl Code {
 
 /// A no.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub struct Refused {
     status: u16,
     code: &'static str,
     message: String,

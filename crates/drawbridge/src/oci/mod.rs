@@ -56,7 +56,8 @@ use crate::service::known::Known;
 use crate::service::refusal::Refusal;
 use crate::service::{Registry, identify};
 use crate::store::RepoName;
-use error::{Code, Refused};
+use error::Code;
+pub use error::Refused;
 pub(crate) use manifests::is_elsewhere;
 pub use route::Route;
 

@@ -66,7 +66,10 @@ impl Route {
     }
 
     /// Reads the path of a request, undecoded.
-    pub(super) fn parse(path: &str) -> Result<Self, Refused> {
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(path: &str) -> Result<Self, Refused> {
         if path == WELL_KNOWN {
             return Ok(Self::WellKnown);
         }

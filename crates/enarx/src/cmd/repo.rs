@@ -12,6 +12,7 @@ use crate::cmd::policy::{self, PolicyCommand};
 use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::{self, RightsCommand};
 use crate::cmd::user::RepoName;
+use crate::cmd::yank::{self, UnyankArgs, YankArgs};
 use crate::failure::Outcome;
 use crate::output;
 use crate::reach::Registry;
@@ -50,6 +51,10 @@ pub enum RepoCommand {
     List(find::ListArgs),
     /// Search the names of all repositories
     Search(find::SearchArgs),
+    /// Take a version back, as `enarx package yank` does
+    Yank(YankArgs),
+    /// Take a yank back, as `enarx package unyank` does
+    Unyank(UnyankArgs),
     /// To which Keeps a repository is released
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -143,6 +148,8 @@ pub struct InfoArgs {
 pub fn run(command: &RepoCommand) -> Outcome {
     let store = TokenStore::of_user()?;
     match command {
+        RepoCommand::Yank(args) => yank::yank(args, &store),
+        RepoCommand::Unyank(args) => yank::unyank(args, &store),
         RepoCommand::Register(args) => {
             let name = RepoName::parse(&args.name)?;
             let registry = Registry::open(&name.host, &args.reach, &args.token, &store)?;
