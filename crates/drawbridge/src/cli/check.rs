@@ -169,9 +169,13 @@ fn store(options: &Serve) -> anyhow::Result<String> {
         Location::Bucket(_) if !options.scratch.is_dir() => {
             bail!("--scratch {} is no directory", options.scratch.display());
         }
-        Location::Bucket(_) => {}
+        Location::Bucket(_) => {
+            if Store::is_nothing(location)? {
+                return Ok(format!("there is nothing at {location}; {made}"));
+            }
+        }
     }
-    let store = Store::beside(location, &options.scratch)?;
+    let store = Store::beside(location)?;
     let key = match RegistryKey::existing(&store)? {
         Some(key) => format!("its key is {}", key.thumbprint()),
         None => "its key will be made at the first start".to_owned(),

@@ -2,8 +2,6 @@
 
 //! `drawbridge gc`.
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 use chassis::clock::Clock;
 use clap::Args;
@@ -30,9 +28,6 @@ pub(super) struct GcOptions {
     /// The registry's store, as it is served.
     #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR|URL")]
     store: Location,
-    /// Where a bucket's temporary files would go.
-    #[arg(long, env = "DRAWBRIDGE_SCRATCH", value_name = "DIR", default_value_os_t = std::env::temp_dir())]
-    scratch: PathBuf,
     /// For how long nothing must have needed what is removed, for example 12h or 7d; an hour at least. Clients that push for
     /// longer than that may have to begin again.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = seconds)]
@@ -46,7 +41,7 @@ pub(super) struct GcOptions {
 }
 
 pub(super) fn run(options: &GcOptions) -> anyhow::Result<()> {
-    let store = Store::beside_to_change(&options.store, &options.scratch)?;
+    let store = Store::beside_to_change(&options.store)?;
     let how = Options { grace: options.grace, dry_run: options.dry_run };
     let report = collect(&store, how, &|| Clock::System.now())?;
     let text = if options.json {

@@ -4,7 +4,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -31,9 +30,6 @@ pub(super) struct ScrubOptions {
     /// The registry's store, as it is served.
     #[arg(long, env = "DRAWBRIDGE_STORE", value_name = "DIR|URL")]
     store: Location,
-    /// Where a bucket's temporary files would go.
-    #[arg(long, env = "DRAWBRIDGE_SCRATCH", value_name = "DIR", default_value_os_t = std::env::temp_dir())]
-    scratch: PathBuf,
     /// Read no more than this in a second, so that those who are served do not wait; as fast as it goes if not given.
     #[arg(long, value_name = "N")]
     bytes_per_second: Option<NonZero<u64>>,
@@ -43,7 +39,7 @@ pub(super) struct ScrubOptions {
 }
 
 pub(super) fn run(options: &ScrubOptions) -> anyhow::Result<()> {
-    let store = Store::beside(&options.store, &options.scratch)?;
+    let store = Store::beside(&options.store)?;
     let mut pace = Pace::new(options.bytes_per_second);
     let report = scrub(&store, &mut |bytes| pace.took(bytes))?;
     pace.end();

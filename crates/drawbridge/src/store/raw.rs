@@ -2,7 +2,9 @@
 
 //! What upkeep needs of a store besides its names: every key there is, and the bytes behind it.
 
-use std::path::Path;
+use std::sync::Arc;
+
+use types::time::Timestamp;
 
 use super::backend::Opened;
 use super::disk::TEMPORARIES;
@@ -10,8 +12,6 @@ use super::{
     Backend, Bucket, Disk, Key, Location, Staging, Store, StoreError, VERSION, VERSION_1, cloud,
     own,
 };
-use std::sync::Arc;
-use types::time::Timestamp;
 
 /// Beginnings of keys that are no content of a store, but of the place where it is.
 const OF_THE_PLACE: [&str; 4] = ["tmp/", "locks/", "lock", "probes/"];
@@ -29,24 +29,26 @@ pub(crate) fn is_temporary(key: &str) -> bool {
     key.strip_prefix(TEMPORARIES).is_some_and(|rest| rest.starts_with('/'))
 }
 
+fn backend(location: &Location) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(match location {
+        Location::Dir(dir) => Arc::new(Disk::existing(dir)),
+        Location::Bucket(url) => {
+            // Nothing is staged beside: what is changed are records, and what is gone.
+            let staging = Staging::at(std::env::temp_dir());
+            Arc::new(Bucket::new(cloud::objects(url)?, &url.prefix, staging)?)
+        }
+    })
+}
+
 impl Store {
     /// Opens a store that is there, beside whoever serves it; nothing is made and nothing is moved.
     ///
     /// # Errors
     /// [`StoreError::Setup`] if there is none, [`StoreError::Version`] if it is of another version, and failures of the place.
-    pub fn beside(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
-        let at = own("version");
-        let (backend, lock): (Arc<dyn Backend>, _) = match location {
-            Location::Dir(dir) => (Arc::new(Disk::existing(dir)), None),
-            Location::Bucket(url) => {
-                let (staging, lock) = Staging::scratch(scratch)?;
-                (Arc::new(Bucket::new(cloud::objects(url)?, &url.prefix, staging)?), Some(lock))
-            }
-        };
-        match backend.read(&at, 256)? {
-            Some((found, _)) if found == VERSION.as_bytes() => {
-                Ok(Self { _lock: lock, ..Self::over(backend)? })
-            }
+    pub fn beside(location: &Location) -> Result<Self, StoreError> {
+        let backend = backend(location)?;
+        match backend.read(&own("version"), 256)? {
+            Some((found, _)) if found == VERSION.as_bytes() => Self::over(backend),
             Some((found, _)) if found == VERSION_1.as_bytes() => Err(StoreError::Setup(format!(
                 "{location} is a store of version 1; it becomes one of version 2 when it is served"
             ))),
@@ -57,12 +59,20 @@ impl Store {
         }
     }
 
-    /// The same, to change something: a copy of a directory may lack what is needed for that, and gets it.
+    /// Whether there is nothing at all where a store could be.
+    ///
+    /// # Errors
+    /// [`StoreError::Setup`], and failures of the place.
+    pub fn is_nothing(location: &Location) -> Result<bool, StoreError> {
+        Ok(backend(location)?.list("", None, 1)?.is_empty())
+    }
+
+    /// As [`Self::beside`], to change something: a copy of a directory may lack what is needed for that, and gets it.
     ///
     /// # Errors
     /// As for [`Self::beside`].
-    pub fn beside_to_change(location: &Location, scratch: &Path) -> Result<Self, StoreError> {
-        let store = Self::beside(location, scratch)?;
+    pub fn beside_to_change(location: &Location) -> Result<Self, StoreError> {
+        let store = Self::beside(location)?;
         match location {
             Location::Dir(dir) => Self::over(Arc::new(Disk::open(dir)?)),
             Location::Bucket(_) => Ok(store),

@@ -62,8 +62,10 @@ fn scrub_names_what_a_running_registry_does_not_serve() {
 }
 
 #[test]
-fn scrub_reads_a_bucket() {
-    let Some(moto) = Moto::start("bucket", "scrub_reads_a_bucket").unwrap() else { return };
+fn scrub_and_gc_work_on_a_bucket() {
+    let Some(moto) = Moto::start("bucket", "scrub_and_gc_work_on_a_bucket").unwrap() else {
+        return;
+    };
     let options = Options {
         store: Some("s3://bucket/one".into()),
         environment: moto.environment(),
@@ -76,6 +78,25 @@ fn scrub_reads_a_bucket() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = json(&output);
     assert_eq!((&report["tags"], &report["blobs"]), (&1.into(), &7.into()), "{report}");
+    let about = |store: &str| {
+        let more = ["--plain", "--addr", "127.0.0.1:0", "--host", "h"];
+        let output = drawbridge("check-config", Path::new(store), &more, &moto.environment());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (store, code, words) in [
+        ("s3://bucket/one", 0, "store of version 2"),
+        ("s3://bucket/two", 0, "nothing at s3://bucket/two"),
+        ("s3://bucket", 1, "no store of a Drawbridge"),
+        ("s3://none/x", 1, "bucket failed"),
+    ] {
+        let (status, text) = about(store);
+        assert!(status == Some(code) && text.contains(words), "{store}: {text}");
+    }
+    let output = drawbridge("gc", &world.store, &["--json"], &moto.environment());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = json(&output);
+    assert_eq!(report["needed"]["count"], 7, "{report}");
+    assert!(world.anonymous().fetch_package(&slug("ann/app:1.0.0"), &digest()).is_ok());
 }
 
 #[test]
