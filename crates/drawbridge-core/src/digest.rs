@@ -303,7 +303,9 @@ mod tests {
     #[test]
     fn the_header_is_known() {
         let digest = ContentDigest::of(b"abc");
-        assert_eq!(digest.to_header(), ABC);
+        // Readers of old take no space there; both spellings are read.
+        assert_eq!(digest.to_header(), ABC.replace(", ", ","));
+        assert_eq!(ContentDigest::from_header(&digest.to_header()).unwrap(), digest);
         assert_eq!(ContentDigest::from_header(ABC).unwrap(), digest);
         assert_eq!(digest.verify(b"abc"), Ok(()));
         assert_eq!(digest.verify(b"abd"), Err(DigestError::Mismatch));
