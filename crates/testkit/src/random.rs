@@ -1,44 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Numbers for tests that choose at random, the same again for the same seed.
+//! Chance that can be repeated: every test that takes it prints its seed.
 
 use std::env;
+use std::hash::{BuildHasher as _, RandomState};
 
-/// A source of numbers that look random and are not: xorshift64*.
+/// Numbers that look random and are not: SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// What `seed` stands for; zero is taken for one.
+    /// What `seed` stands for.
     pub const fn new(seed: u64) -> Self {
-        Self(if seed == 0 { 1 } else { seed })
+        Self(seed)
     }
 
-    /// With the seed that the variable names, or else another one in each process. The seed is printed, so that a failure
-    /// can be seen again.
+    /// With the seed in this variable, or else a new one. It is printed, so that a failure can be seen again.
     pub fn from_env(variable: &str) -> Self {
-        let seed = number(variable).unwrap_or_else(|| u64::from(std::process::id()) + 1);
+        let new = || RandomState::new().hash_one(variable) % 1_000_000_000;
+        let seed = number(variable).unwrap_or_else(new);
         println!("{variable}={seed}");
-        Self::new(seed)
+        Self(seed)
     }
 
-    /// A number below `bound`, which is not 0.
-    pub const fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    /// The seed, while nothing was taken.
+    pub const fn seed(&self) -> u64 {
+        self.0
+    }
+
+    /// Any number.
+    pub const fn any(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    #[expect(clippy::cast_possible_truncation, reason = "less than a usize")]
+    pub const fn below(&mut self, end: usize) -> usize {
+        (self.any() % end as u64) as usize
+    }
+
+    /// One of these, of which there is at least one.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
     }
 
     /// As many bytes.
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| (self.below(256) & 0xff) as u8).collect()
+        (0..length).map(|_| self.any().to_le_bytes()[0]).collect()
     }
 }
 
 /// A number out of the environment, for tests that can be run for longer.
 pub fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok()?.parse().ok()
+}
+
+/// How often something is done: as this variable says.
+pub fn count(variable: &str, default: usize) -> usize {
+    number(variable).and_then(|count| count.try_into().ok()).unwrap_or(default)
 }
 
 #[cfg(test)]
@@ -50,8 +73,8 @@ mod tests {
         let take = |seed| Random::new(seed).bytes(64);
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(8));
-        assert_eq!(take(0), take(1));
         let mut random = Random::new(3);
         assert!((0..100).all(|_| random.below(5) < 5));
+        assert!([1, 2].contains(random.pick(&[1, 2])));
     }
 }

@@ -7,9 +7,9 @@
 //! start removes. While one process compares and swaps, no other touches the name: a lock file, chosen by the key, is held.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ use types::time::Timestamp;
 
 use super::backend::{Backend, Named, Opened, Version, When};
 use super::staging::{Staging, Temporary, read_file};
-use super::{Key, StoreError};
+use super::{Key, StoreError, calls};
 
 /// Directory of temporary files, below the root.
 pub(super) const TEMPORARIES: &str = "tmp";
@@ -42,8 +42,8 @@ impl Disk {
     /// Makes the root and the directory of temporaries.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         let staging = Staging::open(root.join(TEMPORARIES))?;
-        DirBuilder::new().mode(0o700).recursive(true).create(root.join(LOCKS))?;
-        sync_dir(root)?;
+        calls::make_dir(&root.join(LOCKS), true)?;
+        calls::flush_at(root)?;
         Ok(Self { root: root.to_owned(), staging, flushed: Mutex::new(HashSet::new()) })
     }
 
@@ -91,16 +91,16 @@ impl Disk {
         let path = self.path(key);
         // Nobody else may count on a name that is taken back below.
         let _held = self.swapping(key)?;
-        match fs::hard_link(from, &path) {
+        match calls::link(from, &path) {
             Ok(()) => {
                 self.settle(&path).inspect_err(|_| {
                     // Nobody was told that it is there.
-                    let _ = fs::remove_file(&path);
+                    let _ = calls::remove(&path);
                 })?;
                 Ok(Named::New)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                File::open(&path)?.sync_all()?;
+                calls::flush_at(&path)?;
                 self.settle(&path)?;
                 Ok(Named::Taken)
             }
@@ -119,7 +119,7 @@ impl Disk {
                 continue;
             }
             let absolute = self.root.join(&path);
-            match DirBuilder::new().mode(0o700).create(&absolute) {
+            match calls::make_dir(&absolute, false) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -135,7 +135,7 @@ impl Disk {
 
     /// Makes the name of this file or directory durable.
     fn settle(&self, path: &Path) -> io::Result<()> {
-        sync_dir(path.parent().unwrap_or(&self.root))
+        calls::flush_at(path.parent().unwrap_or(&self.root))
     }
 }
 
@@ -175,7 +175,7 @@ impl Backend for Disk {
     fn remove(&self, key: &Key) -> Result<(), StoreError> {
         let _held = self.swapping(key)?;
         let path = self.path(key);
-        match fs::remove_file(&path) {
+        match calls::remove(&path) {
             Ok(()) => Ok(self.settle(&path)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error.into()),
@@ -219,7 +219,7 @@ impl Backend for Disk {
 
     fn replace(&self, staged: &Temporary, key: &Key) -> Result<(), StoreError> {
         let path = self.prepare(staged, key)?;
-        fs::rename(staged.path(), &path)?;
+        calls::rename(staged.path(), &path)?;
         Ok(self.settle(&path)?)
     }
 
@@ -265,10 +265,6 @@ fn walk(
         }
     }
     Ok(())
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {

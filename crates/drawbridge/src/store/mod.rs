@@ -23,6 +23,7 @@
 mod backend;
 mod blob;
 mod bucket;
+mod calls;
 mod cloud;
 mod disk;
 mod error;

@@ -4,13 +4,15 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use types::time::Timestamp;
+
+use super::calls;
 
 /// Beginning of the names of directories for a bucket's uploads.
 const SCRATCH: &str = "drawbridge-";
@@ -36,7 +38,7 @@ pub(super) struct Temporary {
 impl Staging {
     /// Makes the directory.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
-        DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
+        calls::make_dir(&dir, true)?;
         Ok(Self::at(dir))
     }
 
@@ -78,7 +80,7 @@ impl Staging {
     pub(super) fn sweep(&self) -> io::Result<usize> {
         let mut removed = 0;
         for entry in fs::read_dir(&self.dir)? {
-            fs::remove_file(entry?.path())?;
+            calls::remove(&entry?.path())?;
             removed += 1;
         }
         Ok(removed)
@@ -115,7 +117,7 @@ impl Staging {
     pub(super) fn temporary(&self) -> io::Result<Temporary> {
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{:016x}-{n}", self.nonce));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = calls::create(&path)?;
         Ok(Temporary { file, path })
     }
 }
@@ -126,11 +128,11 @@ impl Temporary {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        calls::write(&mut self.file, &self.path, bytes)
     }
 
     pub(super) fn flush(&self) -> io::Result<()> {
-        self.file.sync_all()
+        calls::flush(&self.file, &self.path)
     }
 
     /// The content so far, of at most `max` bytes.
@@ -142,7 +144,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // A leftover is removed at the next start.
-        let _ = fs::remove_file(&self.path);
+        let _ = calls::remove(&self.path);
     }
 }
 

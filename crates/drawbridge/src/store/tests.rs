@@ -6,12 +6,12 @@ use drawbridge_core::{Tree, media};
 
 use super::*;
 
+mod cuts;
 mod faults;
 mod gc;
 mod model;
 mod places;
 mod quota;
-mod random;
 mod records;
 mod scrub;
 mod sessions;

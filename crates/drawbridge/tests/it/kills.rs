@@ -9,7 +9,7 @@ use std::time::Duration;
 use drawbridge_client::drawbridge_core::Tree;
 use drawbridge_client::drawbridge_core::oci::IMAGE;
 use serde_json::{Value, json};
-use testkit::random::{Random, number};
+use testkit::random::{Random, count};
 use types::digest::Sha256;
 
 use crate::world::{ALL, WASM, World, slug, until};
@@ -29,8 +29,8 @@ enum Protocol {
 /// The files of the package with this tag.
 fn package(tag: &str) -> Vec<(String, Vec<u8>)> {
     let mut random = Random::new(tag.bytes().fold(7, |n, b| n * 31 + u64::from(b)));
-    let mut file = |most: u64| {
-        let length = usize::try_from(random.below(most)).unwrap();
+    let mut file = |most: usize| {
+        let length = random.below(most);
         random.bytes(length)
     };
     vec![
@@ -206,7 +206,7 @@ fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 /// RELIABILITY D-1. `DRAWBRIDGE_KILLS` says how often; `DRAWBRIDGE_SEED` repeats a run.
 #[test]
 fn what_a_killed_registry_said_yes_to_is_there() {
-    let kills = number("DRAWBRIDGE_KILLS").unwrap_or(12);
+    let kills = count("DRAWBRIDGE_KILLS", 12);
     let mut random = Random::from_env("DRAWBRIDGE_SEED");
     let mut world = World::new();
     drop(world.register("app", true, false));
@@ -231,9 +231,9 @@ fn what_a_killed_registry_said_yes_to_is_there() {
                     }
                 });
             }
-            until("enough answers", || answers.load(Ordering::SeqCst) >= enough);
+            until("enough answers", || answers.load(Ordering::SeqCst) >= enough as u64);
             // Anywhere in what comes next.
-            std::thread::sleep(Duration::from_micros(wait));
+            std::thread::sleep(Duration::from_micros(wait as u64));
             world.kill_beneath();
         });
         world.kill();

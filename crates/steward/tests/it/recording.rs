@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use testkit::random::{Random, number};
+use testkit::random::{Random, count};
 
 use crate::issuance::believing;
 use crate::keep::{Keep, SILICON, policy, unnamed};
@@ -187,7 +187,7 @@ fn nothing_leaves_that_the_disk_does_not_take() {
 /// RELIABILITY S-2. `STEWARD_KILLS` says how often; `STEWARD_SEED` repeats a run.
 #[test]
 fn whatever_a_client_holds_is_in_the_log_of_a_killed_steward() {
-    let kills = number("STEWARD_KILLS").unwrap_or(15);
+    let kills = count("STEWARD_KILLS", 15);
     let mut random = Random::from_env("STEWARD_SEED");
     let requests: Vec<Vec<u8>> = (0..4).map(|_| request()).collect();
     let mut files = Arc::new(Files::new(&setup()));
@@ -208,9 +208,9 @@ fn whatever_a_client_holds_is_in_the_log_of_a_killed_steward() {
                     }
                 });
             }
-            wait_until(|| answered.load(Ordering::SeqCst) as u64 >= enough);
+            wait_until(|| answered.load(Ordering::SeqCst) >= enough);
             // Anywhere in the next request.
-            std::thread::sleep(std::time::Duration::from_micros(wait));
+            std::thread::sleep(std::time::Duration::from_micros(wait as u64));
             steward.signal("KILL");
         });
         files = steward.kill();

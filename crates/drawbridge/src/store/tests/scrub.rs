@@ -4,11 +4,11 @@
 
 use drawbridge_core::oci::IMAGE;
 
-use super::random::{Random, count};
 use super::*;
 use crate::oci::records::{MANIFESTS, ManifestRecord, REFERRERS, TAGS as OCI_TAGS};
 use crate::store::session::{Finished, UPLOADS};
 use crate::upkeep::scrub::{Report, Wrong, scrub};
+use testkit::random::{Random, count};
 
 fn look(store: &Store) -> Report {
     scrub(store, &mut |_| {}).unwrap()
@@ -186,7 +186,7 @@ impl ParseHex for str {
 /// Flipped bytes, cut and longer files, swapped content: all of it is named, none of it is served.
 #[test]
 fn random_damage_is_named_and_not_served() {
-    let mut random = Random::seeded("DAMAGE_SEED");
+    let mut random = Random::from_env("DAMAGE_SEED");
     let damages = count("DAMAGES", 60);
     for place in Place::quick() {
         let store = place.open();

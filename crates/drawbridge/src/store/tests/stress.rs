@@ -9,11 +9,11 @@ use std::sync::{Condvar, Mutex};
 
 use super::super::backend::{Named, Opened, Version};
 use super::super::staging::Temporary;
-use super::random::{Random, count};
 use super::*;
 use crate::oci::records::{MANIFESTS, ManifestRecord};
 use crate::upkeep::gc::{GRACE_SECONDS_MIN as GRACE, Options, collect};
 use crate::upkeep::scrub::scrub;
+use testkit::random::{Random, count};
 
 /// Who works: uploaders, then gc, then time.
 const UPLOADERS: usize = 3;
@@ -56,7 +56,7 @@ impl Turns {
     fn new(seed: u64) -> Self {
         Self {
             state: Mutex::new(Waiting {
-                random: Random::from(seed),
+                random: Random::new(seed),
                 alive: (0..ACTORS).collect(),
                 waiting: BTreeSet::new(),
                 turn: None,
@@ -449,7 +449,7 @@ fn history(place: &Place, seed: u64, rounds: usize) -> (usize, u64) {
             plain: Arc::clone(&plain.backend),
             store: store(me),
             turns: Arc::clone(&turns),
-            random: Random::from(seed ^ (me as u64 + 1) << 32),
+            random: Random::new(seed ^ (me as u64 + 1) << 32),
             told: Told::default(),
             trees: Arc::clone(&trees),
             acknowledged: 0,
@@ -490,7 +490,7 @@ fn history(place: &Place, seed: u64, rounds: usize) -> (usize, u64) {
         scope.spawn(|| {
             let (me, turns) = (UPLOADERS + 1, &*turns);
             let _left = Left(turns, me);
-            let mut random = Random::from(seed ^ 0xff);
+            let mut random = Random::new(seed ^ 0xff);
             while !turns.stop.load(Ordering::SeqCst) {
                 turns.step(me);
                 turns.pass(random.below(150) as u64);
@@ -536,7 +536,7 @@ fn history(place: &Place, seed: u64, rounds: usize) -> (usize, u64) {
 }
 
 fn stress(place: &dyn Fn() -> Place, histories: usize, rounds: usize) {
-    let first = Random::seeded("STRESS_SEED").next_seed();
+    let first = Random::from_env("STRESS_SEED").seed();
     let (mut acknowledged, mut removed) = (0, 0);
     for n in 0..histories as u64 {
         let (told, gone) = history(&place(), first + n, rounds);
