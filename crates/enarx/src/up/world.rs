@@ -2,6 +2,7 @@
 
 //! The system that `enarx up` brings up: what is where, and the hands to do things in it.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -445,11 +446,25 @@ fn free_chat_port(port: u16) -> Result<u16, Failure> {
     Ok(port)
 }
 
-/// A port on loopback that is free now.
+/// A port on loopback that is free now, and will most likely be so in a moment: it is none of those that the kernel gives to
+/// connections and to whoever asks for any.
 ///
 /// # Errors
 /// If there is none.
 pub(super) fn free_port() -> Result<u16, Failure> {
+    // By default the kernel's are 32768 to 60999.
+    const PORTS: std::ops::Range<u16> = 20_000..32_000;
+    let random = RandomState::new();
+    let candidates = (0..64).map(|n| {
+        let offset = random.hash_one(n) % u64::from(PORTS.end - PORTS.start);
+        // Less than the length of the range.
+        PORTS.start + u16::try_from(offset).unwrap_or(0)
+    });
+    for port in candidates {
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     listener.local_addr().map(|address| address.port()).context("cannot find a free port")
@@ -458,6 +473,13 @@ pub(super) fn free_port() -> Result<u16, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_free_port_is_none_that_others_are_given() {
+        let port = free_port().unwrap();
+        assert!((20_000..32_000).contains(&port), "{port}");
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    }
 
     #[test]
     fn a_port_of_zero_is_any_and_a_taken_one_is_told() {
