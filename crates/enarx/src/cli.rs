@@ -188,6 +188,17 @@ pub struct TokenArgs {
     pub insecure_auth_token: Option<String>,
 }
 
+/// How to reach a registry, and who asks.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RegistryArgs {
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Who asks.
+    #[command(flatten)]
+    pub token: TokenArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

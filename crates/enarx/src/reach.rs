@@ -12,7 +12,7 @@ use types::slug::Slug;
 use types::time::Timestamp;
 use ureq::Agent;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::{ReachArgs, RegistryArgs};
 use crate::failure::{Context as _, Failure};
 use crate::files;
 use crate::login;
@@ -86,15 +86,10 @@ impl Registry {
     ///
     /// # Errors
     /// If `host` is no host, or roots or token cannot be read.
-    pub fn open(
-        host: &str,
-        reach: &ReachArgs,
-        token: &TokenArgs,
-        store: &TokenStore,
-    ) -> Result<Self, Failure> {
+    pub fn open(host: &str, args: &RegistryArgs, store: &TokenStore) -> Result<Self, Failure> {
         check_host(host)?;
-        let agent = agent(reach)?;
-        let token = match &token.insecure_auth_token {
+        let agent = agent(&args.reach)?;
+        let token = match &args.token.insecure_auth_token {
             Some(token) => Some(token.clone()),
             None => login::current(&agent, store, host)?.map(|stored| stored.access_token),
         };

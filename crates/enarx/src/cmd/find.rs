@@ -7,7 +7,7 @@ use drawbridge_client::Found;
 use serde_json::json;
 use types::slug::valid_user;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::UserName;
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::output;
@@ -34,12 +34,9 @@ pub struct Asking {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo list`.
@@ -84,7 +81,7 @@ pub(super) fn list(args: &ListArgs, store: &TokenStore) -> Outcome {
                 .code(EXIT_USAGE));
         }
     };
-    let registry = Registry::open(&name.host, &args.asking.reach, &args.asking.token, store)?;
+    let registry = Registry::open(&name.host, &args.asking.registry, store)?;
     let found = registry.client().repos(&name.user, most(&args.asking)).map_err(|error| {
         registry.failure(format!("cannot list the repositories of {}", name.user), &error)
     })?;
@@ -92,7 +89,7 @@ pub(super) fn list(args: &ListArgs, store: &TokenStore) -> Outcome {
 }
 
 pub(super) fn search(args: &SearchArgs, store: &TokenStore) -> Outcome {
-    let registry = Registry::open(&args.host, &args.asking.reach, &args.asking.token, store)?;
+    let registry = Registry::open(&args.host, &args.asking.registry, store)?;
     let words = args.words.join(" ");
     let found = registry
         .client()

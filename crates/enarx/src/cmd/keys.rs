@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use drawbridge_core::keys::{KeysDocument, OwnerKey};
 use types::time::Timestamp;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::UserName;
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::reach::Registry;
@@ -60,12 +60,9 @@ pub struct AddArgs {
     /// When it ends, and with it all that it signed
     #[arg(long, value_name = "TIME")]
     pub not_after: Option<Timestamp>,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx user keys list`.
@@ -78,12 +75,9 @@ pub struct ListArgs {
     /// Print JSON: a JWK set
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx user keys remove`.
@@ -99,12 +93,9 @@ pub struct RemoveArgs {
     /// Take it out of the list
     #[arg(long)]
     pub forget: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Runs the command.
@@ -117,7 +108,7 @@ pub fn run(command: &KeysCommand, store: &TokenStore) -> Outcome {
             let public = signing::public_key(&args.key)?;
             let key = OwnerKey::new(&public, &args.label, args.not_after.map(|end| end.0));
             let kid = key.kid.clone();
-            change(&args.name, (&args.reach, &args.token, store), |document| {
+            change(&args.name, (&args.registry, store), |document| {
                 document.keys.retain(|there| there.kid != key.kid);
                 document.keys.push(key);
                 document.check().map_err(|flaw| {
@@ -130,7 +121,7 @@ pub fn run(command: &KeysCommand, store: &TokenStore) -> Outcome {
         }
         KeysCommand::List(args) => list(args, store),
         KeysCommand::Remove(args) => {
-            change(&args.name, (&args.reach, &args.token, store), |document| {
+            change(&args.name, (&args.registry, store), |document| {
                 let known = document.keys.iter_mut().find(|key| key.kid == args.kid);
                 let known = known.ok_or_else(|| {
                     Failure::new(format!("{} has no key {}", args.name, args.kid))
@@ -148,7 +139,7 @@ pub fn run(command: &KeysCommand, store: &TokenStore) -> Outcome {
 
 fn list(args: &ListArgs, store: &TokenStore) -> Outcome {
     let name = UserName::parse(&args.name)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     let found = registry.client().document::<KeysDocument>(&name.user, None);
     let found = found
         .map_err(|e| registry.failure(format!("cannot show the keys of {}", args.name), &e))?;
@@ -174,11 +165,11 @@ fn list(args: &ListArgs, store: &TokenStore) -> Outcome {
 /// Reads, changes and writes the keys; the registry refuses if somebody else changed them meanwhile.
 fn change(
     full_name: &str,
-    (reach, token, store): (&ReachArgs, &TokenArgs, &TokenStore),
+    (args, store): (&RegistryArgs, &TokenStore),
     change: impl FnOnce(&mut KeysDocument) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let name = UserName::parse(full_name)?;
-    let registry = Registry::open(&name.host, reach, token, store)?;
+    let registry = Registry::open(&name.host, args, store)?;
     registry.token()?;
     let failed = |e: &_| registry.failure(format!("cannot change the keys of {full_name}"), e);
     let client = registry.client();

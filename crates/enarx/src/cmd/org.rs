@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use drawbridge_core::rights::{OrgDocument, Role};
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::keys::{self, KeysCommand};
 use crate::cmd::publishers::{self, PublishersCommand};
 use crate::cmd::rights::RoleArg;
@@ -62,12 +62,9 @@ pub struct Where {
     /// The organisation: host/org
     #[arg(value_name = "HOST/ORG")]
     pub name: String,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx org register`.
@@ -204,7 +201,7 @@ fn show(args: &ShowArgs, store: &TokenStore) -> Outcome {
 impl Where {
     fn open(&self, store: &TokenStore) -> Result<(UserName, Registry), Failure> {
         let name = UserName::parse(&self.name)?;
-        let registry = Registry::open(&name.host, &self.reach, &self.token, store)?;
+        let registry = Registry::open(&name.host, &self.registry, store)?;
         registry.token()?;
         Ok((name, registry))
     }

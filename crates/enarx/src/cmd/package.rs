@@ -10,7 +10,7 @@ use serde_json::json;
 use types::config::Config;
 use types::slug::Slug;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::sign::{self, KeygenArgs, SignArgs, VerifyArgs};
 use crate::cmd::tree;
 use crate::cmd::yank::{self, UnyankArgs, YankArgs};
@@ -76,12 +76,9 @@ pub struct PublishArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx package fetch`.
@@ -93,12 +90,9 @@ pub struct FetchArgs {
     /// Directory to make; must not exist
     #[arg(value_name = "DIR")]
     pub path: PathBuf,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx package info`.
@@ -110,12 +104,9 @@ pub struct InfoArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Runs the command.
@@ -172,7 +163,7 @@ fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
     let files = files::read_package(&args.path)?;
     check(&args.path, &args.path.join("Enarx.toml"), &files)?;
     let key = args.sign.as_deref().map(SigningKey::read).transpose()?;
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();
     let progress = Progress::new(format!("publishing {name}"));
@@ -200,7 +191,7 @@ fn publish(args: &PublishArgs, store: &TokenStore) -> Outcome {
 
 fn fetch(args: &FetchArgs, store: &TokenStore) -> Outcome {
     tree::absent(&args.path)?;
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     let name = args.slug.clone().without_digest();
     let listing = tree::list(&registry, &args.slug, "")?;
     let digest = listing.root.digest.sha256();
@@ -227,7 +218,7 @@ fn fetch(args: &FetchArgs, store: &TokenStore) -> Outcome {
 }
 
 fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     let name = args.slug.clone().without_digest();
     let failed = |error: &_| registry.failure(format!("cannot show {name}"), error);
     let deploy = match registry.client().deploy_info(&args.slug) {

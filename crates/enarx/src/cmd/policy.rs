@@ -9,7 +9,7 @@ use serde_json::json;
 use types::limits;
 use verify::ReleasePolicy;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::RepoName;
 use crate::failure::{Failure, Outcome};
 use crate::files;
@@ -58,12 +58,9 @@ pub struct ShowArgs {
     /// Print JSON: the policy, its version, and which others there are
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo policy set`.
@@ -79,12 +76,9 @@ pub struct SetArgs {
     /// The version that it is to replace; whichever is in force if not given
     #[arg(long, value_name = "N")]
     pub replaces: Option<u64>,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo policy check`.
@@ -125,7 +119,7 @@ fn read(file: &std::path::Path) -> Result<(String, ReleasePolicy), Failure> {
 
 fn show(args: &ShowArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     let what = || format!("cannot show the release policy of {}", args.name);
     let failed = |error: &_| registry.failure(what(), error);
     let client = registry.client();
@@ -155,7 +149,7 @@ fn show(args: &ShowArgs, store: &TokenStore) -> Outcome {
 fn set(args: &SetArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
     let (text, policy) = read(&args.file)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     registry.token()?;
     let failed = |error: &_| {
         registry.failure(format!("cannot set the release policy of {}", args.name), error)

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use drawbridge_core::rights::PublishersDocument;
 use types::limits;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::{RepoName, UserName};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::files;
@@ -47,12 +47,9 @@ pub struct Where {
     /// Of a repository: host/owner/repo; of an owner: host/owner
     #[arg(value_name = "HOST/OWNER[/REPO]")]
     pub name: String,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `publishers show`.
@@ -102,7 +99,7 @@ impl Where {
             let name = UserName::parse(&self.name)?;
             (name.host, (name.user, None))
         };
-        let registry = Registry::open(&host, &self.reach, &self.token, store)?;
+        let registry = Registry::open(&host, &self.registry, store)?;
         registry.token()?;
         Ok((of, registry))
     }

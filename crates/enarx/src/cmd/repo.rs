@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use drawbridge_core::RepoRecord;
 use serde_json::json;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::find;
 use crate::cmd::policy::{self, PolicyCommand};
 use crate::cmd::publishers::{self, PublishersCommand};
@@ -85,12 +85,9 @@ pub struct RegisterArgs {
     /// Let OCI clients of those who publish delete manifests, tags and blobs; versions are never deleted
     #[arg(long)]
     pub deletable: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo set`.
@@ -115,12 +112,9 @@ pub struct SetArgs {
     /// Whether OCI clients of those who publish may delete manifests, tags and blobs; versions are never deleted
     #[arg(long, group = "change", value_name = "true|false")]
     pub deletable: Option<bool>,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo info`.
@@ -133,12 +127,9 @@ pub struct InfoArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Runs the command.
@@ -152,7 +143,7 @@ pub fn run(command: &RepoCommand) -> Outcome {
         RepoCommand::Unyank(args) => yank::unyank(args, &store),
         RepoCommand::Register(args) => {
             let name = RepoName::parse(&args.name)?;
-            let registry = Registry::open(&name.host, &args.reach, &args.token, &store)?;
+            let registry = Registry::open(&name.host, &args.registry, &store)?;
             registry.token()?;
             let record = RepoRecord {
                 public: !args.private,
@@ -179,7 +170,7 @@ pub fn run(command: &RepoCommand) -> Outcome {
 
 fn set(args: &SetArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     registry.token()?;
     let failed = |e: &_| registry.failure(format!("cannot change {}", args.name), e);
     let client = registry.client();
@@ -213,7 +204,7 @@ fn readers(record: &RepoRecord) -> &'static str {
 
 fn info(args: &InfoArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     let what = || format!("cannot show {}", args.name);
     let tags = registry
         .client()

@@ -5,7 +5,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use drawbridge_core::rights::{AccessDocument, Role};
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::RepoName;
 use crate::failure::Outcome;
 use crate::output;
@@ -67,12 +67,9 @@ pub struct ShowArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo access grant`.
@@ -91,12 +88,9 @@ pub struct GrantArgs {
     /// WHO is a team of the organisation
     #[arg(long)]
     pub team: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx repo access revoke`.
@@ -112,12 +106,9 @@ pub struct RevokeArgs {
     /// WHO is a team of the organisation
     #[arg(long)]
     pub team: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Runs the command.
@@ -128,7 +119,7 @@ pub fn run(command: &RightsCommand, store: &TokenStore) -> Outcome {
     match command {
         RightsCommand::Show(args) => show(args, store),
         RightsCommand::Grant(args) => {
-            let registry = (&args.reach, &args.token, store);
+            let registry = (&args.registry, store);
             change(&args.name, registry, |document| {
                 let of = if args.team { &mut document.teams } else { &mut document.users };
                 of.insert(args.who.clone(), args.role.into());
@@ -138,7 +129,7 @@ pub fn run(command: &RightsCommand, store: &TokenStore) -> Outcome {
             Ok(0)
         }
         RightsCommand::Revoke(args) => {
-            let registry = (&args.reach, &args.token, store);
+            let registry = (&args.registry, store);
             let mut was = false;
             change(&args.name, registry, |document| {
                 let of = if args.team { &mut document.teams } else { &mut document.users };
@@ -157,7 +148,7 @@ pub fn run(command: &RightsCommand, store: &TokenStore) -> Outcome {
 
 fn show(args: &ShowArgs, store: &TokenStore) -> Outcome {
     let name = RepoName::parse(&args.name)?;
-    let registry = Registry::open(&name.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&name.host, &args.registry, store)?;
     let document: AccessDocument = registry
         .client()
         .document(&name.user, Some(&name.repo))
@@ -184,11 +175,11 @@ fn show(args: &ShowArgs, store: &TokenStore) -> Outcome {
 /// Reads, changes and writes the document; the registry refuses if somebody else changed it meanwhile.
 fn change(
     full_name: &str,
-    (reach, token, store): (&ReachArgs, &TokenArgs, &TokenStore),
+    (args, store): (&RegistryArgs, &TokenStore),
     change: impl FnOnce(&mut AccessDocument),
 ) -> Outcome {
     let name = RepoName::parse(full_name)?;
-    let registry = Registry::open(&name.host, reach, token, store)?;
+    let registry = Registry::open(&name.host, args, store)?;
     registry.token()?;
     let failed =
         |e: &_| registry.failure(format!("cannot change who has rights in {full_name}"), e);

@@ -13,7 +13,7 @@ use types::digest::Sha256;
 use types::limits;
 use types::slug::Slug;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::failure::{Context as _, EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
 use crate::reach::{self, Registry};
 use crate::signing::{self, SigningKey};
@@ -64,12 +64,9 @@ pub struct SignArgs {
     /// File with the private key: PKCS#8 in PEM, readable by you only
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx package verify`.
@@ -90,12 +87,9 @@ pub struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// `enarx package keygen`.
@@ -130,7 +124,7 @@ pub fn sign(args: &SignArgs, store: &TokenStore) -> Outcome {
         }
         None => None,
     };
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();
     let entry = registry.client().tag_entry(&args.slug);
@@ -205,7 +199,7 @@ fn pinned(args: &VerifyArgs) -> Result<Option<Vec<OwnerKey>>, Failure> {
 pub fn verify(args: &VerifyArgs, store: &TokenStore) -> Outcome {
     let pinned = pinned(args)?;
     let registry_key = args.registry_key.as_deref().map(signing::public_key).transpose()?;
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     let name = args.slug.clone().without_digest();
     let refused = |why: String| Failure::new(format!("{name} is refused")).why(why);
     let failed = |e: &_| registry.failure(format!("{name} is refused"), e);

@@ -8,7 +8,7 @@ use serde_json::json;
 use types::time::Timestamp;
 use verify::Expectation;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::cmd::user::UserName;
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::output;
@@ -51,12 +51,9 @@ pub struct Where {
     /// Whose tokens: host/user or host/organisation
     #[arg(value_name = "HOST/OWNER")]
     pub owner: String,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx token create`.
@@ -196,7 +193,7 @@ fn list(args: &ListArgs, store: &TokenStore) -> Outcome {
 impl Where {
     fn open(&self, store: &TokenStore) -> Result<(UserName, Registry), Failure> {
         let name = UserName::parse(&self.owner)?;
-        let registry = Registry::open(&name.host, &self.reach, &self.token, store)?;
+        let registry = Registry::open(&name.host, &self.registry, store)?;
         registry.token()?;
         Ok((name, registry))
     }

@@ -12,7 +12,7 @@ use drawbridge_core::Entry;
 use serde_json::json;
 use types::slug::Slug;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::files;
 use crate::output::{self, Progress};
@@ -70,12 +70,9 @@ pub struct InfoArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx tree fetch`.
@@ -90,12 +87,9 @@ pub struct FetchArgs {
     /// File or directory to make; must not exist
     #[arg(value_name = "DIR|FILE")]
     pub to: PathBuf,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Runs the command.
@@ -109,7 +103,7 @@ pub fn run(command: &TreeCommand) -> Outcome {
         TreeCommand::Fetch(args) => {
             absent(&args.to)?;
             let registry =
-                Registry::open(&args.slug.host, &args.reach, &args.token, &TokenStore::of_user()?)?;
+                Registry::open(&args.slug.host, &args.registry, &TokenStore::of_user()?)?;
             let listing = list(&registry, &args.slug, &args.path)?;
             fetch(&registry, &args.slug, &args.path, &listing, &args.to)?;
             output::data(&format!("sha256:{}\n", listing.at.digest.sha256().to_hex()))?;
@@ -133,8 +127,7 @@ fn digest(args: &DigestArgs) -> Outcome {
 }
 
 fn info(args: &InfoArgs) -> Outcome {
-    let registry =
-        Registry::open(&args.slug.host, &args.reach, &args.token, &TokenStore::of_user()?)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, &TokenStore::of_user()?)?;
     let listing = list(&registry, &args.slug, &args.path)?;
     let name = args.slug.clone().without_digest();
     let digest = |entry: &Entry| entry.digest.sha256().to_string();

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use types::slug::{valid_repo, valid_user};
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::{ReachArgs, RegistryArgs};
 use crate::cmd::keys::{self, KeysCommand};
 use crate::failure::{EXIT_FAILED, EXIT_USAGE, Failure, Outcome};
 use crate::login::{self, At, Ended, How, Prompt};
@@ -91,12 +91,9 @@ pub struct RegisterArgs {
     /// Registry and user: host/user
     #[arg(value_name = "HOST/USER")]
     pub name: String,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx user logout`.
@@ -139,7 +136,7 @@ pub fn run(command: &UserCommand) -> Outcome {
         }
         UserCommand::Register(args) => {
             let name = UserName::parse(&args.name)?;
-            register(&Registry::open(&name.host, &args.reach, &args.token, &store)?, &name.user)?;
+            register(&Registry::open(&name.host, &args.registry, &store)?, &name.user)?;
             output::talk(&format!(
                 "registered {}; next: `enarx repo register {}/REPO`",
                 args.name, args.name

@@ -6,7 +6,7 @@ use clap::Args;
 use drawbridge_core::YankDocument;
 use types::slug::Slug;
 
-use crate::cli::{ReachArgs, TokenArgs};
+use crate::cli::RegistryArgs;
 use crate::failure::{EXIT_USAGE, Failure, Outcome};
 use crate::output;
 use crate::reach::Registry;
@@ -31,12 +31,9 @@ pub struct YankArgs {
     /// Why, in words for those who wanted to deploy it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `enarx package unyank`.
@@ -45,12 +42,9 @@ pub struct YankArgs {
 pub struct UnyankArgs {
     /// The name: host/user/repo:tag
     pub slug: Slug,
-    /// How to reach it.
+    /// How to reach it, and who asks.
     #[command(flatten)]
-    pub reach: ReachArgs,
-    /// Who asks.
-    #[command(flatten)]
-    pub token: TokenArgs,
+    pub registry: RegistryArgs,
 }
 
 /// `enarx package yank`.
@@ -61,7 +55,7 @@ pub fn yank(args: &YankArgs, store: &TokenStore) -> Outcome {
     YankDocument { reason: args.reason.clone() }
         .check()
         .map_err(|flaw| Failure::new("cannot yank for this reason").why(flaw).code(EXIT_USAGE))?;
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();
     let failed = |e: &_| registry.failure(format!("cannot yank {name}"), e);
@@ -77,7 +71,7 @@ pub fn yank(args: &YankArgs, store: &TokenStore) -> Outcome {
 /// # Errors
 /// What the registry says.
 pub fn unyank(args: &UnyankArgs, store: &TokenStore) -> Outcome {
-    let registry = Registry::open(&args.slug.host, &args.reach, &args.token, store)?;
+    let registry = Registry::open(&args.slug.host, &args.registry, store)?;
     registry.token()?;
     let name = args.slug.clone().without_digest();
     registry

@@ -26,7 +26,7 @@ use super::services::{
 };
 use super::state::State;
 use super::{PATIENCE, UpArgs, show};
-use crate::cli::{Global, Level, ReachArgs, TokenArgs};
+use crate::cli::{Global, Level, ReachArgs, RegistryArgs};
 use crate::cmd::user;
 use crate::failure::{Context as _, EXIT_FAILED, Failure, Outcome};
 use crate::login::{self, At, How, Prompt};
@@ -229,8 +229,7 @@ impl World {
         let services = self.services()?;
         Registry::open(
             &services.places.registry,
-            &services.reach,
-            &TokenArgs::default(),
+            &RegistryArgs { reach: services.reach.clone(), ..RegistryArgs::default() },
             &self.token_store(),
         )
     }
