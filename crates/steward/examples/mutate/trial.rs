@@ -215,7 +215,9 @@ fn same_quote(from: &[u8], to: &[u8]) -> bool {
         let begin = b"-----BEGIN CERTIFICATE-----";
         let at = quote.windows(begin.len()).position(|window| window == begin)?;
         let (before, certificates) = quote.split_at(at);
-        Some((before.to_vec(), certificates_in(&String::from_utf8_lossy(certificates))))
+        // White space before the first of them is theirs: what is before it ends in a length, whose last byte is zero.
+        let before = before.trim_ascii_end().to_vec();
+        Some((before, certificates_in(&String::from_utf8_lossy(certificates))))
     };
     split(from).is_some_and(|parts| Some(parts) == split(to))
 }
